@@ -1,0 +1,48 @@
+# ng_folder(name DEPENDS folder... FOREIGN target...): the static library of src/<name>.
+function(ng_folder name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;FOREIGN" ${ARGN})
+  string(REPLACE "/" "_" target ngi_${name})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
+  if(NOT sources)
+    return()
+  endif()
+  add_library(${target} STATIC ${sources})
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  foreach(dep ${ARG_DEPENDS})
+    string(REPLACE "/" "_" dep ngi_${dep})
+    target_link_libraries(${target} PUBLIC ${dep})
+  endforeach()
+  target_link_libraries(${target} PRIVATE ${ARG_FOREIGN})
+  set_property(GLOBAL APPEND PROPERTY NETGAZE_FOLDERS ${target})
+endfunction()
+
+# Lowest first. This list and scripts/check-layers.py say the same.
+ng_folder(base FOREIGN m Threads::Threads PkgConfig::XXHASH)
+ng_folder(tensor DEPENDS base FOREIGN m)
+ng_folder(image DEPENDS tensor FOREIGN PkgConfig::VIPS m)
+ng_folder(nn DEPENDS tensor FOREIGN m)
+ng_folder(format DEPENDS nn FOREIGN PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON m)
+ng_folder(exec/ref DEPENDS nn FOREIGN m)
+ng_folder(exec/onednn DEPENDS nn FOREIGN DNNL::dnnl OpenMP::OpenMP_C m)
+ng_folder(exec DEPENDS exec/ref exec/onednn FOREIGN m)
+ng_folder(attr DEPENDS exec FOREIGN m)
+ng_folder(viz DEPENDS image FOREIGN m)
+ng_folder(api DEPENDS attr viz format)
+
+get_property(folders GLOBAL PROPERTY NETGAZE_FOLDERS)
+set(objects)
+foreach(f ${folders})
+  list(APPEND objects $<TARGET_OBJECTS:${f}>)
+endforeach()
+set(foreign PkgConfig::VIPS PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON PkgConfig::XXHASH DNNL::dnnl OpenMP::OpenMP_C
+    Threads::Threads m)
+
+foreach(kind SHARED STATIC)
+  string(TOLOWER ${kind} suffix)
+  add_library(netgaze_${suffix} ${kind} ${objects})
+  set_target_properties(netgaze_${suffix} PROPERTIES OUTPUT_NAME netgaze VERSION ${PROJECT_VERSION}
+                        SOVERSION ${PROJECT_VERSION_MAJOR} EXPORT_NAME ${suffix})
+  target_include_directories(netgaze_${suffix} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(netgaze_${suffix} PRIVATE ${foreign})
+endforeach()

@@ -1,0 +1,419 @@
+/* netgaze: where an image classifier looks.
+ *
+ * The whole public API. Load a Keras model, run it, and explain its predictions with class
+ * activation heatmaps. Compiles alone as C99, C17 and C++17.
+ *
+ * Rules that hold everywhere:
+ *  - A function that can fail returns ng_status and takes `ng_error *err` last; err may be NULL.
+ *    On failure every output is NULL, cleared or untouched.
+ *  - Who creates frees: *_free(NULL) and *_clear() of a zeroed struct do nothing.
+ *    `const T *` returned is borrowed from the first argument and lives as long as it does.
+ *  - Option structs begin with `struct_size`; set them up with their _init function. NULL means
+ *    defaults.
+ *  - Tensors are float32, row major, letters in the order n h w c (batch, height, width, channel).
+ *  - A loaded ng_model is immutable and may be shared by threads. An ng_session belongs to one
+ *    thread at a time.
+ *  - The library never prints, exits or aborts.
+ */
+#ifndef NETGAZE_H
+#define NETGAZE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) && defined(NETGAZE_BUILD)
+#define NG_API __attribute__((visibility("default")))
+#else
+#define NG_API
+#endif
+#if defined(__GNUC__)
+#define NG_NODISCARD __attribute__((warn_unused_result))
+#else
+#define NG_NODISCARD
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NG_VERSION_MAJOR 0
+#define NG_VERSION_MINOR 1
+#define NG_VERSION_PATCH 0
+
+/* ---- Status and errors --------------------------------------------------------------------- */
+
+/* X(name, text): one list for codes, names and texts. */
+#define NG_STATUS_LIST(X)                                            \
+    X(NG_OK, "success")                                              \
+    X(NG_E_ARGUMENT, "an argument is out of its range")              \
+    X(NG_E_MEMORY, "out of memory")                                  \
+    X(NG_E_IO, "reading or writing a file failed")                   \
+    X(NG_E_NOT_FOUND, "not found")                                   \
+    X(NG_E_FORMAT, "a file is damaged or not of the expected kind")  \
+    X(NG_E_UNSUPPORTED, "not supported")                             \
+    X(NG_E_LIMIT, "a safety limit was exceeded")                     \
+    X(NG_E_SHAPE, "shapes do not fit together")                      \
+    X(NG_E_CANCELLED, "cancelled")                                   \
+    X(NG_E_INTERNAL, "internal error")
+
+typedef enum ng_status {
+#define NG_STATUS_ENUM(name, text) name,
+    NG_STATUS_LIST(NG_STATUS_ENUM)
+#undef NG_STATUS_ENUM
+} ng_status;
+
+/* Filled by the first failure; callers above may prefix where it happened. */
+typedef struct ng_error {
+    ng_status status;
+    char text[1024]; /* where, what was expected, what was found, what to do; never empty on error */
+} ng_error;
+
+NG_API const char *ng_status_name(ng_status status); /* "NG_E_IO" */
+NG_API const char *ng_status_text(ng_status status); /* "reading or writing a file failed" */
+NG_API const char *ng_version(void);                 /* "0.1.0" */
+
+/* ---- Images -------------------------------------------------------------------------------- */
+
+/* 8-bit sRGB pixels, row major, channels interleaved: data[(y * width + x) * channels + c]. */
+typedef struct ng_image {
+    int width, height; /* pixels */
+    int channels;      /* 1 (grey) or 3 (RGB) */
+    uint8_t *data;     /* [h,w,c], owned */
+} ng_image;
+
+typedef struct ng_image_opts {
+    size_t struct_size;
+    int channels;         /* 0: as the file has (1 or 3), 1: grey, 3: RGB. Default 0 */
+    double window_center; /* grey files of more than 8 bits: centre and width of the grey window */
+    double window_width;  /*   in the file's own units; width 0 means the image's full range. Default 0 */
+    uint8_t background;   /* alpha is flattened on this grey level, 0..255. Default 255 */
+    int64_t max_pixels;   /* larger images are refused. Default 200,000,000 */
+} ng_image_opts;
+
+NG_API void ng_image_opts_init(ng_image_opts *opts);
+
+/* Decodes JPEG, PNG, WebP, TIFF, HEIF, BMP/GIF where libvips has them; applies EXIF orientation,
+ * converts CMYK and colour profiles to sRGB, flattens alpha, scales more than 8 bits by the window.
+ * A truncated file is an error (NG_E_FORMAT), never a half-grey picture. */
+NG_API NG_NODISCARD ng_status ng_image_load(const char *path, const ng_image_opts *opts, ng_image *out,
+                                            ng_error *err);
+/* Writes by the path's extension (.png, .jpg, .webp, .tif), atomically: temporary name, then rename. */
+NG_API NG_NODISCARD ng_status ng_image_save(const ng_image *image, const char *path, ng_error *err);
+NG_API void ng_image_clear(ng_image *image);
+
+/* How an image is brought to the network's input size. */
+typedef enum ng_fit {
+    NG_FIT_SQUASH,    /* resize both sides independently (Keras load_img) */
+    NG_FIT_CROP,      /* resize the short side, then cut the centre */
+    NG_FIT_LETTERBOX, /* resize the long side, then pad both ends with the fill value */
+} ng_fit;
+
+/* Each names the function it equals. PIL's work on uint8 and widen their support when shrinking;
+ * TF's and CV's do not. */
+typedef enum ng_resample {
+    NG_RESAMPLE_PIL_NEAREST,  /* PIL.Image.resize(NEAREST): Keras load_img's default */
+    NG_RESAMPLE_PIL_BILINEAR, /* PIL.Image.resize(BILINEAR): antialiased */
+    NG_RESAMPLE_PIL_BICUBIC,
+    NG_RESAMPLE_PIL_LANCZOS,
+    NG_RESAMPLE_PIL_BOX,
+    NG_RESAMPLE_TF_BILINEAR,  /* tf.image.resize(bilinear, antialias=False), rounded to uint8 */
+    NG_RESAMPLE_CV_BILINEAR,  /* cv2.resize(INTER_LINEAR) on uint8, its fixed-point rounding */
+} ng_resample;
+
+/* How the network's input was cut from the image: enough to lead a map back to image pixels. */
+typedef struct ng_geometry {
+    int image_width, image_height; /* pixels of the (oriented) image */
+    int input_width, input_height; /* pixels of the network's input */
+    ng_fit fit;
+    ng_resample resample;
+    double x0, y0, x1, y1; /* the image region, in image pixels, that the whole input covers. May
+                              reach outside the image (letterbox) or leave parts out (crop) */
+} ng_geometry;
+
+/* Resizes `image` to width x height; `fill` pads a letterbox. `geometry` may be NULL. */
+NG_API NG_NODISCARD ng_status ng_image_fit(const ng_image *image, int width, int height, ng_fit fit,
+                                           ng_resample resample, uint8_t fill, ng_image *out,
+                                           ng_geometry *geometry, ng_error *err);
+NG_API const char *ng_fit_name(ng_fit fit);                 /* "squash" | "crop" | "letterbox" */
+NG_API const char *ng_resample_name(ng_resample resample);  /* "nearest" | "bilinear" | ... | "tf-bilinear" */
+NG_API NG_NODISCARD ng_status ng_fit_find(const char *name, ng_fit *out, ng_error *err);
+NG_API NG_NODISCARD ng_status ng_resample_find(const char *name, ng_resample *out, ng_error *err);
+
+/* ---- Models -------------------------------------------------------------------------------- */
+
+typedef struct ng_model ng_model;
+
+typedef struct ng_model_opts {
+    size_t struct_size;
+    const char *weights;    /* a weight file to read onto the architecture; NULL: the model's own */
+    const char *preprocess; /* tf | torch | caffe | unit | raw; NULL or "auto": from the graph, the
+                               model's netgaze.json, or the architecture's name */
+    const char *labels;     /* file with one label a line, or a JSON array/object; NULL: the model's */
+    int input_height;       /* size to use where the model leaves it open; 0: the model's own, else */
+    int input_width;        /*   the architecture's usual one. Default 0 */
+} ng_model_opts;
+
+NG_API void ng_model_opts_init(ng_model_opts *opts);
+
+/* Reads a model: a .keras archive, a Keras .h5 file, a TF.js layers model (model.json or its folder),
+ * or the name of a built-in architecture ("inception_v3") whose weights are given in `weights` or
+ * found in ~/.keras/models. */
+NG_API NG_NODISCARD ng_status ng_model_load(const char *path, const ng_model_opts *opts, ng_model **out,
+                                            ng_error *err);
+NG_API void ng_model_free(ng_model *model);
+
+/* How pixels 0..255 become the network's input (keras.applications.imagenet_utils.preprocess_input). */
+typedef struct ng_preprocess_info {
+    const char *mode;   /* "tf" | "torch" | "caffe" | "unit" | "raw" */
+    const char *origin; /* "option" | "graph" | "netgaze.json" | "architecture" | "assumed" */
+    float low, high;    /* range that the network's first weighted layer sees for pixels 0..255 */
+} ng_preprocess_info;
+
+typedef struct ng_model_info {
+    const char *path;
+    const char *format;       /* "keras" | "h5" | "tfjs" | "architecture" */
+    const char *name;         /* the model's own name */
+    const char *producer;     /* e.g. "Keras 2.2.4"; "" when the file does not say */
+    const char *hash;         /* XXH3-128 of configuration and weights, 32 hex digits */
+    int input_height, input_width, input_channels;
+    int class_count;          /* explained classes: outputs, or 2 for a one-output sigmoid head */
+    int output_count;         /* width of the network's output */
+    const char *activation;   /* of the output: "softmax" | "sigmoid" | "linear" */
+    int layer_count;
+    int automatic_layer;      /* index of the layer explained by default; -1: none is spatial */
+    int64_t parameter_count;
+    ng_preprocess_info preprocess;
+} ng_model_info;
+
+NG_API void ng_model_describe(const ng_model *model, ng_model_info *out);
+
+typedef struct ng_layer_info {
+    const char *name;       /* path from the outer model: "inception_v3/mixed10" */
+    const char *class_name; /* Keras class: "Conv2D" */
+    int rank;               /* of the output without the batch: 1 or 3 mostly */
+    int64_t shape[4];       /* output without the batch, e.g. [h,w,c] */
+    double stride_y, stride_x; /* input pixels a cell; 0 where the output is not spatial */
+    int64_t parameters;
+    int trainable;
+    int candidate;          /* may be explained: a spatial output of more than 1x1 that feeds the output */
+    int automatic;          /* the default choice */
+} ng_layer_info;
+
+NG_API NG_NODISCARD ng_status ng_model_layer(const ng_model *model, int index, ng_layer_info *out,
+                                             ng_error *err);
+/* By path, or by bare name where unique; the error lists near names. */
+NG_API NG_NODISCARD ng_status ng_model_find_layer(const ng_model *model, const char *name, int *index,
+                                                  ng_error *err);
+/* The label of a class, or "class N" when the model has none. */
+NG_API const char *ng_model_label(const ng_model *model, int class_index);
+/* A class by number or label. */
+NG_API NG_NODISCARD ng_status ng_model_find_class(const ng_model *model, const char *name, int *class_index,
+                                                  ng_error *err);
+/* Turns an image of the network's input size into one network input, out [h,w,c] float32. */
+NG_API NG_NODISCARD ng_status ng_model_preprocess(const ng_model *model, const ng_image *image, float *out,
+                                                  ng_error *err);
+
+/* ---- Sessions: running a model ------------------------------------------------------------- */
+
+typedef struct ng_session ng_session;
+
+typedef struct ng_session_opts {
+    size_t struct_size;
+    int batch;           /* images per run at most. Default 1 */
+    int threads;         /* threads per run. Default 1: run one session a core instead */
+    const char *backend; /* "auto" | "onednn" | "ref". Default NULL: auto */
+    const int *layers;   /* [layer_count] layers that will be explained; their activations and */
+    int layer_count;     /*   gradients are kept. Default 0 */
+} ng_session_opts;
+
+NG_API void ng_session_opts_init(ng_session_opts *opts);
+NG_API NG_NODISCARD ng_status ng_session_create(const ng_model *model, const ng_session_opts *opts,
+                                                ng_session **out, ng_error *err);
+/* A second session that shares the first one's packed weights, for another thread. The first must
+ * outlive neither use: what is shared is counted. */
+NG_API NG_NODISCARD ng_status ng_session_clone(const ng_session *session, ng_session **out, ng_error *err);
+NG_API void ng_session_free(ng_session *session);
+
+/* Runs the network on input [n,h,w,c]; n <= batch. */
+NG_API NG_NODISCARD ng_status ng_session_run(ng_session *session, const float *input, int n, ng_error *err);
+/* Results of the last run, borrowed, valid until the next: [n,class_count]. */
+NG_API const float *ng_session_logits(const ng_session *session);
+NG_API const float *ng_session_probabilities(const ng_session *session);
+/* Activations of a layer named in the options, [n] + its shape; NULL if it was not named. */
+NG_API const float *ng_session_activations(const ng_session *session, int layer);
+/* Bytes of the session's one block of activations and gradients. */
+NG_API size_t ng_session_bytes(const ng_session *session);
+/* One line per step: node name, kernel. Borrowed; for `doctor` and bench. */
+NG_API const char *ng_session_kernels(const ng_session *session);
+
+/* ---- Attribution --------------------------------------------------------------------------- */
+
+typedef enum ng_target {
+    NG_TARGET_LOGIT,       /* default: the score before the output's softmax or sigmoid */
+    NG_TARGET_PROBABILITY, /* the model's own output; saturates */
+} ng_target;
+
+/* X(name, text): what a map is worth. */
+#define NG_MAP_STATUS_LIST(X)                                                         \
+    X(NG_MAP_OK, "ok")                                                                \
+    X(NG_MAP_ALL_NEGATIVE, "all-negative") /* relu leaves nothing: see the signed map */ \
+    X(NG_MAP_CONSTANT, "constant")                                                    \
+    X(NG_MAP_SATURATED, "saturated")       /* the softmax gradient vanished */        \
+    X(NG_MAP_NON_FINITE, "non-finite")     /* NaN or infinity at layer L: map is all zero */
+
+typedef enum ng_map_status {
+#define NG_MAP_STATUS_ENUM(name, text) name,
+    NG_MAP_STATUS_LIST(NG_MAP_STATUS_ENUM)
+#undef NG_MAP_STATUS_ENUM
+} ng_map_status;
+
+NG_API const char *ng_map_status_name(ng_map_status status); /* "all-negative" */
+
+/* Conventions of the libraries that are copied on request; see docs/conventions.md. */
+typedef enum ng_compat {
+    NG_COMPAT_NONE,
+    NG_COMPAT_ARTICLE, /* the article's Keras + OpenCV pipeline */
+    NG_COMPAT_KERAS,   /* the Keras documentation's Grad-CAM example */
+    NG_COMPAT_PGC,     /* pytorch-grad-cam */
+    NG_COMPAT_TKV,     /* tf-keras-vis */
+} ng_compat;
+
+NG_API const char *ng_compat_name(ng_compat compat);
+NG_API NG_NODISCARD ng_status ng_compat_find(const char *name, ng_compat *out, ng_error *err);
+
+/* A heatmap at grid resolution: the method's own values after its relu, before any normalisation or
+ * resize. Never holds NaN or infinity. */
+typedef struct ng_map {
+    int height, width;      /* cells */
+    float *data;            /* [h,w], owned: relu(signed) */
+    float *signed_data;     /* [h,w], owned: before the relu */
+    float min, max;         /* of data */
+    float signed_min, signed_max;
+    double gradient_norm;   /* L2 norm of dS/dA; 0 where the method takes no gradient */
+    ng_map_status status;
+    char note[256];         /* why the status is not ok; "" otherwise */
+    int layer;              /* layer index */
+    int class_index;
+    float logit, probability;
+} ng_map;
+
+NG_API void ng_map_clear(ng_map *map);
+
+typedef struct ng_explain_opts {
+    size_t struct_size;
+    const char *method; /* "gradcam" (default) | "cam" */
+    int layer;          /* one of the session's layers. Default -1: its first */
+    int class_index;    /* Default -1: the predicted class */
+    ng_target target;   /* Default NG_TARGET_LOGIT */
+} ng_explain_opts;
+
+NG_API void ng_explain_opts_init(ng_explain_opts *opts);
+
+/* Explains image `index` of the session's last run. The forward pass is not repeated. */
+NG_API NG_NODISCARD ng_status ng_explain(ng_session *session, int index, const ng_explain_opts *opts,
+                                         ng_map *out, ng_error *err);
+
+typedef struct ng_method_info {
+    const char *name;    /* "gradcam" */
+    const char *title;   /* "Grad-CAM" */
+    const char *summary; /* one sentence */
+    const char *cost;    /* "1 forward + backward to the layer" */
+    const char *source;  /* paper */
+} ng_method_info;
+
+NG_API int ng_method_count(void);
+NG_API NG_NODISCARD ng_status ng_method_describe(int index, ng_method_info *out, ng_error *err);
+/* Whether `method` applies to this model and layer; the error says why not and what to use instead. */
+NG_API NG_NODISCARD ng_status ng_method_check(const ng_model *model, const char *method, int layer,
+                                              ng_error *err);
+
+/* ---- Pictures ------------------------------------------------------------------------------ */
+
+/* How a raw map is scaled to 0..1 for display. */
+typedef enum ng_norm {
+    NG_NORM_MAX,        /* map / max; a zero map stays zero. Default */
+    NG_NORM_MINMAX,     /* (map - min) / (max - min) */
+    NG_NORM_PERCENTILE, /* clipped at the 99th percentile of |map|, then / max */
+    NG_NORM_RANGE,      /* to the range given in norm_low..norm_high: class or data set wide */
+    NG_NORM_NONE,       /* clipped to 0..1 as it is */
+} ng_norm;
+
+NG_API const char *ng_norm_name(ng_norm norm);
+NG_API NG_NODISCARD ng_status ng_norm_find(const char *name, ng_norm *out, ng_error *err);
+
+NG_API int ng_colormap_count(void);
+NG_API const char *ng_colormap_name(int index);
+/* rgb[256*3] receives the table. */
+NG_API NG_NODISCARD ng_status ng_colormap_table(const char *name, uint8_t *rgb, ng_error *err);
+
+typedef struct ng_render_opts {
+    size_t struct_size;
+    ng_compat compat;       /* Default NONE. Others fix normalisation, upsampling, colours, blending */
+    ng_norm norm;           /* Default MAX */
+    float norm_low, norm_high; /* for NG_NORM_RANGE */
+    const char *colormap;   /* Default NULL: "jet", or "coolwarm" when signed */
+    double alpha;           /* weight of the heatmap in the overlay, 0..1. Default 0.4 */
+    int use_signed;         /* draw signed_data symmetrically around 0. Default 0 */
+    const char *title;      /* of the figure; NULL: none */
+    int colorbar;           /* numbered colour bar in the figure. Default 1 */
+} ng_render_opts;
+
+NG_API void ng_render_opts_init(ng_render_opts *opts);
+
+/* The heatmap alone, coloured, at the size the overlay has. */
+NG_API NG_NODISCARD ng_status ng_render_heatmap(const ng_map *map, const ng_geometry *geometry,
+                                                const ng_render_opts *opts, ng_image *out, ng_error *err);
+/* Heatmap blended over `image` (the original one), at the image's own size; with a compat mode, at the
+ * size and by the rule of that library. Outside a centre crop the image is left as it is. */
+NG_API NG_NODISCARD ng_status ng_render_overlay(const ng_map *map, const ng_image *image,
+                                                const ng_geometry *geometry, const ng_render_opts *opts,
+                                                ng_image *out, ng_error *err);
+/* The article's figure: "Original Image" beside "Overlayed CAM", title and colour bar. */
+NG_API NG_NODISCARD ng_status ng_render_figure(const ng_map *map, const ng_image *image,
+                                               const ng_geometry *geometry, const ng_render_opts *opts,
+                                               ng_image *out, ng_error *err);
+/* A grid of pictures of one size class, `columns` wide, each under its caption ([count], NULLs allowed). */
+NG_API NG_NODISCARD ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count,
+                                             int columns, const char *title, ng_image *out, ng_error *err);
+
+/* ---- Arrays -------------------------------------------------------------------------------- */
+
+/* A NumPy array in memory, float32. */
+typedef struct ng_array {
+    int rank;
+    int64_t shape[8];
+    float *data; /* owned */
+} ng_array;
+
+/* NumPy .npy, version 1-3, little endian, C order. Reads float32 only; the error names what was found. */
+NG_API NG_NODISCARD ng_status ng_npy_load(const char *path, ng_array *out, ng_error *err);
+/* Writes float32, atomically. */
+NG_API NG_NODISCARD ng_status ng_npy_save(const char *path, int rank, const int64_t *shape, const float *data,
+                                          ng_error *err);
+NG_API void ng_array_clear(ng_array *array);
+
+/* Writes bytes to path atomically (temporary name in the same folder, then rename). */
+NG_API NG_NODISCARD ng_status ng_file_save(const char *path, const void *bytes, size_t size, ng_error *err);
+
+/* ---- The build ----------------------------------------------------------------------------- */
+
+typedef struct ng_build_info {
+    const char *version;
+    const char *compiler;
+    const char *build_type;
+    const char *onednn; /* version in use */
+    const char *vips;
+    const char *hdf5;
+    const char *libzip;
+    const char *jansson;
+    const char *cpu;          /* model name */
+    const char *cpu_features; /* space separated: "avx2 fma avx512f" */
+    const char *isa;          /* the back end's effective instruction set */
+} ng_build_info;
+
+NG_API void ng_build_describe(ng_build_info *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* NETGAZE_H */

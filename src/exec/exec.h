@@ -1,0 +1,105 @@
+/* Execution: a plan (what runs in which order, where every activation and gradient lies in one block of
+ * memory, which kernel does each step) and sessions that run it.
+ *
+ * A plan is immutable after it was made, holds the packed weights, and is shared by sessions (counted).
+ * A session owns the block and the back ends' per-thread objects; one thread at a time uses it. */
+#ifndef NGI_EXEC_H
+#define NGI_EXEC_H
+
+#include "nn/graph.h"
+
+/* ---- Steps and kernels: the seam for back ends ---------------------------------------------- */
+
+/* One operation to run: a node, or a convolution/dense with what was fused into it. A back end reads
+ * this, not the node, so that fusing is done once. Pointers live as long as the plan. */
+typedef struct ngi_step {
+    const ngi_graph *graph;
+    int node;        /* the node whose output this step writes (the last of the fused ones) */
+    int root;        /* the node that names the operation: CONV2D, DENSE, ... (== node if nothing is fused) */
+    ngi_op op;       /* of root */
+    const ngi_attr *attr; /* of root */
+    int n_inputs;
+    const int *inputs; /* nodes read */
+    const ngi_shape *in_shape[2]; /* of the first two inputs, without batch */
+    const ngi_shape *out_shape;
+    /* Convolution, depthwise, dense: kernel with a following batch norm folded in (double arithmetic,
+     * rounded once); bias NULL if none. Other ops: their weights as they are in w. */
+    const float *kernel, *bias;
+    const float *w[NGI_NODE_WEIGHTS];
+    bool has_act;
+    ngi_activation_attr act; /* fused after the bias; linear if has_act is false */
+    bool backward;   /* the gradient to inputs[0] (and the others that need one) is wanted */
+} ngi_step;
+
+/* What a kernel sees when it runs. Blocks do not overlap unless stated. n images. */
+typedef struct ngi_run {
+    int n;
+    const float *const *in; /* [n_inputs] activations, [n] + shape */
+    float *out;             /* [n] + out_shape */
+    const float *grad_out;  /* backward: dS/d(out) */
+    float *const *grad_in;  /* backward: [n_inputs], NULL where no gradient is wanted. Overwritten, except
+                               where accumulate[i] is set: then added to */
+    const bool *accumulate; /* [n_inputs] */
+    void *scratch;          /* >= the kernel's scratch bytes, 64-byte aligned */
+    void *context;          /* the back end's per-session object */
+} ngi_run;
+
+typedef struct ngi_kernel {
+    void *state;         /* the back end's: primitives, packed weights */
+    char name[64];       /* "ref", "brgconv:avx512_core": shown to the user */
+    size_t scratch;      /* bytes wanted in ngi_run.scratch */
+    ng_status (*forward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
+    ng_status (*backward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
+    void (*destroy)(struct ngi_kernel *k);
+} ngi_kernel;
+
+typedef struct ngi_backend {
+    const char *name;
+    /* Makes a kernel for one step at batch <= `batch`, `threads` threads. Returns NG_E_UNSUPPORTED
+     * (quietly, without touching err) to pass the step to the next back end in the list. */
+    ng_status (*prepare)(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err);
+    /* Per-session object; may be NULL functions. */
+    ng_status (*context_create)(int threads, void **out, ng_error *err);
+    void (*context_free)(void *context);
+} ngi_backend;
+
+extern const ngi_backend ngi_backend_onednn, ngi_backend_ref;
+/* "auto": onednn, then ref. "onednn": the same (steps it has no kernel for run on ref). "ref": ref only. */
+const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /* NULL-terminated list */
+
+/* ---- Plans ----------------------------------------------------------------------------------- */
+
+typedef struct ngi_plan ngi_plan;
+
+typedef struct ngi_plan_opts {
+    int batch, threads;
+    const char *backend;    /* NULL: "auto" */
+    const int *taps;        /* nodes whose activations stay readable after a run */
+    int n_taps;
+    const int *grads;       /* nodes whose gradient is wanted; their activations stay readable too */
+    int n_grads;
+    int root;               /* node whose gradient the caller seeds (the logits, or the output) */
+    bool keep_unfused;      /* no batch norm or activation is fused: for tests */
+} ngi_plan_opts;
+
+NG_NODISCARD ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *opts, ngi_plan **out, ng_error *err);
+void ngi_plan_free(ngi_plan *p); /* drops one reference */
+size_t ngi_plan_bytes(const ngi_plan *p);        /* of a session's block */
+const char *ngi_plan_kernels(const ngi_plan *p); /* "name\tkernel\n" per step */
+
+/* ---- Runs ------------------------------------------------------------------------------------ */
+
+typedef struct ngi_run_session ngi_run_session;
+
+NG_NODISCARD ng_status ngi_run_session_create(ngi_plan *p, ngi_run_session **out, ng_error *err);
+void ngi_run_session_free(ngi_run_session *s);
+/* inputs[i]: [n] + shape of graph->inputs[i]; read during the call only. n <= batch. */
+NG_NODISCARD ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err);
+/* Gradient of S = sum(seed * root activation): seed [n] + root shape. After it ngi_run_gradient(node) is
+ * readable for each node in `grads`. The forward's activations must be those of the same n images; may be
+ * called again with another seed without a new forward. Only steps between root and the wanted nodes run. */
+NG_NODISCARD ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, ng_error *err);
+const float *ngi_run_activation(const ngi_run_session *s, int node); /* tap, grad, output or root; else NULL */
+const float *ngi_run_gradient(const ngi_run_session *s, int node);   /* NULL if not in grads */
+
+#endif

@@ -1,0 +1,44 @@
+/* Model files. Each reader yields a graph with weights and a few facts about the file; the dispatcher
+ * picks the reader by content, not by name, and holds every reader to the limits here. */
+#ifndef NGI_FORMAT_H
+#define NGI_FORMAT_H
+
+#include "nn/graph.h"
+
+/* Safety limits for files from strangers. */
+#define NGI_MAX_CONFIG_BYTES ((size_t)64 << 20)  /* model configuration text */
+#define NGI_MAX_JSON_DEPTH 200
+#define NGI_MAX_MODEL_BYTES ((size_t)8 << 30)    /* all weights of a model */
+#define NGI_MAX_NESTING 16                       /* models inside models */
+
+typedef struct ngi_model_file {
+    ngi_graph *graph;     /* inferred shapes, weights filled */
+    const char *format;   /* static: "keras" | "h5" | "tfjs" | "architecture" */
+    char *producer;       /* "Keras 2.2.4", or "" */
+    char *architecture;   /* base architecture recognised by name ("inception_v3"), or "" */
+    char *preprocess;     /* from netgaze.json beside the file, or NULL */
+    char **labels;        /* from netgaze.json, or NULL */
+    int n_labels;
+    char hash[NGI_HASH_TEXT]; /* ngi_hash over configuration text and weight values */
+} ngi_model_file;
+
+typedef struct ngi_load_opts {
+    const char *weights;           /* separate weight file, or NULL */
+    int input_height, input_width; /* where the model leaves them open; 0: unset */
+} ngi_load_opts;
+
+NG_NODISCARD ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_model_file *out,
+                                           ng_error *err);
+void ngi_model_file_clear(ngi_model_file *f);
+
+/* One row per format. */
+typedef struct ngi_format {
+    const char *name;
+    /* Whether this path looks like the format (magic bytes, or a folder's content). */
+    bool (*matches)(const char *path);
+    ng_status (*load)(const char *path, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err);
+} ngi_format;
+
+extern const ngi_format ngi_format_tfjs, ngi_format_h5, ngi_format_keras, ngi_format_architecture;
+
+#endif

@@ -8,7 +8,7 @@ ng_status ngi_hash_init(ngi_hash *h, ng_error *err)
 {
     h->state = XXH3_createState();
     if (!h->state)
-        return ngi_fail_memory(err, sizeof(XXH3_state_t));
+        return ngi_fail(err, NG_E_MEMORY, "out of memory: a hash state could not be allocated");
     XXH3_128bits_reset(h->state);
     return NG_OK;
 }

@@ -150,6 +150,7 @@ typedef struct ngi_node {
     int *inputs;    /* node indices, all smaller than this one's */
     int weights[NGI_NODE_WEIGHTS]; /* indices into weights in the op's order; -1: none */
     ngi_shape shape; /* of the output, without batch; set by ngi_graph_infer */
+    bool feeds_output; /* a path leads from here to an output; set by ngi_graph_infer */
 } ngi_node;
 
 typedef struct ngi_layer {
@@ -167,10 +168,11 @@ typedef struct ngi_graph {
     int n_nodes;
     ngi_weight *weights;
     int n_weights;
-    int *inputs; /* node indices */
+    int *inputs; /* node indices; the array is the graph's, allocated by whoever fills it (ngi_alloc) */
     int n_inputs;
-    int *outputs;
+    int *outputs; /* likewise */
     int n_outputs;
+    int layer_capacity, node_capacity, weight_capacity; /* the builders' own */
 } ngi_graph;
 
 void ngi_graph_free(ngi_graph *g); /* frees g itself */

@@ -1,0 +1,106 @@
+/* Questions asked of a graph: reachability, stride, where the logits are, which layer to explain. */
+#include "nn/graph.h"
+
+bool ngi_graph_reaches(const ngi_graph *g, int from, int to)
+{
+    if (from == to)
+        return true;
+    if (from > to)
+        return false;
+    bool *reached = ngi_alloc_zero((size_t)(to - from + 1), sizeof *reached);
+    if (!reached)
+        return false;
+    reached[0] = true;
+    for (int i = from + 1; i <= to; i++)
+        for (int k = 0; k < g->nodes[i].n_inputs && !reached[i - from]; k++) {
+            int in = g->nodes[i].inputs[k];
+            reached[i - from] = in >= from && reached[in - from];
+        }
+    bool result = reached[to - from];
+    ngi_free(reached);
+    return result;
+}
+
+static bool is_spatial(const ngi_shape *s)
+{
+    return s->rank == 3 && s->dim[0] * s->dim[1] > 1;
+}
+
+/* Follows the first input back to the graph's input and multiplies what each op does to the raster. */
+void ngi_graph_stride(const ngi_graph *g, int index, double *stride_y, double *stride_x)
+{
+    double y = 1, x = 1;
+    *stride_y = *stride_x = 0;
+    for (int i = index; g->nodes[i].op != NGI_OP_INPUT; i = g->nodes[i].inputs[0]) {
+        const ngi_node *n = &g->nodes[i];
+        const ngi_shape *in = &g->nodes[n->inputs[0]].shape;
+        if (n->shape.rank != 3 || in->rank != 3)
+            return;
+        switch (n->op) {
+        case NGI_OP_CONV2D:
+        case NGI_OP_DEPTHWISE:
+        case NGI_OP_MAX_POOL:
+        case NGI_OP_AVG_POOL:
+            y *= n->attr.stride_h;
+            x *= n->attr.stride_w;
+            break;
+        case NGI_OP_UPSAMPLE:
+        case NGI_OP_RESIZE:
+            y *= (double)in->dim[0] / (double)n->shape.dim[0];
+            x *= (double)in->dim[1] / (double)n->shape.dim[1];
+            break;
+        case NGI_OP_GLOBAL_AVG:
+        case NGI_OP_GLOBAL_MAX:
+        case NGI_OP_RESHAPE:
+        case NGI_OP_PERMUTE:
+            return;
+        default:
+            break;
+        }
+    }
+    *stride_y = y;
+    *stride_x = x;
+}
+
+int ngi_graph_logits(const ngi_graph *g, ngi_activation *act, bool *softmax)
+{
+    *act = NGI_ACT_LINEAR;
+    *softmax = false;
+    int output = g->outputs[0], i = output;
+    while (g->nodes[i].op == NGI_OP_IDENTITY || g->nodes[i].op == NGI_OP_RESHAPE)
+        i = g->nodes[i].inputs[0];
+    const ngi_node *n = &g->nodes[i];
+    if (n->op == NGI_OP_SOFTMAX) {
+        *softmax = true;
+        return n->inputs[0];
+    }
+    if (n->op == NGI_OP_ACTIVATION && n->attr.act.kind == NGI_ACT_SIGMOID) {
+        *act = NGI_ACT_SIGMOID;
+        return n->inputs[0];
+    }
+    return output;
+}
+
+bool ngi_graph_is_candidate(const ngi_graph *g, int layer)
+{
+    int node = g->layers[layer].node;
+    return node >= 0 && g->nodes[node].op != NGI_OP_INPUT && g->nodes[node].feeds_output &&
+           is_spatial(&g->nodes[node].shape);
+}
+
+int ngi_graph_automatic_layer(const ngi_graph *g)
+{
+    for (int i = g->n_nodes - 1; i >= 0; i--) {
+        if (!g->nodes[i].feeds_output || !is_spatial(&g->nodes[i].shape) || g->nodes[i].op == NGI_OP_INPUT)
+            continue;
+        int node = i; /* a dropout's value is its input's: name the layer that made it */
+        while (g->nodes[node].op == NGI_OP_IDENTITY && g->nodes[node].n_inputs == 1)
+            node = g->nodes[node].inputs[0];
+        int layer = g->nodes[node].op == NGI_OP_INPUT ? -1 : g->nodes[node].layer;
+        if (layer >= 0 && g->layers[layer].node == node)
+            return layer;
+        if (g->nodes[i].layer >= 0 && g->layers[g->nodes[i].layer].node == i)
+            return g->nodes[i].layer;
+    }
+    return -1;
+}

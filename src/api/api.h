@@ -1,0 +1,30 @@
+/* The objects behind the public handles. src/api joins the folders below into the public API and adds no
+ * arithmetic of its own. */
+#ifndef NGI_API_H
+#define NGI_API_H
+
+#include "attr/attr.h"
+#include "format/format.h"
+#include "nn/preprocess.h"
+
+struct ng_model {
+    ngi_model_file file;
+    char *path;
+    const ngi_graph *graph; /* file.graph */
+    ngi_head head;
+    ngi_preprocess preprocess;
+    const char *preprocess_origin; /* static text */
+    float low, high;               /* range that the first layer sees */
+    char **labels;                 /* [n_labels], from the file named in the options; else file.labels */
+    int n_labels;
+    char **fallback_labels;        /* [head.classes]: "class 3" */
+    int64_t parameters;
+    int automatic_layer;
+};
+
+/* Reads labels: one a line, or a JSON array of strings, or a JSON object from index to label (or to
+ * [id, label] as ImageNet's class index has it). */
+NG_NODISCARD ng_status ngi_labels_load(const char *path, char ***labels, int *count, ng_error *err);
+void ngi_labels_free(char **labels, int count);
+
+#endif

@@ -1,0 +1,312 @@
+/* ng_model: a loaded file with its head, preprocessing, labels and layer table. */
+#include "api/api.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void ng_model_opts_init(ng_model_opts *opts)
+{
+    *opts = (ng_model_opts){.struct_size = sizeof *opts};
+}
+
+void ng_model_free(ng_model *model)
+{
+    if (!model)
+        return;
+    ngi_labels_free(model->labels, model->n_labels);
+    ngi_labels_free(model->fallback_labels, model->head.classes);
+    ngi_free(model->path);
+    ngi_model_file_clear(&model->file);
+    ngi_free(model);
+}
+
+/* ---- Loading --------------------------------------------------------------------------------- */
+
+/* Named by the user, carried by the graph, written beside the model, known from the architecture, or
+ * assumed: in this order. */
+static ng_status choose_preprocess(ng_model *m, const char *wanted, ng_error *err)
+{
+    m->preprocess_origin = "option";
+    if (wanted && strcmp(wanted, "auto") != 0)
+        return ngi_preprocess_find(wanted, &m->preprocess, err);
+    m->preprocess_origin = "netgaze.json";
+    if (m->file.preprocess) {
+        ng_status status = ngi_preprocess_find(m->file.preprocess, &m->preprocess, err);
+        if (status != NG_OK)
+            ngi_error_prefix(err, "netgaze.json beside %s", m->path);
+        return status;
+    }
+    m->preprocess_origin = "graph";
+    m->preprocess = NGI_PREPROCESS_RAW;
+    if (ngi_graph_has_preprocessing(m->graph))
+        return NG_OK;
+    m->preprocess_origin = "architecture";
+    if (ngi_preprocess_of_architecture(m->file.architecture, &m->preprocess))
+        return NG_OK;
+    m->preprocess_origin = "assumed";
+    m->preprocess = NGI_PREPROCESS_TF;
+    return NG_OK;
+}
+
+static ng_status prepare_labels(ng_model *m, const char *path, ng_error *err)
+{
+    if (path)
+        NGI_TRY(ngi_labels_load(path, &m->labels, &m->n_labels, err));
+    int have = path ? m->n_labels : m->file.n_labels;
+    if (have && have != m->head.classes)
+        return ngi_fail(err, NG_E_ARGUMENT, "%s: %d labels, the model %s has %d classes",
+                        path ? path : "netgaze.json", have, m->path, m->head.classes);
+    m->fallback_labels = ngi_alloc_zero((size_t)m->head.classes, sizeof *m->fallback_labels);
+    if (!m->fallback_labels)
+        return ngi_fail_memory(err, (size_t)m->head.classes * sizeof *m->fallback_labels);
+    for (int i = 0; i < m->head.classes; i++)
+        if (!(m->fallback_labels[i] = ngi_format("class %d", i)))
+            return ngi_fail_memory(err, 16);
+    return NG_OK;
+}
+
+static ng_status check_graph(const ng_model *m, ng_error *err)
+{
+    const ngi_graph *g = m->graph;
+    char text[NGI_SHAPE_TEXT];
+    const ngi_node *in = &g->nodes[g->inputs[0]];
+    if (g->n_inputs != 1)
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: the model has %d inputs; models of one image input are run so far",
+                        m->path, g->n_inputs);
+    if (in->shape.rank != 3)
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: input '%s' has the shape %s without the batch, expected "
+                        "[height,width,channels]", m->path, in->name, ngi_shape_text(&in->shape, text));
+    return NG_OK;
+}
+
+static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, ng_error *err)
+{
+    if (!(m->path = ngi_strdup(path)))
+        return ngi_fail_memory(err, strlen(path));
+    ngi_load_opts load_opts = {opts->weights, opts->input_height, opts->input_width};
+    NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
+    m->graph = m->file.graph;
+    NGI_TRY(check_graph(m, err));
+    m->head = ngi_head_of(m->graph);
+    m->automatic_layer = ngi_graph_automatic_layer(m->graph);
+    for (int i = 0; i < m->graph->n_weights; i++)
+        m->parameters += ngi_shape_count(&m->graph->weights[i].shape);
+    NGI_TRY(choose_preprocess(m, opts->preprocess, err));
+    ngi_preprocess_range(m->graph, m->preprocess, &m->low, &m->high);
+    return prepare_labels(m, opts->labels, err);
+}
+
+ng_status ng_model_load(const char *path, const ng_model_opts *opts, ng_model **out, ng_error *err)
+{
+    *out = NULL;
+    ng_model_opts defaults;
+    ng_model_opts_init(&defaults);
+    ng_model *m = ngi_alloc_zero(1, sizeof *m);
+    if (!m)
+        return ngi_fail_memory(err, sizeof *m);
+    ng_status status = load(m, path, opts ? opts : &defaults, err);
+    if (status != NG_OK) {
+        ng_model_free(m);
+        return status;
+    }
+    *out = m;
+    return NG_OK;
+}
+
+/* ---- Questions ------------------------------------------------------------------------------- */
+
+void ng_model_describe(const ng_model *m, ng_model_info *out)
+{
+    const ngi_shape *in = &m->graph->nodes[m->graph->inputs[0]].shape;
+    *out = (ng_model_info){
+        .path = m->path,
+        .format = m->file.format,
+        .name = m->graph->name ? m->graph->name : "",
+        .producer = m->file.producer,
+        .hash = m->file.hash,
+        .input_height = (int)in->dim[0],
+        .input_width = (int)in->dim[1],
+        .input_channels = (int)in->dim[2],
+        .class_count = m->head.classes,
+        .output_count = m->head.width,
+        .activation = m->head.softmax                             ? "softmax"
+                      : m->head.activation == NGI_ACT_SIGMOID ? "sigmoid"
+                                                                  : "linear",
+        .layer_count = m->graph->n_layers,
+        .automatic_layer = m->automatic_layer,
+        .parameter_count = m->parameters,
+        .preprocess = {ngi_preprocess_name(m->preprocess), m->preprocess_origin, m->low, m->high},
+    };
+}
+
+/* Parameters of the weights that the layer's nodes use; a shared weight counts once. */
+static int64_t layer_parameters(const ngi_graph *g, int layer)
+{
+    size_t prefix = strlen(g->layers[layer].name);
+    int64_t sum = 0;
+    for (int i = 0; i < g->n_weights; i++) {
+        const char *name = g->weights[i].name;
+        if (strncmp(name, g->layers[layer].name, prefix) == 0 && name[prefix] == '/')
+            sum += ngi_shape_count(&g->weights[i].shape);
+    }
+    return sum;
+}
+
+ng_status ng_model_layer(const ng_model *m, int index, ng_layer_info *out, ng_error *err)
+{
+    const ngi_graph *g = m->graph;
+    *out = (ng_layer_info){0};
+    if (index < 0 || index >= g->n_layers)
+        return ngi_fail(err, NG_E_ARGUMENT, "layer %d: the model has layers 0 to %d", index, g->n_layers - 1);
+    const ngi_layer *layer = &g->layers[index];
+    out->name = layer->name;
+    out->class_name = layer->class_name;
+    out->trainable = layer->trainable;
+    out->parameters = layer_parameters(g, index);
+    out->candidate = ngi_graph_is_candidate(g, index);
+    out->automatic = index == m->automatic_layer;
+    if (layer->node >= 0) {
+        const ngi_shape *s = &g->nodes[layer->node].shape;
+        out->rank = s->rank < 4 ? s->rank : 4;
+        memcpy(out->shape, s->dim, (size_t)out->rank * sizeof *out->shape);
+        ngi_graph_stride(g, layer->node, &out->stride_y, &out->stride_x);
+    }
+    return NG_OK;
+}
+
+static const char *bare(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Levenshtein distance, bounded names. */
+static int distance(const char *a, const char *b)
+{
+    enum { LONGEST = 96 };
+    size_t n = strlen(a), m = strlen(b);
+    if (n > LONGEST || m > LONGEST)
+        return LONGEST;
+    int row[LONGEST + 1];
+    for (size_t j = 0; j <= m; j++)
+        row[j] = (int)j;
+    for (size_t i = 1; i <= n; i++) {
+        int diagonal = row[0];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= m; j++) {
+            int change = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+            diagonal = row[j];
+            int gap = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = change < gap ? change : gap;
+        }
+    }
+    return row[m];
+}
+
+/* "did you mean 'a', 'b' or 'c'?" from the nearest layer names. */
+static void suggest_layers(const ngi_graph *g, const char *name, char *text, size_t size)
+{
+    int best[3] = {-1, -1, -1}, score[3] = {1 << 30, 1 << 30, 1 << 30};
+    for (int i = 0; i < g->n_layers; i++) {
+        int d = distance(name, bare(g->layers[i].name)), full = distance(name, g->layers[i].name);
+        d = full < d ? full : d;
+        for (int k = 0; k < 3; k++)
+            if (d < score[k]) {
+                memmove(best + k + 1, best + k, (size_t)(2 - k) * sizeof *best);
+                memmove(score + k + 1, score + k, (size_t)(2 - k) * sizeof *score);
+                best[k] = i;
+                score[k] = d;
+                break;
+            }
+    }
+    text[0] = '\0';
+    for (int k = 0; k < 3 && best[k] >= 0; k++) {
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, "%s'%s'", k ? ", " : "", g->layers[best[k]].name);
+    }
+}
+
+ng_status ng_model_find_layer(const ng_model *m, const char *name, int *index, ng_error *err)
+{
+    const ngi_graph *g = m->graph;
+    int found = -1, count = 0;
+    for (int i = 0; i < g->n_layers; i++)
+        if (strcmp(g->layers[i].name, name) == 0) {
+            *index = i;
+            return NG_OK;
+        }
+    for (int i = 0; i < g->n_layers; i++)
+        if (strcmp(bare(g->layers[i].name), name) == 0) {
+            found = i;
+            count++;
+        }
+    if (count == 1) {
+        *index = found;
+        return NG_OK;
+    }
+    if (count > 1)
+        return ngi_fail(err, NG_E_NOT_FOUND, "layer name '%s' stands for %d layers; give the path, such as '%s'", name,
+                        count, g->layers[found].name);
+    char near[400];
+    suggest_layers(g, name, near, sizeof near);
+    return ngi_fail(err, NG_E_NOT_FOUND, "the model has no layer '%s'; did you mean %s? `netgaze layers` lists all",
+                    name, near);
+}
+
+const char *ng_model_label(const ng_model *m, int class_index)
+{
+    if (class_index < 0 || class_index >= m->head.classes)
+        return "";
+    if (m->labels && class_index < m->n_labels)
+        return m->labels[class_index];
+    if (m->file.labels && class_index < m->file.n_labels)
+        return m->file.labels[class_index];
+    return m->fallback_labels[class_index];
+}
+
+ng_status ng_model_find_class(const ng_model *m, const char *name, int *class_index, ng_error *err)
+{
+    int found = -1, count = 0;
+    for (int i = 0; i < m->head.classes; i++) {
+        const char *label = ng_model_label(m, i);
+        if (strcmp(label, name) == 0) {
+            *class_index = i;
+            return NG_OK;
+        }
+        if (strcasecmp(label, name) == 0) {
+            found = i;
+            count++;
+        }
+    }
+    char *end;
+    long number = strtol(name, &end, 10);
+    if (end != name && *end == '\0') {
+        if (number < 0 || number >= m->head.classes)
+            return ngi_fail(err, NG_E_NOT_FOUND, "class %s: the model has classes 0 to %d", name,
+                            m->head.classes - 1);
+        *class_index = (int)number;
+        return NG_OK;
+    }
+    if (count == 1) {
+        *class_index = found;
+        return NG_OK;
+    }
+    if (count > 1)
+        return ngi_fail(err, NG_E_NOT_FOUND, "label '%s' names %d classes; give the class by number", name, count);
+    return ngi_fail(err, NG_E_NOT_FOUND, "the model has no class '%s'; its %d classes begin with '%s'", name,
+                    m->head.classes, ng_model_label(m, 0));
+}
+
+ng_status ng_model_preprocess(const ng_model *m, const ng_image *image, float *out, ng_error *err)
+{
+    const ngi_shape *in = &m->graph->nodes[m->graph->inputs[0]].shape;
+    if (image->height != in->dim[0] || image->width != in->dim[1] || image->channels != in->dim[2])
+        return ngi_fail(err, NG_E_SHAPE, "the image is %dx%dx%d, the model's input %lldx%lldx%lld", image->height,
+                        image->width, image->channels, (long long)in->dim[0], (long long)in->dim[1],
+                        (long long)in->dim[2]);
+    return ngi_preprocess_apply(m->preprocess, image->data, (int64_t)image->height * image->width, image->channels,
+                                out, err);
+}

@@ -1,0 +1,248 @@
+/* ng_session: a plan for the layers to be explained, one run session, and the scores of the last run. */
+#include "api/api.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct ng_session {
+    const ng_model *model;
+    ngi_plan *plan;       /* borrowed from run, which holds a reference */
+    ngi_run_session *run;
+    int batch, n;         /* n: images of the last run, 0 before the first */
+    int *layers;          /* [n_layers] */
+    int n_layers;
+    float *logits, *probabilities; /* [batch,classes] */
+    float *seed;                   /* [batch,width] */
+    char backend[16];
+};
+
+void ng_session_opts_init(ng_session_opts *opts)
+{
+    *opts = (ng_session_opts){.struct_size = sizeof *opts, .batch = 1, .threads = 1};
+}
+
+void ng_explain_opts_init(ng_explain_opts *opts)
+{
+    *opts = (ng_explain_opts){.struct_size = sizeof *opts, .method = "gradcam", .layer = -1, .class_index = -1,
+                              .target = NG_TARGET_LOGIT};
+}
+
+void ng_session_free(ng_session *s)
+{
+    if (!s)
+        return;
+    ngi_run_session_free(s->run);
+    ngi_free(s->layers);
+    ngi_free(s->logits);
+    ngi_free(s->probabilities);
+    ngi_free(s->seed);
+    ngi_free(s);
+}
+
+/* A session on a finished plan. */
+static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, const int *layers, int n_layers,
+                              ng_session **out, ng_error *err)
+{
+    ng_session *s = ngi_alloc_zero(1, sizeof *s);
+    if (!s)
+        return ngi_fail_memory(err, sizeof *s);
+    size_t classes = (size_t)model->head.classes, width = (size_t)model->head.width, images = (size_t)batch;
+    s->model = model;
+    s->plan = plan;
+    s->batch = batch;
+    s->n_layers = n_layers;
+    s->layers = ngi_alloc((size_t)n_layers, sizeof *s->layers);
+    s->logits = ngi_alloc(images * classes, sizeof *s->logits);
+    s->probabilities = ngi_alloc(images * classes, sizeof *s->probabilities);
+    s->seed = ngi_alloc(images * width, sizeof *s->seed);
+    ng_status status = s->layers && s->logits && s->probabilities && s->seed
+                           ? ngi_run_session_create(plan, &s->run, err)
+                           : ngi_fail_memory(err, images * (2 * classes + width) * sizeof(float));
+    if (status != NG_OK) {
+        ng_session_free(s);
+        return status;
+    }
+    if (n_layers)
+        memcpy(s->layers, layers, (size_t)n_layers * sizeof *layers);
+    *out = s;
+    return NG_OK;
+}
+
+static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, ngi_plan **plan, ng_error *err)
+{
+    const ngi_graph *g = model->graph;
+    int *grads = ngi_alloc((size_t)opts->layer_count, sizeof *grads);
+    if (!grads)
+        return ngi_fail_memory(err, (size_t)opts->layer_count * sizeof *grads);
+    int n = 0;
+    ng_status status = NG_OK;
+    for (int i = 0; i < opts->layer_count && status == NG_OK; i++) {
+        int layer = opts->layers[i];
+        if (layer < 0 || layer >= g->n_layers)
+            status = ngi_fail(err, NG_E_ARGUMENT, "layer %d: the model has layers 0 to %d", layer, g->n_layers - 1);
+        else
+            status = ngi_attr_check_spatial(g, layer, err);
+        if (status == NG_OK && !ngi_graph_reaches(g, g->layers[layer].node, model->head.logits))
+            status = ngi_fail(err, NG_E_ARGUMENT, "layer '%s' does not feed the model's first output",
+                              g->layers[layer].name);
+        int node = status == NG_OK ? g->layers[layer].node : -1;
+        bool twice = false;
+        for (int k = 0; k < n; k++)
+            twice = twice || grads[k] == node;
+        if (status == NG_OK && !twice)
+            grads[n++] = node;
+    }
+    if (status == NG_OK) {
+        ngi_plan_opts plan_opts = {.batch = opts->batch, .threads = opts->threads, .backend = opts->backend,
+                                   .taps = &model->head.logits, .n_taps = 1, .grads = grads, .n_grads = n,
+                                   .root = model->head.logits};
+        status = ngi_plan_create(g, &plan_opts, plan, err);
+    }
+    ngi_free(grads);
+    return status;
+}
+
+ng_status ng_session_create(const ng_model *model, const ng_session_opts *opts, ng_session **out, ng_error *err)
+{
+    *out = NULL;
+    ng_session_opts defaults;
+    ng_session_opts_init(&defaults);
+    if (!opts)
+        opts = &defaults;
+    if (opts->batch < 1 || opts->batch > 4096 || opts->threads < 1 || opts->threads > 1024 || opts->layer_count < 0)
+        return ngi_fail(err, NG_E_ARGUMENT, "batch %d, threads %d: expected batch 1 to 4096, threads 1 to 1024",
+                        opts->batch, opts->threads);
+    ngi_plan *plan = NULL;
+    NGI_TRY(make_plan(model, opts, &plan, err));
+    ng_status status = open_session(model, plan, opts->batch, opts->layers, opts->layer_count, out, err);
+    ngi_plan_free(plan); /* the run session keeps it */
+    return status;
+}
+
+ng_status ng_session_clone(const ng_session *s, ng_session **out, ng_error *err)
+{
+    *out = NULL;
+    return open_session(s->model, s->plan, s->batch, s->layers, s->n_layers, out, err);
+}
+
+ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err)
+{
+    if (n < 1 || n > s->batch)
+        return ngi_fail(err, NG_E_ARGUMENT, "%d images in one run, the session was made for 1 to %d", n, s->batch);
+    s->n = 0;
+    const float *inputs[1] = {input};
+    NGI_TRY(ngi_run_forward(s->run, inputs, n, err));
+    const ngi_head *head = &s->model->head;
+    const float *logits = ngi_run_activation(s->run, head->logits); /* [n,width] */
+    const float *output = ngi_run_activation(s->run, head->output); /* [n,width] */
+    for (int i = 0; i < n; i++)
+        ngi_head_scores(head, logits + (size_t)i * (size_t)head->width, output + (size_t)i * (size_t)head->width,
+                        s->logits + (size_t)i * (size_t)head->classes,
+                        s->probabilities + (size_t)i * (size_t)head->classes);
+    s->n = n;
+    return NG_OK;
+}
+
+const float *ng_session_logits(const ng_session *s)
+{
+    return s->logits;
+}
+
+const float *ng_session_probabilities(const ng_session *s)
+{
+    return s->probabilities;
+}
+
+const float *ng_session_activations(const ng_session *s, int layer)
+{
+    for (int i = 0; i < s->n_layers; i++)
+        if (s->layers[i] == layer)
+            return ngi_run_activation(s->run, s->model->graph->layers[layer].node);
+    return NULL;
+}
+
+size_t ng_session_bytes(const ng_session *s)
+{
+    return ngi_plan_bytes(s->plan);
+}
+
+const char *ng_session_kernels(const ng_session *s)
+{
+    return ngi_plan_kernels(s->plan);
+}
+
+/* ---- Explaining ------------------------------------------------------------------------------ */
+
+static int predicted_class(const float *scores, int n)
+{
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        if (scores[i] > scores[best])
+            best = i;
+    return best;
+}
+
+static ng_status check_request(const ng_session *s, int index, int layer, int class_index, ng_error *err)
+{
+    if (index < 0 || index >= s->n)
+        return ngi_fail(err, NG_E_ARGUMENT, "image %d: the last run had %d images", index, s->n);
+    if (class_index >= s->model->head.classes)
+        return ngi_fail(err, NG_E_ARGUMENT, "class %d: the model has classes 0 to %d", class_index,
+                        s->model->head.classes - 1);
+    for (int i = 0; i < s->n_layers; i++)
+        if (s->layers[i] == layer)
+            return NG_OK;
+    return ngi_fail(err, NG_E_ARGUMENT, "layer %d was not named when the session was created", layer);
+}
+
+ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_map *out, ng_error *err)
+{
+    *out = (ng_map){0};
+    ng_explain_opts defaults;
+    ng_explain_opts_init(&defaults);
+    if (!opts)
+        opts = &defaults;
+    const ngi_method *method = ngi_method_find(opts->method ? opts->method : "gradcam", err);
+    if (!method)
+        return NG_E_ARGUMENT;
+    int layer = opts->layer < 0 && s->n_layers ? s->layers[0] : opts->layer;
+    NGI_TRY(check_request(s, index, layer, opts->class_index, err));
+    const ngi_head *head = &s->model->head;
+    const float *z = s->logits + (size_t)index * (size_t)head->classes;
+    const float *p = s->probabilities + (size_t)index * (size_t)head->classes;
+    int class_index = opts->class_index < 0 ? predicted_class(z, head->classes) : opts->class_index;
+    ngi_attr_job job = {.graph = s->model->graph, .head = head, .run = s->run, .n = s->n, .index = index,
+                        .layer = layer, .class_index = class_index, .target = opts->target,
+                        .probability = p[class_index], .seed = s->seed};
+    NGI_TRY(ngi_attribute(method, &job, out, err));
+    out->layer = layer;
+    out->class_index = class_index;
+    out->logit = isfinite(z[class_index]) ? z[class_index] : 0;
+    out->probability = isfinite(p[class_index]) ? p[class_index] : 0;
+    return NG_OK;
+}
+
+int ng_method_count(void)
+{
+    return ngi_method_count();
+}
+
+ng_status ng_method_describe(int index, ng_method_info *out, ng_error *err)
+{
+    if (index < 0 || index >= ngi_method_count())
+        return ngi_fail(err, NG_E_ARGUMENT, "method %d: there are methods 0 to %d", index, ngi_method_count() - 1);
+    *out = ngi_method_at(index)->info;
+    return NG_OK;
+}
+
+ng_status ng_method_check(const ng_model *model, const char *method, int layer, ng_error *err)
+{
+    const ngi_method *m = ngi_method_find(method, err);
+    if (!m)
+        return NG_E_ARGUMENT;
+    if (layer < 0 || layer >= model->graph->n_layers)
+        return ngi_fail(err, NG_E_ARGUMENT, "layer %d: the model has layers 0 to %d", layer,
+                        model->graph->n_layers - 1);
+    return m->check(model->graph, layer, err);
+}

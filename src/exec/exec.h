@@ -34,18 +34,30 @@ typedef struct ngi_step {
 /* What a kernel sees when it runs. Blocks do not overlap unless stated. n images. */
 typedef struct ngi_run {
     int n;
-    const float *const *in; /* [n_inputs] activations, [n] + shape */
-    float *out;             /* [n] + out_shape */
-    const float *grad_out;  /* backward: dS/d(out) */
+    const float *const *in; /* [n_inputs] activations, [n] + shape. Backward: kept only for the ops that
+                               ngi_op_backward_reads names (NULL otherwise) */
+    float *out;             /* [n] + out_shape. Backward: the forward's output, to be read; NULL unless
+                               ngi_op_backward_reads names it or an activation is fused */
+    const float *grad_out;  /* backward: dS/d(out), after the fused activation: the kernel applies its
+                               derivative, which follows from `out` (ngi_activate_grad with x = out) */
     float *const *grad_in;  /* backward: [n_inputs], NULL where no gradient is wanted. Overwritten, except
-                               where accumulate[i] is set: then added to */
+                               where accumulate[i] is set: then added to. A node read twice has the same
+                               block twice, the later one with accumulate: write in order */
     const bool *accumulate; /* [n_inputs] */
     void *scratch;          /* >= the kernel's scratch bytes, 64-byte aligned */
     void *context;          /* the back end's per-session object */
 } ngi_run;
 
+/* What an op's backward needs of the forward besides its weights. */
+typedef struct ngi_backward_reads {
+    bool in, out;
+} ngi_backward_reads;
+ngi_backward_reads ngi_op_backward_reads(ngi_op op);
+
 typedef struct ngi_kernel {
     void *state;         /* the back end's: primitives, packed weights */
+    bool packed;         /* it has its own copy of step->kernel: the plan may free a folded one (bias and
+                            w stay) */
     char name[64];       /* "ref", "brgconv:avx512_core": shown to the user */
     size_t scratch;      /* bytes wanted in ngi_run.scratch */
     ng_status (*forward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);

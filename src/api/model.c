@@ -63,7 +63,7 @@ static ng_status prepare_labels(ng_model *m, const char *path, ng_error *err)
     if (!m->fallback_labels)
         return ngi_fail_memory(err, (size_t)m->head.classes * sizeof *m->fallback_labels);
     for (int i = 0; i < m->head.classes; i++)
-        if (!(m->fallback_labels[i] = ngi_format("class %d", i)))
+        if (!(m->fallback_labels[i] = ngi_sprintf("class %d", i)))
             return ngi_fail_memory(err, 16);
     return NG_OK;
 }

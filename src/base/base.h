@@ -46,7 +46,7 @@ void *ngi_realloc(void *old, size_t count, size_t size);
 void ngi_free(void *p);
 char *ngi_strdup(const char *text);
 char *ngi_strndup(const char *text, size_t length);
-char *ngi_format(const char *format, ...) NGI_PRINTF(1, 2); /* a new string, NULL when out of memory */
+char *ngi_sprintf(const char *format, ...) NGI_PRINTF(1, 2); /* a new string, NULL when out of memory */
 /* 64-byte aligned, for tensors; freed with ngi_free_aligned. */
 void *ngi_alloc_aligned(size_t bytes);
 void ngi_free_aligned(void *p);

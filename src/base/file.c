@@ -83,7 +83,7 @@ ng_status ngi_writer_open(ngi_writer *w, const char *path, ng_error *err)
     int fd = -1;
     do { /* our own name with O_EXCL rather than mkstemp: the file gets the mode the umask asks for */
         ngi_free(w->temporary);
-        w->temporary = ngi_format("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&temporary_count, 1));
+        w->temporary = ngi_sprintf("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&temporary_count, 1));
         if (!w->temporary) {
             ngi_writer_abort(w);
             return ngi_fail_memory(err, strlen(path));
@@ -178,7 +178,7 @@ char *ngi_path_join(const char *dir, const char *name)
     size_t n = strlen(dir);
     if (n == 0)
         return ngi_strdup(name);
-    return ngi_format("%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
+    return ngi_sprintf("%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
 }
 
 char *ngi_path_folder(const char *path)

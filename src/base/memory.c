@@ -94,7 +94,7 @@ char *ngi_strdup(const char *text)
     return ngi_strndup(text, strlen(text));
 }
 
-char *ngi_format(const char *format, ...)
+char *ngi_sprintf(const char *format, ...)
 {
     va_list args;
     va_start(args, format);

@@ -22,9 +22,4 @@ struct ng_model {
     int automatic_layer;
 };
 
-/* Reads labels: one a line, or a JSON array of strings, or a JSON object from index to label (or to
- * [id, label] as ImageNet's class index has it). */
-NG_NODISCARD ng_status ngi_labels_load(const char *path, char ***labels, int *count, ng_error *err);
-void ngi_labels_free(char **labels, int count);
-
 #endif

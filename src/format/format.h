@@ -31,6 +31,11 @@ NG_NODISCARD ng_status ngi_model_file_load(const char *path, const ngi_load_opts
                                            ng_error *err);
 void ngi_model_file_clear(ngi_model_file *f);
 
+/* Reads labels: one a line, or a JSON array of strings, or a JSON object from index to label (or to
+ * [id, label] as ImageNet's class index has it). */
+NG_NODISCARD ng_status ngi_labels_load(const char *path, char ***labels, int *count, ng_error *err);
+void ngi_labels_free(char **labels, int count);
+
 /* One row per format. */
 typedef struct ngi_format {
     const char *name;

@@ -1,5 +1,5 @@
-/* Label files. JSON is told from text by its first character. */
-#include "api/api.h"
+/* Label files: one a line, a JSON array, or a JSON object by index. JSON is told from text by its first character. */
+#include "format/format.h"
 
 #include <ctype.h>
 #include <jansson.h>

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Formatting and static analysis of every C file under version control.
+set -eu
+cd "$(dirname "$0")/.."
+git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+cmake --preset dev -DNETGAZE_TESTS=OFF >/dev/null
+git ls-files 'src/*.c' 'app/*.c' | xargs clang-tidy -p build/dev --quiet
+scripts/check-layers.py

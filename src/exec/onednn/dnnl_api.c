@@ -1,0 +1,153 @@
+/* See dnnl_api.h. In 2.x a dilated convolution is a call of its own and a pool with dilation has another
+ * descriptor (pooling_v2); pools here have no dilation (Keras has none). */
+#include "exec/onednn/dnnl_api.h"
+
+#if DNNL_VERSION_MAJOR >= 3
+
+dnnl_status_t ngi_md_init(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+{
+    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&md->desc, rank, dims, dnnl_f32, tag);
+    md->set = status == dnnl_success;
+    return status;
+}
+
+void ngi_md_clear(ngi_md *md)
+{
+    if (md->set)
+        dnnl_memory_desc_destroy(md->desc);
+    md->set = false;
+}
+
+ngi_md_view ngi_md_get(const ngi_md *md)
+{
+    return md->set ? md->desc : NULL;
+}
+
+dnnl_status_t ngi_dnnl_conv_forward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
+                                    const ngi_md *weights, const ngi_md *bias, const ngi_md *dst,
+                                    const ngi_window *window, const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_convolution_forward_primitive_desc_create(
+        out, engine, dnnl_forward_inference, dnnl_convolution_direct, ngi_md_get(src), ngi_md_get(weights),
+        ngi_md_get(bias), ngi_md_get(dst), window->stride, window->dilation, window->before, window->after, attr);
+}
+
+dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *diff_src,
+                                     const ngi_md *weights, const ngi_md *diff_dst, const ngi_window *window,
+                                     const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_convolution_backward_data_primitive_desc_create(
+        out, engine, dnnl_convolution_direct, ngi_md_get(diff_src), ngi_md_get(weights), ngi_md_get(diff_dst),
+        window->stride, window->dilation, window->before, window->after, hint, attr);
+}
+
+dnnl_status_t ngi_dnnl_pool_forward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
+                                    const ngi_md *src, const ngi_md *dst, const ngi_window *window,
+                                    const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_pooling_forward_primitive_desc_create(
+        out, engine, dnnl_forward_inference, kind, ngi_md_get(src), ngi_md_get(dst), window->stride,
+        window->kernel, window->dilation, window->before, window->after, attr);
+}
+
+dnnl_status_t ngi_dnnl_pool_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
+                                     const ngi_md *diff_src, const ngi_md *diff_dst, const ngi_window *window,
+                                     const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_pooling_backward_primitive_desc_create(
+        out, engine, kind, ngi_md_get(diff_src), ngi_md_get(diff_dst), window->stride, window->kernel,
+        window->dilation, window->before, window->after, hint, attr);
+}
+
+dnnl_status_t ngi_dnnl_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
+                              const ngi_md *weights, const ngi_md *bias, const ngi_md *dst,
+                              const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_matmul_primitive_desc_create(out, engine, ngi_md_get(src), ngi_md_get(weights), ngi_md_get(bias),
+                                             ngi_md_get(dst), attr);
+}
+
+dnnl_status_t ngi_dnnl_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta)
+{
+    return dnnl_post_ops_append_eltwise(ops, kind, alpha, beta);
+}
+
+#else /* 2.x */
+
+dnnl_status_t ngi_md_init(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+{
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&md->desc, rank, dims, dnnl_f32, tag);
+    md->set = status == dnnl_success;
+    return status;
+}
+
+void ngi_md_clear(ngi_md *md)
+{
+    md->set = false;
+}
+
+ngi_md_view ngi_md_get(const ngi_md *md)
+{
+    return md->set ? &md->desc : NULL;
+}
+
+dnnl_status_t ngi_dnnl_conv_forward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
+                                    const ngi_md *weights, const ngi_md *bias, const ngi_md *dst,
+                                    const ngi_window *window, const_dnnl_primitive_attr_t attr)
+{
+    dnnl_convolution_desc_t op;
+    dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
+        &op, dnnl_forward_inference, dnnl_convolution_direct, ngi_md_get(src), ngi_md_get(weights),
+        ngi_md_get(bias), ngi_md_get(dst), window->stride, window->dilation, window->before, window->after);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, NULL) : status;
+}
+
+dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *diff_src,
+                                     const ngi_md *weights, const ngi_md *diff_dst, const ngi_window *window,
+                                     const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
+{
+    dnnl_convolution_desc_t op;
+    dnnl_status_t status = dnnl_dilated_convolution_backward_data_desc_init(
+        &op, dnnl_convolution_direct, ngi_md_get(diff_src), ngi_md_get(weights), ngi_md_get(diff_dst),
+        window->stride, window->dilation, window->before, window->after);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, hint) : status;
+}
+
+dnnl_status_t ngi_dnnl_pool_forward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
+                                    const ngi_md *src, const ngi_md *dst, const ngi_window *window,
+                                    const_dnnl_primitive_attr_t attr)
+{
+    dnnl_pooling_desc_t op;
+    dnnl_status_t status =
+        dnnl_pooling_forward_desc_init(&op, dnnl_forward_inference, kind, ngi_md_get(src), ngi_md_get(dst),
+                                       window->stride, window->kernel, window->before, window->after);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, NULL) : status;
+}
+
+dnnl_status_t ngi_dnnl_pool_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
+                                     const ngi_md *diff_src, const ngi_md *diff_dst, const ngi_window *window,
+                                     const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
+{
+    dnnl_pooling_desc_t op;
+    dnnl_status_t status =
+        dnnl_pooling_backward_desc_init(&op, kind, ngi_md_get(diff_src), ngi_md_get(diff_dst), window->stride,
+                                        window->kernel, window->before, window->after);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, hint) : status;
+}
+
+dnnl_status_t ngi_dnnl_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
+                              const ngi_md *weights, const ngi_md *bias, const ngi_md *dst,
+                              const_dnnl_primitive_attr_t attr)
+{
+    dnnl_matmul_desc_t op;
+    dnnl_status_t status =
+        dnnl_matmul_desc_init(&op, ngi_md_get(src), ngi_md_get(weights), ngi_md_get(bias), ngi_md_get(dst));
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, NULL) : status;
+}
+
+dnnl_status_t ngi_dnnl_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta)
+{
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, kind, alpha, beta);
+}
+
+#endif

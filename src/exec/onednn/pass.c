@@ -1,0 +1,290 @@
+/* See pass.h. */
+#include <pthread.h>
+#include <string.h>
+
+#include "exec/onednn/pass.h"
+
+#define ALIGNMENT 64
+#define MAX_ARGS  5
+
+static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
+static dnnl_engine_t engine_of_process;
+
+/* Leaves the function with the status of a failed oneDNN call. */
+#define DNNL_TRY(call)                       \
+    do {                                     \
+        dnnl_status_t dnnl_try_status = (call); \
+        if (dnnl_try_status != dnnl_success) \
+            return dnnl_try_status;          \
+    } while (0)
+
+static void create_engine(void)
+{
+    if (dnnl_engine_create(&engine_of_process, dnnl_cpu, 0) != dnnl_success)
+        engine_of_process = NULL;
+}
+
+dnnl_engine_t ngi_onednn_engine(void)
+{
+    pthread_once(&engine_once, create_engine);
+    return engine_of_process;
+}
+
+ng_status ngi_onednn_status(dnnl_status_t status, const char *what, ng_error *err)
+{
+    switch (status) {
+    case dnnl_success:
+        return NG_OK;
+    case dnnl_unimplemented:
+    case dnnl_invalid_arguments:
+        return NG_E_UNSUPPORTED;
+    case dnnl_out_of_memory:
+        return ngi_fail(err, NG_E_MEMORY, "oneDNN: %s: out of memory", what);
+    default:
+        return ngi_fail(err, NG_E_INTERNAL, "oneDNN: %s: expected success, found status %d", what, (int)status);
+    }
+}
+
+dnnl_status_t ngi_onednn_attr(dnnl_primitive_attr_t *out)
+{
+    DNNL_TRY(dnnl_primitive_attr_create(out));
+    dnnl_status_t status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
+    if (status != dnnl_success) {
+        dnnl_primitive_attr_destroy(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+const char *ngi_prim_name(const_dnnl_primitive_desc_t desc)
+{
+    const char *name = NULL;
+    if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) != dnnl_success || !name)
+        return "unknown";
+    return name;
+}
+
+bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc)
+{
+    return strstr(ngi_prim_name(desc), "ref") != NULL;
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static ngi_md_view md_of(const ngi_prim *prim, int arg)
+{
+    dnnl_query_t query = arg == DNNL_ARG_SRC         ? dnnl_query_src_md
+                         : arg == DNNL_ARG_DST       ? dnnl_query_dst_md
+                         : arg == DNNL_ARG_DIFF_SRC  ? dnnl_query_diff_src_md
+                         : arg == DNNL_ARG_DIFF_DST  ? dnnl_query_diff_dst_md
+                         : arg == DNNL_ARG_SCRATCHPAD ? dnnl_query_scratchpad_md
+                                                     : dnnl_query_weights_md;
+    return dnnl_primitive_desc_query_md(prim->desc, query, 0);
+}
+
+static dnnl_status_t prim_finish(ngi_prim *prim)
+{
+    ngi_md_view pad = md_of(prim, DNNL_ARG_SCRATCHPAD);
+    prim->scratchpad = pad ? dnnl_memory_desc_get_size(pad) : 0;
+    return dnnl_primitive_create(&prim->primitive, prim->desc);
+}
+
+static void prim_clear(ngi_prim *prim)
+{
+    if (prim->primitive)
+        dnnl_primitive_destroy(prim->primitive);
+    if (prim->desc)
+        dnnl_primitive_desc_destroy(prim->desc);
+    *prim = (ngi_prim){0};
+}
+
+static dnnl_status_t reorder_create(ngi_prim *prim, ngi_md_view from, ngi_md_view to)
+{
+    dnnl_engine_t engine = ngi_onednn_engine();
+    dnnl_primitive_attr_t attr;
+    DNNL_TRY(ngi_onednn_attr(&attr));
+    dnnl_status_t status = dnnl_reorder_primitive_desc_create(&prim->desc, from, engine, to, engine, attr);
+    dnnl_primitive_attr_destroy(attr);
+    return status == dnnl_success ? prim_finish(prim) : status;
+}
+
+static dnnl_status_t prim_run(const ngi_prim *prim, dnnl_stream_t stream, dnnl_exec_arg_t args[MAX_ARGS + 1],
+                              int n_args, void *scratchpad)
+{
+    dnnl_memory_t pad = NULL;
+    if (prim->scratchpad > 0) {
+        DNNL_TRY(dnnl_memory_create(&pad, md_of(prim, DNNL_ARG_SCRATCHPAD), ngi_onednn_engine(), scratchpad));
+        args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, pad};
+    }
+    dnnl_status_t status = dnnl_primitive_execute(prim->primitive, stream, n_args, args);
+    if (status == dnnl_success)
+        status = dnnl_stream_wait(stream);
+    if (pad)
+        dnnl_memory_destroy(pad);
+    return status;
+}
+
+/* Writes the weights in the order the primitive wants, once. */
+static dnnl_status_t pack(dnnl_memory_t from, dnnl_memory_t to, ngi_md_view from_md, ngi_md_view to_md)
+{
+    ngi_prim reorder = {0};
+    dnnl_stream_t stream = NULL;
+    void *pad = NULL;
+    dnnl_status_t status = reorder_create(&reorder, from_md, to_md);
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&stream, ngi_onednn_engine(), dnnl_stream_default_flags);
+    if (status == dnnl_success) {
+        dnnl_exec_arg_t args[MAX_ARGS + 1] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+        pad = ngi_alloc_aligned(reorder.scratchpad);
+        status = pad ? prim_run(&reorder, stream, args, 2, pad) : dnnl_out_of_memory;
+    }
+    ngi_free_aligned(pad);
+    if (stream)
+        dnnl_stream_destroy(stream);
+    prim_clear(&reorder);
+    return status;
+}
+
+static dnnl_status_t set_weights(ngi_pass *pass, const ngi_md *plain, const float *weights)
+{
+    dnnl_engine_t engine = ngi_onednn_engine();
+    ngi_md_view wanted = md_of(&pass->main, DNNL_ARG_WEIGHTS);
+    dnnl_memory_t source = NULL;
+    /* oneDNN's memory object takes no const pointer; weights are only read. */
+    DNNL_TRY(dnnl_memory_create(&source, ngi_md_get(plain), engine, (void *)(uintptr_t)weights));
+    if (dnnl_memory_desc_equal(ngi_md_get(plain), wanted)) {
+        pass->weights = source;
+        return dnnl_success;
+    }
+    pass->packed = ngi_alloc_aligned(dnnl_memory_desc_get_size(wanted));
+    dnnl_status_t status = pass->packed ? dnnl_success : dnnl_out_of_memory;
+    if (status == dnnl_success)
+        status = dnnl_memory_create(&pass->weights, wanted, engine, pass->packed);
+    if (status == dnnl_success)
+        status = pack(source, pass->weights, ngi_md_get(plain), wanted);
+    dnnl_memory_destroy(source);
+    return status;
+}
+
+static dnnl_status_t set_reorders(ngi_pass *pass)
+{
+    ngi_md_view in = md_of(&pass->main, pass->arg_in), out = md_of(&pass->main, pass->arg_out);
+    if (!dnnl_memory_desc_equal(in, ngi_md_get(&pass->in))) {
+        DNNL_TRY(reorder_create(&pass->reorder_in, ngi_md_get(&pass->in), in));
+        pass->blocked_in = round_up(dnnl_memory_desc_get_size(in));
+    }
+    if (!dnnl_memory_desc_equal(out, ngi_md_get(&pass->out))) {
+        DNNL_TRY(reorder_create(&pass->reorder_out, out, ngi_md_get(&pass->out)));
+        pass->blocked_out = round_up(dnnl_memory_desc_get_size(out));
+    }
+    return dnnl_success;
+}
+
+ng_status ngi_pass_finish(ngi_pass *pass, const ngi_md *plain, const float *weights, const ngi_md *bias_md,
+                          const float *bias, ng_error *err)
+{
+    dnnl_status_t status = prim_finish(&pass->main);
+    if (status == dnnl_success)
+        status = set_reorders(pass);
+    if (status == dnnl_success && weights)
+        status = set_weights(pass, plain, weights);
+    if (status == dnnl_success && bias)
+        status = dnnl_memory_create(&pass->bias, ngi_md_get(bias_md), ngi_onednn_engine(), (void *)(uintptr_t)bias);
+    if (status != dnnl_success)
+        return ngi_onednn_status(status, ngi_prim_name(pass->main.desc), err);
+    size_t pad = pass->main.scratchpad;
+    pad = pass->reorder_in.scratchpad > pad ? pass->reorder_in.scratchpad : pad;
+    pad = pass->reorder_out.scratchpad > pad ? pass->reorder_out.scratchpad : pad;
+    pass->scratch = pass->blocked_in + pass->blocked_out + round_up(pad);
+    return NG_OK;
+}
+
+void ngi_pass_clear(ngi_pass *pass)
+{
+    if (pass->weights)
+        dnnl_memory_destroy(pass->weights);
+    if (pass->bias)
+        dnnl_memory_destroy(pass->bias);
+    ngi_free_aligned(pass->packed);
+    prim_clear(&pass->reorder_in);
+    prim_clear(&pass->reorder_out);
+    prim_clear(&pass->main);
+    ngi_md_clear(&pass->in);
+    ngi_md_clear(&pass->out);
+    *pass = (ngi_pass){0};
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* The memory objects of one run: plain (the executor's) and blocked (in scratch; else NULL). */
+typedef struct run_memory {
+    dnnl_memory_t in, out, blocked_in, blocked_out;
+} run_memory;
+
+static void memory_clear(run_memory *m)
+{
+    dnnl_memory_t all[] = {m->in, m->out, m->blocked_in, m->blocked_out};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            dnnl_memory_destroy(all[i]);
+}
+
+static dnnl_status_t memory_create(const ngi_pass *pass, const float *in, float *out, void *scratch,
+                                   run_memory *m)
+{
+    dnnl_engine_t engine = ngi_onednn_engine();
+    char *at = scratch;
+    DNNL_TRY(dnnl_memory_create(&m->in, ngi_md_get(&pass->in), engine, (void *)(uintptr_t)in));
+    DNNL_TRY(dnnl_memory_create(&m->out, ngi_md_get(&pass->out), engine, out));
+    if (pass->reorder_in.primitive)
+        DNNL_TRY(dnnl_memory_create(&m->blocked_in, md_of(&pass->main, pass->arg_in), engine, at));
+    if (pass->reorder_out.primitive)
+        DNNL_TRY(dnnl_memory_create(&m->blocked_out, md_of(&pass->main, pass->arg_out), engine,
+                                    at + pass->blocked_in));
+    return dnnl_success;
+}
+
+static dnnl_status_t run_image(const ngi_pass *pass, dnnl_stream_t stream, const run_memory *m, void *pad)
+{
+    if (m->blocked_in) {
+        dnnl_exec_arg_t args[MAX_ARGS + 1] = {{DNNL_ARG_FROM, m->in}, {DNNL_ARG_TO, m->blocked_in}};
+        DNNL_TRY(prim_run(&pass->reorder_in, stream, args, 2, pad));
+    }
+    dnnl_exec_arg_t args[MAX_ARGS + 1] = {{pass->arg_in, m->blocked_in ? m->blocked_in : m->in},
+                                          {pass->arg_out, m->blocked_out ? m->blocked_out : m->out}};
+    int n_args = 2;
+    if (pass->weights)
+        args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, pass->weights};
+    if (pass->bias)
+        args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, pass->bias};
+    DNNL_TRY(prim_run(&pass->main, stream, args, n_args, pad));
+    if (m->blocked_out) {
+        dnnl_exec_arg_t back[MAX_ARGS + 1] = {{DNNL_ARG_FROM, m->blocked_out}, {DNNL_ARG_TO, m->out}};
+        DNNL_TRY(prim_run(&pass->reorder_out, stream, back, 2, pad));
+    }
+    return dnnl_success;
+}
+
+dnnl_status_t ngi_pass_run(const ngi_pass *pass, dnnl_stream_t stream, const float *in, float *out, int n,
+                           void *scratch)
+{
+    run_memory m = {0};
+    void *pad = (char *)scratch + pass->blocked_in + pass->blocked_out;
+    dnnl_status_t status = memory_create(pass, in, out, scratch, &m);
+    for (int i = 0; i < n && status == dnnl_success; i++) {
+        if (i > 0) {
+            status = dnnl_memory_set_data_handle(m.in, (void *)(uintptr_t)(in + i * pass->in_count));
+            if (status == dnnl_success)
+                status = dnnl_memory_set_data_handle(m.out, out + i * pass->out_count);
+        }
+        if (status == dnnl_success)
+            status = run_image(pass, stream, &m, pad);
+    }
+    memory_clear(&m);
+    return status;
+}

@@ -1,0 +1,54 @@
+/* One primitive with one tensor in and one out, and optional weights and bias: the form of everything
+ * this back end runs (convolution, matrix product, pool; forward and backward to the data).
+ *
+ * A pass belongs to the plan and is read only once made: primitives use the caller's scratch memory, and
+ * memory objects for activations are made for each run, so sessions may run it at the same time. It is
+ * made for one image and repeated over a batch: oneDNN gains nothing from a batch on convolutions, and
+ * this way an image's result does not depend on its company. */
+#ifndef NGI_ONEDNN_PASS_H
+#define NGI_ONEDNN_PASS_H
+
+#include "base/base.h"
+#include "exec/onednn/dnnl_api.h"
+
+typedef struct ngi_prim {
+    dnnl_primitive_desc_t desc;
+    dnnl_primitive_t primitive;
+    size_t scratchpad; /* bytes */
+} ngi_prim;
+
+typedef struct ngi_pass {
+    ngi_md in, out; /* one image as the executor holds it: channels last */
+    int64_t in_count, out_count; /* floats of one image */
+    int arg_in, arg_out; /* DNNL_ARG_SRC and _DST, or _DIFF_DST and _DIFF_SRC */
+    ngi_prim main;
+    ngi_prim reorder_in, reorder_out; /* primitive NULL where `main` works on channels last directly */
+    size_t blocked_in, blocked_out;   /* bytes of the reordered tensors; 0 without a reorder */
+    dnnl_memory_t weights, bias;      /* NULL: none */
+    float *packed;                    /* the weights in oneDNN's order; NULL where they are used in place */
+    size_t scratch;                   /* bytes wanted by ngi_pass_run */
+} ngi_pass;
+
+/* oneDNN's one engine of this process; NULL if it cannot be made. */
+dnnl_engine_t ngi_onednn_engine(void);
+/* NG_E_UNSUPPORTED (err untouched) where oneDNN has no kernel, NG_E_MEMORY, else NG_E_INTERNAL. */
+ng_status ngi_onednn_status(dnnl_status_t status, const char *what, ng_error *err);
+/* Attributes of every primitive here: the scratch memory is the caller's. */
+dnnl_status_t ngi_onednn_attr(dnnl_primitive_attr_t *out);
+
+/* Name of oneDNN's implementation, as in "brgconv:avx512_core". */
+const char *ngi_prim_name(const_dnnl_primitive_desc_t desc);
+/* Whether that is one of oneDNN's unoptimised ones, hundreds of times slower than the others. */
+bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc);
+
+/* Completes a pass whose in, out, args and main.desc are set: makes the primitives, packs the weights
+ * (described by `plain`; both NULL if none) and takes the bias in place. */
+NG_NODISCARD ng_status ngi_pass_finish(ngi_pass *pass, const ngi_md *plain, const float *weights,
+                                       const ngi_md *bias_md, const float *bias, ng_error *err);
+void ngi_pass_clear(ngi_pass *pass);
+
+/* in: n images, out: n images, scratch: >= pass->scratch bytes, 64-byte aligned. */
+dnnl_status_t ngi_pass_run(const ngi_pass *pass, dnnl_stream_t stream, const float *in, float *out, int n,
+                           void *scratch);
+
+#endif

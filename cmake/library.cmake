@@ -29,6 +29,9 @@ ng_folder(attr DEPENDS exec FOREIGN m)
 ng_folder(viz DEPENDS image FOREIGN m)
 ng_folder(api DEPENDS attr viz format)
 
+target_compile_definitions(ngi_api PRIVATE NETGAZE_BUILD_TYPE="${CMAKE_BUILD_TYPE}" NETGAZE_VIPS="${VIPS_VERSION}"
+  NETGAZE_HDF5="${HDF5_VERSION}" NETGAZE_LIBZIP="${LIBZIP_VERSION}" NETGAZE_JANSSON="${JANSSON_VERSION}")
+
 get_property(folders GLOBAL PROPERTY NETGAZE_FOLDERS)
 set(objects)
 foreach(f ${folders})

@@ -79,6 +79,10 @@ extern const ngi_backend ngi_backend_onednn, ngi_backend_ref;
 /* "auto": onednn, then ref. "onednn": the same (steps it has no kernel for run on ref). "ref": ref only. */
 const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /* NULL-terminated list */
 
+/* Version of oneDNN in use ("2.6.3") and the instruction set it settled on ("avx512_core"). Static texts. */
+const char *ngi_onednn_version(void);
+const char *ngi_onednn_isa(void);
+
 /* ---- Plans ----------------------------------------------------------------------------------- */
 
 typedef struct ngi_plan ngi_plan;

@@ -24,10 +24,22 @@ ng_folder(nn DEPENDS tensor FOREIGN m)
 ng_folder(format DEPENDS nn FOREIGN PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON m)
 ng_folder(exec/ref DEPENDS nn FOREIGN m)
 ng_folder(exec/onednn DEPENDS nn FOREIGN DNNL::dnnl OpenMP::OpenMP_C m)
-ng_folder(exec DEPENDS exec/ref exec/onednn FOREIGN m)
+ng_folder(exec/winograd DEPENDS nn FOREIGN OpenMP::OpenMP_C m)
+ng_folder(exec DEPENDS exec/ref exec/onednn exec/winograd FOREIGN m)
 ng_folder(attr DEPENDS exec FOREIGN m)
 ng_folder(viz DEPENDS image FOREIGN m)
 ng_folder(api DEPENDS attr viz format)
+
+# The kernels are compiled once per instruction set and chosen at run time. Contraction into fused
+# multiply-adds is what they are for.
+set(kernels ${PROJECT_SOURCE_DIR}/src/exec/winograd)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set_source_files_properties(${kernels}/kernels_avx512.c PROPERTIES
+    COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512dq;-mavx512bw;-mfma;-O3;-ffp-contract=fast")
+  set_source_files_properties(${kernels}/kernels_avx2.c PROPERTIES
+    COMPILE_OPTIONS "-mavx2;-mfma;-O3;-ffp-contract=fast")
+endif()
+set_source_files_properties(${kernels}/kernels_plain.c PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=fast")
 
 target_compile_definitions(ngi_api PRIVATE NETGAZE_BUILD_TYPE="${CMAKE_BUILD_TYPE}" NETGAZE_VIPS="${VIPS_VERSION}"
   NETGAZE_HDF5="${HDF5_VERSION}" NETGAZE_LIBZIP="${LIBZIP_VERSION}" NETGAZE_JANSSON="${JANSSON_VERSION}")

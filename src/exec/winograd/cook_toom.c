@@ -1,0 +1,74 @@
+/* Transform matrices by inverting the Vandermonde matrix of the points, in long double. */
+#include "exec/winograd/winograd.h"
+
+#include <math.h>
+
+#define SIZE NGI_WINO_MAX_A
+
+static const long double points[SIZE - 1] = {0, 1, -1, 2, -2, 0.5L, -0.5L, 1.5L, -1.5L};
+
+/* inverse[i][j] of v [n,n], by Gauss-Jordan with pivoting. */
+static void invert(int n, long double v[SIZE][SIZE], long double inverse[SIZE][SIZE])
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++)
+            inverse[i][j] = i == j;
+    for (int i = 0; i < n; i++) {
+        int pivot = i;
+        for (int k = i; k < n; k++)
+            if (fabsl(v[k][i]) > fabsl(v[pivot][i]))
+                pivot = k;
+        for (int j = 0; j < n; j++) {
+            long double a = v[i][j], b = inverse[i][j];
+            v[i][j] = v[pivot][j];
+            v[pivot][j] = a;
+            inverse[i][j] = inverse[pivot][j];
+            inverse[pivot][j] = b;
+        }
+        long double scale = v[i][i];
+        for (int j = 0; j < n; j++) {
+            v[i][j] /= scale;
+            inverse[i][j] /= scale;
+        }
+        for (int k = 0; k < n; k++) {
+            long double factor = k == i ? 0 : v[k][i];
+            for (int j = 0; j < n; j++) {
+                v[k][j] -= factor * v[i][j];
+                inverse[k][j] -= factor * inverse[i][j];
+            }
+        }
+    }
+}
+
+/* Row i of the Vandermonde matrix at power j; the last row is the point at infinity. */
+static long double power(int a, int i, int j, int last)
+{
+    if (i == a - 1)
+        return j == last;
+    return j == 0 ? 1 : powl(points[i], j);
+}
+
+void ngi_cook_toom_init(ngi_cook_toom *t, int m, int r)
+{
+    int a = m + r - 1;
+    long double v[SIZE][SIZE], inverse[SIZE][SIZE];
+    *t = (ngi_cook_toom){.m = m, .r = r, .a = a};
+    for (int i = 0; i < a; i++)
+        for (int j = 0; j < a; j++)
+            v[i][j] = power(a, i, j, a - 1);
+    invert(a, v, inverse);
+    for (int i = 0; i < a; i++) {
+        long double scale = 1; /* moves the denominators from BT to G, where arithmetic is in double */
+        for (int j = 0; i < a - 1 && j < a - 1; j++)
+            if (j != i)
+                scale *= points[i] - points[j];
+        for (int j = 0; j < a; j++) {
+            long double x = inverse[j][i] * scale;
+            t->bt[i][j] = fabsl(x) < 1e-9L ? 0 : (float)x;
+        }
+        for (int j = 0; j < m; j++)
+            t->at[j][i] = (float)power(a, i, j, m - 1);
+        for (int j = 0; j < r; j++)
+            t->g[i][j] = (double)(power(a, i, j, r - 1) / scale);
+    }
+}

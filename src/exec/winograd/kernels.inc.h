@@ -1,0 +1,294 @@
+/* The arithmetic of winograd.h in the compiler's vector types. Compiled once per instruction set, by a file that
+ * defines LANES (floats a vector), ROWS (rows of the register tile: ROWS * 2 accumulators) and ISA (the name
+ * of the row). -ffp-contract=fast there turns products and sums into fused ones. */
+#include "exec/winograd/winograd.h"
+
+#include <string.h>
+
+#define PANEL (2 * LANES)
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t mask_vec __attribute__((vector_size(4 * LANES)));
+typedef float loose_vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE vec load(const float *p)
+{
+    return *(const loose_vec *)p;
+}
+
+INLINE void store(float *p, vec x)
+{
+    *(loose_vec *)p = x;
+}
+
+/* n < LANES floats, the rest zero. */
+static vec load_part(const float *p, int64_t n)
+{
+    float room[LANES] = {0};
+    memcpy(room, p, (size_t)n * sizeof *p);
+    return load(room);
+}
+
+static void store_part(float *p, vec x, int64_t n)
+{
+    float room[LANES];
+    store(room, x);
+    memcpy(p, room, (size_t)n * sizeof *p);
+}
+
+/* ---- The matrix product ----------------------------------------------------------------------- */
+
+/* `rows` is a constant at every call, so that the accumulators live in registers. */
+INLINE void tile(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate)
+{
+    vec sum[ROWS][2];
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) {
+        sum[i][0] = accumulate ? load(c + i * PANEL) : (vec){0};
+        sum[i][1] = accumulate ? load(c + i * PANEL + LANES) : (vec){0};
+    }
+    for (int64_t p = 0; p < k; p++) {
+        vec b0 = load(b + p * PANEL), b1 = load(b + p * PANEL + LANES);
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            float x = a[i * lda + p];
+            sum[i][0] += x * b0;
+            sum[i][1] += x * b1;
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) {
+        store(c + i * PANEL, sum[i][0]);
+        store(c + i * PANEL + LANES, sum[i][1]);
+    }
+}
+
+#define TILE(n)                                                                                                  \
+    static __attribute__((noinline)) void tile_##n(int64_t k, const float *a, int64_t lda, const float *b,       \
+                                                   float *c, bool accumulate)                                    \
+    {                                                                                                            \
+        tile(n, k, a, lda, b, c, accumulate);                                                                    \
+    }
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+#if ROWS > 6
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+#endif
+
+typedef void tile_function(int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate);
+
+static tile_function *const tiles[ROWS + 1] = {
+    NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5, tile_6,
+#if ROWS > 6
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
+#endif
+};
+
+static void multiply(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate)
+{
+    while (rows > 0) { /* the last two tiles are made alike, rather than one full and one sliver */
+        int64_t take = rows >= 2 * ROWS ? ROWS : rows > ROWS ? (rows + 1) / 2 : rows;
+        tiles[take](k, a, lda, b, c, accumulate);
+        a += take * lda;
+        c += take * PANEL;
+        rows -= take;
+    }
+}
+
+/* ---- Transforms ------------------------------------------------------------------------------- */
+
+/* out = BT d. Points come in pairs +p, -p, whose rows agree in the even columns and differ in sign in the odd
+ * ones: half the products serve both. Row 0 has even columns only, the last one odd ones only. */
+INLINE void transform_in(int a, const float (*bt)[NGI_WINO_MAX_A], const vec *d, vec *out)
+{
+    vec first = bt[0][0] * d[0], last = bt[a - 1][1] * d[1];
+#pragma GCC unroll 10
+    for (int j = 2; j < a; j += 2) {
+        first += bt[0][j] * d[j];
+        last += bt[a - 1][j + 1] * d[j + 1];
+    }
+    out[0] = first;
+    out[a - 1] = last;
+#pragma GCC unroll 10
+    for (int i = 1; i < a - 1; i += 2) {
+        vec even = bt[i][0] * d[0], odd = bt[i][1] * d[1];
+#pragma GCC unroll 10
+        for (int j = 2; j < a; j += 2) {
+            even += bt[i][j] * d[j];
+            odd += bt[i][j + 1] * d[j + 1];
+        }
+        out[i] = even + odd;
+        out[i + 1] = even - odd;
+    }
+}
+
+/* out = AT v, [4]: the columns of +p and -p agree in even rows and differ in sign in odd ones. */
+INLINE void transform_out(int a, const float (*at)[NGI_WINO_MAX_A], const vec *v, vec *out)
+{
+    vec y0 = v[0], y1 = {0}, y2 = {0}, y3 = v[a - 1];
+#pragma GCC unroll 10
+    for (int i = 1; i < a - 1; i += 2) {
+        vec sum = v[i] + v[i + 1], difference = v[i] - v[i + 1];
+        y0 += sum;
+        y1 += at[1][i] * difference;
+        y2 += at[2][i] * sum;
+        y3 += at[3][i] * difference;
+    }
+    out[0] = y0;
+    out[1] = y1;
+    out[2] = y2;
+    out[3] = y3;
+}
+
+enum { M = 4 }; /* outputs of a tile and axis, in every transform used */
+
+INLINE vec load_pixel(const float *p, int64_t k, int64_t left)
+{
+    if (!p)
+        return (vec){0};
+    return left >= LANES ? load(p + k) : load_part(p + k, left);
+}
+
+INLINE void input_1d(int a, const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride,
+                     int64_t channels)
+{
+    for (int64_t k = 0; k < channels; k += LANES) {
+        vec d[NGI_WINO_MAX_A], out[NGI_WINO_MAX_A];
+#pragma GCC unroll 10
+        for (int i = 0; i < a; i++)
+            d[i] = load_pixel(src[i], k, channels - k);
+        transform_in(a, t->bt, d, out);
+#pragma GCC unroll 10
+        for (int i = 0; i < a; i++)
+            store(dst + i * stride + k, out[i]);
+    }
+}
+
+static void input_2d(const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride, int64_t channels)
+{
+    enum { A = 6 };
+    for (int64_t k = 0; k < channels; k += LANES) {
+        vec half[A][A];
+        for (int j = 0; j < A; j++) {
+            vec d[A], out[A];
+#pragma GCC unroll 6
+            for (int i = 0; i < A; i++)
+                d[i] = load_pixel(src[i * A + j], k, channels - k);
+            transform_in(A, t->bt, d, out);
+#pragma GCC unroll 6
+            for (int i = 0; i < A; i++)
+                half[i][j] = out[i];
+        }
+        for (int i = 0; i < A; i++) {
+            vec out[A];
+            transform_in(A, t->bt, half[i], out);
+#pragma GCC unroll 6
+            for (int j = 0; j < A; j++)
+                store(dst + (i * A + j) * stride + k, out[j]);
+        }
+    }
+}
+
+static void input(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
+                  int64_t channels)
+{
+    if (two_d)
+        input_2d(t, src, dst, stride, channels);
+    else if (t->a == 6)
+        input_1d(6, t, src, dst, stride, channels);
+    else if (t->a == 8)
+        input_1d(8, t, src, dst, stride, channels);
+    else
+        input_1d(10, t, src, dst, stride, channels);
+}
+
+INLINE vec select(mask_vec mask, vec yes, vec no)
+{
+    return (vec)((mask & (mask_vec)yes) | (~mask & (mask_vec)no));
+}
+
+/* Bias, clamp, optional addition, full or partial store of one vector. */
+INLINE void finish(float *dst, vec y, vec bias, float low, float high, bool accumulate, int64_t n)
+{
+    y += bias;
+    vec lows = (vec){0} + low, highs = (vec){0} + high;
+    y = select(y < lows, lows, y); /* NaN compares false and stays */
+    y = select(y > highs, highs, y);
+    if (accumulate)
+        y += n >= LANES ? load(dst) : load_part(dst, n);
+    if (n >= LANES)
+        store(dst, y);
+    else
+        store_part(dst, y, n);
+}
+
+INLINE void output_1d(int a, const ngi_cook_toom *t, const float *m_values, int64_t stride, float *const *dst,
+                      const float *bias, float low, float high, bool accumulate, int64_t channels)
+{
+    for (int64_t k = 0; k < channels; k += LANES) {
+        vec v[NGI_WINO_MAX_A], y[M];
+#pragma GCC unroll 10
+        for (int i = 0; i < a; i++)
+            v[i] = load(m_values + i * stride + k);
+        transform_out(a, t->at, v, y);
+        vec b = load(bias + k);
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++)
+            if (dst[i])
+                finish(dst[i] + k, y[i], b, low, high, accumulate, channels - k);
+    }
+}
+
+static void output_2d(const ngi_cook_toom *t, const float *m_values, int64_t stride, float *const *dst,
+                      const float *bias, float low, float high, bool accumulate, int64_t channels)
+{
+    enum { A = 6 };
+    for (int64_t k = 0; k < channels; k += LANES) {
+        vec half[M][A];
+        for (int j = 0; j < A; j++) {
+            vec v[A], y[M];
+#pragma GCC unroll 6
+            for (int i = 0; i < A; i++)
+                v[i] = load(m_values + (i * A + j) * stride + k);
+            transform_out(A, t->at, v, y);
+#pragma GCC unroll 4
+            for (int i = 0; i < M; i++)
+                half[i][j] = y[i];
+        }
+        vec b = load(bias + k);
+        for (int i = 0; i < M; i++) {
+            vec y[M];
+            transform_out(A, t->at, half[i], y);
+#pragma GCC unroll 4
+            for (int j = 0; j < M; j++)
+                if (dst[i * M + j])
+                    finish(dst[i * M + j] + k, y[j], b, low, high, accumulate, channels - k);
+        }
+    }
+}
+
+static void output(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride, float *const *dst,
+                   const float *bias, float low, float high, bool accumulate, int64_t channels)
+{
+    if (two_d)
+        output_2d(t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else if (t->a == 6)
+        output_1d(6, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else if (t->a == 8)
+        output_1d(8, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else
+        output_1d(10, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+}
+
+extern const ngi_wino_isa ISA;
+const ngi_wino_isa ISA = {NAME, LANES, multiply, input, output};

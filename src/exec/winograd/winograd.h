@@ -1,0 +1,85 @@
+/* Fast convolution by Winograd's (Cook-Toom) minimal filtering, NHWC, float32: stride 1, one group, no
+ * dilation, kernels with 3, 5 or 7 taps along an axis.
+ *
+ *   1-D F(m,r): tiles of m outputs along one axis, the other axis's taps summed up: 1x7, 7x1, 1x3, 3x1, 5x5.
+ *   2-D F(4x4,3x3): tiles of 4x4 outputs.
+ *
+ * A tile's a = m + r - 1 inputs (a x a in 2-D) are transformed, multiplied with transformed weights channel
+ * by channel - one small matrix product per "frequency" - and transformed back.
+ * Lavin & Gray 2016, arXiv:1509.09308; points after Barabasz et al. 2020, arXiv:1803.10986. */
+#ifndef NGI_WINOGRAD_H
+#define NGI_WINOGRAD_H
+
+#include "exec/exec.h"
+
+#define NGI_WINO_MAX_A 10              /* inputs of a 1-D tile */
+#define NGI_WINO_MAX_FREQUENCIES 36
+
+/* Transform matrices of F(m,r): V = BT d, U = G g, y = AT (U * V). */
+typedef struct ngi_cook_toom {
+    int m, r, a;
+    float bt[NGI_WINO_MAX_A][NGI_WINO_MAX_A]; /* [a][a]; entries of the wrong parity are zero in rows 0, a-1 */
+    float at[NGI_WINO_MAX_A][NGI_WINO_MAX_A]; /* [m][a] */
+    double g[NGI_WINO_MAX_A][NGI_WINO_MAX_A]; /* [a][r] */
+} ngi_cook_toom;
+
+/* m + r - 1 must be 6, 8 or 10: points 0, +-1, +-2, +-1/2, +-3/2 and infinity come in pairs then. */
+void ngi_cook_toom_init(ngi_cook_toom *t, int m, int r);
+
+/* The arithmetic for one instruction set. `lanes` floats a vector; a panel is 2 * lanes output channels. */
+typedef struct ngi_wino_isa {
+    const char *name;
+    int lanes;
+    /* c[rows][panel] (+)= a[rows][k] (row stride lda) * b[k][panel] */
+    void (*multiply)(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *c,
+                     bool accumulate);
+    /* Transforms one tile: src[a] (2-D: [a*a]) point at pixels' channels, NULL is padding; frequency f goes to
+     * dst + f * stride, channels rounded up to lanes. */
+    void (*input)(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
+                  int64_t channels);
+    /* The way back for one tile and panel: m_values + f * stride -> dst[m] (2-D: [m*m]), `channels` of them, NULL
+     * skipped; y = min(max(AT m + bias, low), high), added to what is there if `accumulate`. */
+    void (*output)(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride, float *const *dst,
+                   const float *bias, float low, float high, bool accumulate, int64_t channels);
+} ngi_wino_isa;
+
+/* The best for this CPU; NULL never. */
+const ngi_wino_isa *ngi_wino_isa_best(void);
+/* All that this CPU can run, NULL-terminated: for tests. */
+const ngi_wino_isa *const *ngi_wino_isa_all(void);
+
+/* One convolution, ready to run: geometry, transformed weights. */
+typedef struct ngi_wino_conv {
+    const ngi_wino_isa *isa;
+    ngi_cook_toom t;
+    bool two_d, vertical;     /* 1-D: tiles run along the height instead of the width */
+    int64_t in_h, in_w, in_c, out_h, out_w, out_c;
+    int pad_top, pad_left;
+    int others;               /* 1-D: taps of the other axis */
+    int frequencies;
+    int64_t in_lanes;         /* in_c rounded up to lanes */
+    int64_t panels;           /* of output channels */
+    float *weights;           /* [panels][frequencies][others][in_c][panel] */
+    float *bias;              /* [panels * panel], zeros where there is none */
+    float low, high;          /* fused clamp: relu is 0..infinity */
+    int64_t chunk;            /* 2-D: tiles a pass; 1-D: lines across a pass */
+    int threads;
+} ngi_wino_conv;
+
+/* kernel [kh,kw,ic,oc]; `transpose` makes the convolution that leads gradients back to the input: kernel flipped,
+ * channels swapped, padding kh-1-pad (the in_* and out_* then are of that convolution). NG_E_UNSUPPORTED, quietly,
+ * for shapes that have no transform. */
+typedef struct ngi_wino_shape {
+    int64_t in_h, in_w, in_c, out_h, out_w, out_c;
+    int kernel_h, kernel_w, pad_top, pad_left;
+    bool transpose;
+} ngi_wino_shape;
+
+ng_status ngi_wino_conv_create(const ngi_wino_isa *isa, const ngi_wino_shape *shape, const float *kernel,
+                               const float *bias, int threads, ngi_wino_conv **out, ng_error *err);
+void ngi_wino_conv_free(ngi_wino_conv *c);
+size_t ngi_wino_conv_scratch(const ngi_wino_conv *c); /* bytes */
+/* One image: in [in_h,in_w,in_c], out [out_h,out_w,out_c]. */
+void ngi_wino_conv_run(const ngi_wino_conv *c, const float *in, float *out, bool accumulate, void *scratch);
+
+#endif

@@ -1,0 +1,234 @@
+/* Every instruction set this CPU has, against plain convolution in double: all kernel shapes, maps from 1x1
+ * to 40x40, odd channels, unaligned pointers, one to four threads, forward and back to the input. */
+#include "check.h"
+
+#include "exec/winograd/winograd.h"
+
+static uint32_t seed = 1;
+
+static float uniform(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (float)(seed >> 8) / (float)(1 << 23) - 1.0f;
+}
+
+static float *filled(int64_t n, bool relu)
+{
+    float *x = malloc((size_t)n * sizeof *x + 4);
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = uniform();
+        if (relu && x[i] < 0)
+            x[i] = 0;
+    }
+    return x;
+}
+
+/* One output element in double, and the sum of the products' magnitudes as the scale of its error. */
+static double plain(const ngi_wino_shape *s, const float *in, const float *kernel, int64_t y, int64_t x, int64_t o,
+                    double *scale)
+{
+    double sum = 0;
+    *scale = 0;
+    for (int ky = 0; ky < s->kernel_h; ky++)
+        for (int kx = 0; kx < s->kernel_w; kx++) {
+            int64_t iy = y + ky - s->pad_top, ix = x + kx - s->pad_left;
+            if (iy < 0 || iy >= s->in_h || ix < 0 || ix >= s->in_w)
+                continue;
+            for (int64_t i = 0; i < s->in_c; i++) {
+                double term = (double)in[(iy * s->in_w + ix) * s->in_c + i] *
+                              kernel[((int64_t)(ky * s->kernel_w + kx) * s->in_c + i) * s->out_c + o];
+                sum += term;
+                *scale += fabs(term);
+            }
+        }
+    return sum;
+}
+
+/* The gradient at one input element: plain correlation with the flipped kernel. */
+static double plain_back(const ngi_wino_shape *s, const float *grad, const float *kernel, int64_t y, int64_t x,
+                         int64_t i, double *scale)
+{
+    double sum = 0;
+    *scale = 0;
+    for (int ky = 0; ky < s->kernel_h; ky++)
+        for (int kx = 0; kx < s->kernel_w; kx++) {
+            int64_t oy = y - ky + s->pad_top, ox = x - kx + s->pad_left;
+            if (oy < 0 || oy >= s->out_h || ox < 0 || ox >= s->out_w)
+                continue;
+            for (int64_t o = 0; o < s->out_c; o++) {
+                double term = (double)grad[(oy * s->out_w + ox) * s->out_c + o] *
+                              kernel[((int64_t)(ky * s->kernel_w + kx) * s->in_c + i) * s->out_c + o];
+                sum += term;
+                *scale += fabs(term);
+            }
+        }
+    return sum;
+}
+
+static void check_forward(const ngi_wino_isa *isa, const ngi_wino_shape *s, int threads, bool unaligned)
+{
+    ng_error err;
+    int64_t n_in = s->in_h * s->in_w * s->in_c, n_out = s->out_h * s->out_w * s->out_c;
+    float *in = filled(n_in + 1, true) + unaligned, *bias = filled(s->out_c, false);
+    float *kernel = filled((int64_t)s->kernel_h * s->kernel_w * s->in_c * s->out_c, false);
+    float *out = (float *)malloc((size_t)(n_out + 1) * sizeof *out) + unaligned;
+    ngi_wino_conv *c;
+    CHECK_OK(ngi_wino_conv_create(isa, s, kernel, bias, threads, &c, &err), err);
+    void *scratch = ngi_alloc_aligned(ngi_wino_conv_scratch(c));
+    ngi_wino_conv_run(c, in, out, false, scratch);
+    for (int k = 0; k < 200; k++) {
+        seed = seed * 1664525u + 1013904223u;
+        int64_t at = seed % (uint32_t)n_out, o = at % s->out_c, x = at / s->out_c % s->out_w,
+                y = at / s->out_c / s->out_w;
+        double scale, expected = plain(s, in, kernel, y, x, o, &scale) + bias[o];
+        if (!(fabs(out[at] - expected) <= 2e-5 * (scale + 1)))
+            fail_msg("%s %lldx%lldx%lld -> %lld, kernel %dx%d, %d threads: [%lld,%lld,%lld] is %.9g, expected %.9g",
+                     isa->name, (long long)s->in_h, (long long)s->in_w, (long long)s->in_c, (long long)s->out_c,
+                     s->kernel_h, s->kernel_w, threads, (long long)y, (long long)x, (long long)o, out[at], expected);
+    }
+    /* again, adding: twice the same, bit for bit where nothing rounds */
+    ngi_wino_conv_run(c, in, out, true, scratch);
+    for (int k = 0; k < 20; k++) {
+        int64_t at = (int64_t)k * n_out / 20, o = at % s->out_c, x = at / s->out_c % s->out_w, y = at / s->out_c / s->out_w;
+        double scale, expected = 2 * (plain(s, in, kernel, y, x, o, &scale) + bias[o]);
+        CHECK_NEAR(out[at], expected, 4e-5 * (scale + 1));
+    }
+    ngi_wino_conv_free(c);
+    ngi_free_aligned(scratch);
+    free(in - unaligned);
+    free(out - unaligned);
+    free(kernel);
+    free(bias);
+}
+
+static void check_backward(const ngi_wino_isa *isa, const ngi_wino_shape *s)
+{
+    ng_error err;
+    int64_t n_in = s->in_h * s->in_w * s->in_c, n_out = s->out_h * s->out_w * s->out_c;
+    float *grad = filled(n_out, false), *result = malloc((size_t)n_in * sizeof *result);
+    float *kernel = filled((int64_t)s->kernel_h * s->kernel_w * s->in_c * s->out_c, false);
+    ngi_wino_shape back = {s->out_h, s->out_w, s->out_c, s->in_h, s->in_w, s->in_c,
+                           s->kernel_h, s->kernel_w, s->pad_top, s->pad_left, true};
+    ngi_wino_conv *c;
+    CHECK_OK(ngi_wino_conv_create(isa, &back, kernel, NULL, 1, &c, &err), err);
+    void *scratch = ngi_alloc_aligned(ngi_wino_conv_scratch(c));
+    ngi_wino_conv_run(c, grad, result, false, scratch);
+    for (int k = 0; k < 100; k++) {
+        seed = seed * 1664525u + 1013904223u;
+        int64_t at = seed % (uint32_t)n_in, i = at % s->in_c, x = at / s->in_c % s->in_w, y = at / s->in_c / s->in_w;
+        double scale, expected = plain_back(s, grad, kernel, y, x, i, &scale);
+        CHECK_NEAR(result[at], expected, 2e-5 * (scale + 1));
+    }
+    ngi_wino_conv_free(c);
+    ngi_free_aligned(scratch);
+    free(grad);
+    free(result);
+    free(kernel);
+}
+
+static const int kernels[][2] = {{3, 3}, {5, 5}, {1, 7}, {7, 1}, {1, 3}, {3, 1}, {7, 7}, {1, 5}, {5, 1}};
+
+static ngi_wino_shape shape_of(int64_t h, int64_t w, int64_t ic, int64_t oc, int kh, int kw, bool same)
+{
+    int top = same ? kh / 2 : 0, left = same ? kw / 2 : 0;
+    return (ngi_wino_shape){h, w, ic, h + 2 * top - kh + 1, w + 2 * left - kw + 1, oc, kh, kw, top, left, false};
+}
+
+static void all_kernels_on_all_map_sizes(void **state)
+{
+    (void)state;
+    for (const ngi_wino_isa *const *isa = ngi_wino_isa_all(); *isa; isa++)
+        for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++)
+            for (int size = 1; size <= 40; size++) {
+                int kh = kernels[k][0], kw = kernels[k][1], w = (size * 7) % 40 + 1;
+                bool same = size < 8 || w < 8 || size % 2;
+                int ic = 1 + (size * 5) % 37, oc = 1 + (size * 11) % 71;
+                ngi_wino_shape s = shape_of(size, w, ic, oc, kh, kw, same);
+                check_forward(*isa, &s, size % 5 == 0 ? 1 + size / 5 % 4 : 1, size % 3 == 0);
+                if (size % 4 == 0)
+                    check_backward(*isa, &s);
+            }
+}
+
+static void one_thread_and_four_give_the_same_bytes(void **state)
+{
+    (void)state;
+    ng_error err;
+    for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++) {
+        ngi_wino_shape s = shape_of(17, 17, 40, 72, kernels[k][0], kernels[k][1], true);
+        float *in = filled(17 * 17 * 40, true), *kernel = filled(49 * 40 * 72, false);
+        float *out[2];
+        for (int i = 0; i < 2; i++) {
+            ngi_wino_conv *c;
+            CHECK_OK(ngi_wino_conv_create(ngi_wino_isa_best(), &s, kernel, NULL, i ? 4 : 1, &c, &err), err);
+            void *scratch = ngi_alloc_aligned(ngi_wino_conv_scratch(c));
+            out[i] = malloc(17 * 17 * 72 * sizeof **out);
+            ngi_wino_conv_run(c, in, out[i], false, scratch);
+            ngi_free_aligned(scratch);
+            ngi_wino_conv_free(c);
+        }
+        assert_memory_equal(out[0], out[1], 17 * 17 * 72 * sizeof **out);
+        free(out[0]);
+        free(out[1]);
+        free(in);
+        free(kernel);
+    }
+}
+
+/* BT, G, AT reproduce a direct 1-D convolution in double. */
+static void transforms_are_exact(void **state)
+{
+    (void)state;
+    for (int r = 3; r <= 7; r += 2) {
+        ngi_cook_toom t;
+        ngi_cook_toom_init(&t, 4, r);
+        double d[NGI_WINO_MAX_A], g[7];
+        for (int i = 0; i < t.a; i++)
+            d[i] = uniform();
+        for (int i = 0; i < r; i++)
+            g[i] = uniform();
+        for (int y = 0; y < t.m; y++) {
+            double direct = 0, fast = 0;
+            for (int i = 0; i < r; i++)
+                direct += d[y + i] * g[i];
+            for (int f = 0; f < t.a; f++) {
+                double u = 0, v = 0;
+                for (int i = 0; i < r; i++)
+                    u += t.g[f][i] * g[i];
+                for (int i = 0; i < t.a; i++)
+                    v += t.bt[f][i] * d[i];
+                fast += t.at[y][f] * u * v;
+            }
+            CHECK_NEAR(fast, direct, 2e-6);
+        }
+    }
+}
+
+static void allocation_failures_are_reported(void **state)
+{
+    (void)state;
+    ng_error err;
+    ngi_wino_shape s = shape_of(9, 9, 16, 16, 3, 3, true);
+    float *kernel = filled(9 * 16 * 16, false);
+    for (long k = 1; k < 10; k++) {
+        ngi_wino_conv *c;
+        ngi_alloc_fail_at(k);
+        ng_status status = ngi_wino_conv_create(ngi_wino_isa_best(), &s, kernel, NULL, 1, &c, &err);
+        bool reached = ngi_alloc_count() >= k;
+        ngi_alloc_fail_at(0);
+        assert_int_equal(status, reached ? NG_E_MEMORY : NG_OK);
+        ngi_wino_conv_free(c);
+    }
+    free(kernel);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transforms_are_exact),
+        cmocka_unit_test(all_kernels_on_all_map_sizes),
+        cmocka_unit_test(one_thread_and_four_give_the_same_bytes),
+        cmocka_unit_test(allocation_failures_are_reported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -34,7 +34,8 @@ static ng_status run_status(const ngi_onednn_kernel *k, dnnl_status_t status, ng
         return NG_OK;
     if (status == dnnl_out_of_memory)
         return ngi_fail(err, NG_E_MEMORY, "%s: oneDNN ran out of memory", k->node);
-    return ngi_fail(err, NG_E_INTERNAL, "%s: oneDNN: expected success, found status %d", k->node, (int)status);
+    return ngi_fail(err, NG_E_INTERNAL, "%s: oneDNN: expected success, found status %d", k->node,
+                    (int)status);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -43,7 +44,8 @@ static ng_status forward(const ngi_kernel *kernel, const ngi_run *run, ng_error 
 {
     const ngi_onednn_kernel *k = kernel->state;
     int before = threads_enter(k->threads);
-    dnnl_status_t status = ngi_pass_run(&k->forward, run->context, run->in[0], run->out, run->n, run->scratch);
+    dnnl_status_t status =
+        ngi_pass_run(&k->forward, run->context, run->in[0], run->out, run->n, run->scratch);
     threads_leave(k->threads, before);
     if (status == dnnl_success && k->act_by_hand)
         ngi_activate(&k->act, run->out, run->out, run->n * k->forward.out_count);
@@ -55,7 +57,7 @@ static dnnl_status_t backward_image(const ngi_onednn_kernel *k, const ngi_run *r
     int64_t in_count = k->forward.in_count;
     const float *grad_out = run->grad_out + image * k->forward.out_count;
     float *grad_in = run->grad_in[0] + image * in_count;
-    float *own = (float *)((char *)run->scratch + k->at_grad);       /* [out_count] */
+    float *own = (float *)((char *)run->scratch + k->at_grad);      /* [out_count] */
     float *result = (float *)((char *)run->scratch + k->at_result); /* [in_count] */
     if (k->has_act) {
         int64_t count = k->forward.out_count;
@@ -171,8 +173,8 @@ static bool is_ours(const ngi_step *step)
 
 static void describe(const ngi_onednn_kernel *k, char *name, size_t size)
 {
-    const char *ahead = ngi_prim_name(k->forward.main.desc);
-    const char *back = k->backward.main.desc ? ngi_prim_name(k->backward.main.desc) : ahead;
+    const char *ahead = ngi_dnnl_name(k->forward.main.desc);
+    const char *back = k->backward.main.desc ? ngi_dnnl_name(k->backward.main.desc) : ahead;
     if (strcmp(ahead, back) == 0)
         snprintf(name, size, "%s", ahead);
     else

@@ -1,15 +1,22 @@
 /* Convolutions: plain, grouped, depthwise. Activations stay channels last; where oneDNN has only a
- * reference kernel for that, it may choose its own layout and the activations are reordered around it. */
+ * reference kernel for that, it may choose its own layout and the activations are reordered around it.
+ *
+ * The gradient of a convolution with stride 1 is itself one, of the gradient with the kernel turned by
+ * half a turn and its channels exchanged: oneDNN's forward kernels run it a fifth faster than its backward
+ * ones. With larger strides its backward is used. */
+#include <string.h>
+
 #include "exec/onednn/kernel.h"
 
 typedef struct conv_case {
     dnnl_engine_t engine;
-    const_dnnl_primitive_attr_t attr, plain_attr; /* with and without the fused activation */
+    const_dnnl_primitive_attr_t attr;
     ngi_window window;
     dnnl_dims_t in, out; /* n, c, h, w; n = 1 */
     int weight_rank;     /* 4: oihw, 5: goihw */
     dnnl_dims_t weights;
     const float *kernel, *bias;
+    bool lasting;              /* the kernel outlives the pass */
     ngi_md kernel_md, bias_md; /* as they are: [kh,kw,ic/groups,oc], [oc] */
 } conv_case;
 
@@ -30,22 +37,30 @@ static void set_dims(dnnl_dims_t dims, const ngi_shape *shape)
     dims[3] = shape->dim[1];
 }
 
-static dnnl_status_t case_init(conv_case *c, const ngi_step *step)
+/* A depthwise kernel [kh,kw,c,m] has channel c*m+j at the place of group c, output j. */
+static dnnl_status_t describe_kernel(conv_case *c, int64_t groups)
 {
-    const ngi_attr *a = step->attr;
-    set_dims(c->in, step->in_shape[0]);
-    set_dims(c->out, step->out_shape);
-    c->window = ngi_onednn_window(a);
-    c->kernel = step->kernel;
-    c->bias = step->bias;
-    int64_t groups = step->op == NGI_OP_DEPTHWISE ? c->in[1] : a->groups;
-    int64_t dims[5] = {groups, c->out[1] / groups, c->in[1] / groups, a->kernel_h, a->kernel_w};
-    /* A depthwise kernel [kh,kw,c,m] has channel c*m+j at the place of group c, output j. */
+    int64_t dims[5] = {groups, c->out[1] / groups, c->in[1] / groups, c->window.kernel[0],
+                       c->window.kernel[1]};
     c->weight_rank = groups > 1 ? 5 : 4;
     for (int i = 0; i < c->weight_rank; i++)
         c->weights[i] = dims[i + 5 - c->weight_rank];
-    dnnl_status_t status =
-        ngi_md_init(&c->kernel_md, c->weight_rank, c->weights, groups > 1 ? dnnl_hwigo : dnnl_hwio);
+    return ngi_md_init(&c->kernel_md, c->weight_rank, c->weights, groups > 1 ? dnnl_hwigo : dnnl_hwio);
+}
+
+static int64_t groups_of(const ngi_step *step)
+{
+    return step->op == NGI_OP_DEPTHWISE ? step->in_shape[0]->dim[2] : step->attr->groups;
+}
+
+static dnnl_status_t case_init(conv_case *c, const ngi_step *step)
+{
+    set_dims(c->in, step->in_shape[0]);
+    set_dims(c->out, step->out_shape);
+    c->window = ngi_onednn_window(step->attr);
+    c->kernel = step->kernel;
+    c->bias = step->bias;
+    dnnl_status_t status = describe_kernel(c, groups_of(step));
     if (status == dnnl_success && c->bias)
         status = ngi_md_init(&c->bias_md, 1, (dnnl_dims_t){c->out[1]}, dnnl_a);
     return status;
@@ -68,10 +83,10 @@ static dnnl_status_t describe(const conv_case *c, dnnl_format_tag_t tag, const_d
     if (status == dnnl_success)
         status = ngi_md_init(&weights, c->weight_rank, c->weights, dnnl_format_tag_any);
     if (status == dnnl_success)
-        status = hint ? ngi_dnnl_conv_backward(out, c->engine, &in, &weights, &result, &c->window, hint,
-                                               c->plain_attr)
-                      : ngi_dnnl_conv_forward(out, c->engine, &in, &weights, &c->bias_md, &result, &c->window,
-                                              c->attr);
+        status =
+            hint ? ngi_dnnl_conv_backward(out, c->engine, &in, &weights, &result, &c->window, hint, c->attr)
+                 : ngi_dnnl_conv_forward(out, c->engine, &in, &weights, &c->bias_md, &result, &c->window,
+                                         c->attr);
     ngi_md_clear(&in);
     ngi_md_clear(&result);
     ngi_md_clear(&weights);
@@ -98,7 +113,8 @@ static dnnl_status_t choose(const conv_case *c, const_dnnl_primitive_desc_t hint
     return hint ? describe(c, dnnl_nhwc, hint, out) : dnnl_unimplemented;
 }
 
-static ng_status make_pass(const conv_case *c, const_dnnl_primitive_desc_t hint, ngi_pass *pass, ng_error *err)
+static ng_status make_pass(const conv_case *c, const_dnnl_primitive_desc_t hint, ngi_pass *pass,
+                           ng_error *err)
 {
     bool back = hint != NULL;
     dnnl_status_t status = choose(c, hint, &pass->main.desc);
@@ -110,26 +126,90 @@ static ng_status make_pass(const conv_case *c, const_dnnl_primitive_desc_t hint,
         return ngi_onednn_status(status, "convolution", err);
     pass->arg_in = back ? DNNL_ARG_DIFF_DST : DNNL_ARG_SRC;
     pass->arg_out = back ? DNNL_ARG_DIFF_SRC : DNNL_ARG_DST;
-    return ngi_pass_finish(pass, &c->kernel_md, c->kernel, back ? NULL : &c->bias_md, back ? NULL : c->bias, err);
+    ngi_pass_weights weights = {.plain = &c->kernel_md, .weights = c->kernel, .lasting = c->lasting};
+    if (!back && c->bias) {
+        weights.bias_md = &c->bias_md;
+        weights.bias = c->bias;
+    }
+    return ngi_pass_finish(pass, &weights, err);
 }
 
-ng_status ngi_onednn_conv(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr, ng_error *err)
+/* ---- The gradient as a convolution ------------------------------------------------------------ */
+
+/* kernel [kh,kw,ic/groups,oc] to [kh,kw,oc/groups,ic], turned by half a turn. */
+static void turn(const float *kernel, float *turned, int64_t taps, int64_t groups, int64_t per_in,
+                 int64_t per_out)
 {
-    dnnl_primitive_attr_t plain = NULL;
-    conv_case c = {.engine = ngi_onednn_engine(), .attr = attr};
+    for (int64_t t = 0; t < taps; t++)
+        for (int64_t g = 0; g < groups; g++)
+            for (int64_t i = 0; i < per_in; i++)
+                for (int64_t o = 0; o < per_out; o++)
+                    turned[((taps - 1 - t) * per_out + o) * groups * per_in + g * per_in + i] =
+                        kernel[(t * per_in + i) * groups * per_out + g * per_out + o];
+}
+
+/* Whether the gradient is a convolution with non-negative padding; *window gets its window. */
+static bool turned_window(const ngi_window *forward, ngi_window *window)
+{
+    *window = *forward;
+    bool fits = forward->stride[0] == 1 && forward->stride[1] == 1;
+    for (int i = 0; i < 2; i++) {
+        int64_t reach = (forward->kernel[i] - 1) * (forward->dilation[i] + 1);
+        window->before[i] = reach - forward->before[i];
+        window->after[i] = reach - forward->after[i];
+        fits = fits && window->before[i] >= 0 && window->after[i] >= 0;
+    }
+    return fits;
+}
+
+static ng_status make_turned(const conv_case *c, const ngi_step *step, const_dnnl_primitive_attr_t attr,
+                             ngi_pass *pass, ng_error *err)
+{
+    conv_case t = {.engine = c->engine, .attr = attr};
+    int64_t groups = groups_of(step), per_in = c->in[1] / groups, per_out = c->out[1] / groups;
+    int64_t taps = c->window.kernel[0] * c->window.kernel[1];
+    if (!turned_window(&c->window, &t.window))
+        return NG_E_UNSUPPORTED;
+    memcpy(t.in, c->out, sizeof t.in);
+    memcpy(t.out, c->in, sizeof t.out);
+    float *kernel = ngi_alloc((size_t)(taps * per_in), (size_t)c->out[1] * sizeof *kernel);
+    if (!kernel)
+        return ngi_fail(err, NG_E_MEMORY, "out of memory for a convolution's turned kernel");
+    turn(c->kernel, kernel, taps, groups, per_in, per_out);
+    t.kernel = kernel;
+    ng_status status = ngi_onednn_status(describe_kernel(&t, groups), "convolution", err);
+    if (status == NG_OK)
+        status = make_pass(&t, NULL, pass, err);
+    case_clear(&t);
+    ngi_free(kernel);
+    return status;
+}
+
+static ng_status make_backward(conv_case *c, const ngi_step *step, ngi_onednn_kernel *k, ng_error *err)
+{
+    dnnl_primitive_attr_t attr = NULL; /* the forward's may carry an activation */
+    NGI_TRY(ngi_onednn_status(ngi_onednn_attr(&attr), "convolution", err));
+    ng_status status = make_turned(c, step, attr, &k->backward, err);
+    if (status == NG_E_UNSUPPORTED) {
+        ngi_pass_clear(&k->backward);
+        c->attr = attr;
+        status = make_pass(c, k->forward.main.desc, &k->backward, err);
+    }
+    dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+ng_status ngi_onednn_conv(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr,
+                          ng_error *err)
+{
+    conv_case c = {.engine = ngi_onednn_engine(), .attr = attr, .lasting = true};
     if (step->in_shape[0]->rank != 3 || step->out_shape->rank != 3)
         return NG_E_UNSUPPORTED;
-    dnnl_status_t made = case_init(&c, step);
-    if (made == dnnl_success)
-        made = ngi_onednn_attr(&plain);
-    c.plain_attr = plain;
-    ng_status status = ngi_onednn_status(made, "convolution", err);
+    ng_status status = ngi_onednn_status(case_init(&c, step), "convolution", err);
     if (status == NG_OK)
         status = make_pass(&c, NULL, &k->forward, err);
     if (status == NG_OK && step->backward)
-        status = make_pass(&c, k->forward.main.desc, &k->backward, err);
-    if (plain)
-        dnnl_primitive_attr_destroy(plain);
+        status = make_backward(&c, step, k, err);
     case_clear(&c);
     return status;
 }

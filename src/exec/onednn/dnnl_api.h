@@ -47,9 +47,13 @@ dnnl_status_t ngi_dnnl_pool_forward(dnnl_primitive_desc_t *out, dnnl_engine_t en
 dnnl_status_t ngi_dnnl_pool_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
                                      const ngi_md *diff_src, const ngi_md *diff_dst, const ngi_window *window,
                                      const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr);
+/* Of the implementations the first whose name contains `preferred`, else the first. */
 dnnl_status_t ngi_dnnl_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
                               const ngi_md *weights, const ngi_md *bias, const ngi_md *dst,
-                              const_dnnl_primitive_attr_t attr);
+                              const_dnnl_primitive_attr_t attr, const char *preferred);
+
+/* Name of the implementation, as in "brgconv:avx512_core". */
+const char *ngi_dnnl_name(const_dnnl_primitive_desc_t desc);
 
 dnnl_status_t ngi_dnnl_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta);
 

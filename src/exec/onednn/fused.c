@@ -1,5 +1,5 @@
-/* Activations that a primitive applies itself (eltwise post-ops). Only activations whose oneDNN formula is Keras's are listed; the others run by hand after the
- * primitive. Formulas: ngi_activate. */
+/* Activations that a primitive applies itself (eltwise post-ops). Only those whose oneDNN formula is
+ * Keras's are listed; the others run by hand after the primitive. Formulas: ngi_activate. */
 #include <math.h>
 
 #include "exec/onednn/kernel.h"

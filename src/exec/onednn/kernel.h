@@ -20,7 +20,8 @@ typedef struct ngi_onednn_kernel {
 
 /* Set up forward and, if the step asks for it, backward. NG_E_UNSUPPORTED leaves err untouched; the
  * caller clears the passes on failure. `attr` carries the fused activation, if any. */
-ng_status ngi_onednn_conv(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr, ng_error *err);
+ng_status ngi_onednn_conv(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr,
+                          ng_error *err);
 ng_status ngi_onednn_dense(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr,
                            ng_error *err);
 ng_status ngi_onednn_pool(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr,

@@ -11,11 +11,11 @@ static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t engine_of_process;
 
 /* Leaves the function with the status of a failed oneDNN call. */
-#define DNNL_TRY(call)                       \
-    do {                                     \
+#define DNNL_TRY(call)                          \
+    do {                                        \
         dnnl_status_t dnnl_try_status = (call); \
-        if (dnnl_try_status != dnnl_success) \
-            return dnnl_try_status;          \
+        if (dnnl_try_status != dnnl_success)    \
+            return dnnl_try_status;             \
     } while (0)
 
 static void create_engine(void)
@@ -41,7 +41,8 @@ ng_status ngi_onednn_status(dnnl_status_t status, const char *what, ng_error *er
     case dnnl_out_of_memory:
         return ngi_fail(err, NG_E_MEMORY, "oneDNN: %s: out of memory", what);
     default:
-        return ngi_fail(err, NG_E_INTERNAL, "oneDNN: %s: expected success, found status %d", what, (int)status);
+        return ngi_fail(err, NG_E_INTERNAL, "oneDNN: %s: expected success, found status %d", what,
+                        (int)status);
     }
 }
 
@@ -56,17 +57,9 @@ dnnl_status_t ngi_onednn_attr(dnnl_primitive_attr_t *out)
     return status;
 }
 
-const char *ngi_prim_name(const_dnnl_primitive_desc_t desc)
-{
-    const char *name = NULL;
-    if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) != dnnl_success || !name)
-        return "unknown";
-    return name;
-}
-
 bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc)
 {
-    return strstr(ngi_prim_name(desc), "ref") != NULL;
+    return strstr(ngi_dnnl_name(desc), "ref") != NULL;
 }
 
 /* ---- Making ---------------------------------------------------------------------------------- */
@@ -78,12 +71,12 @@ static size_t round_up(size_t bytes)
 
 static ngi_md_view md_of(const ngi_prim *prim, int arg)
 {
-    dnnl_query_t query = arg == DNNL_ARG_SRC         ? dnnl_query_src_md
-                         : arg == DNNL_ARG_DST       ? dnnl_query_dst_md
-                         : arg == DNNL_ARG_DIFF_SRC  ? dnnl_query_diff_src_md
-                         : arg == DNNL_ARG_DIFF_DST  ? dnnl_query_diff_dst_md
+    dnnl_query_t query = arg == DNNL_ARG_SRC          ? dnnl_query_src_md
+                         : arg == DNNL_ARG_DST        ? dnnl_query_dst_md
+                         : arg == DNNL_ARG_DIFF_SRC   ? dnnl_query_diff_src_md
+                         : arg == DNNL_ARG_DIFF_DST   ? dnnl_query_diff_dst_md
                          : arg == DNNL_ARG_SCRATCHPAD ? dnnl_query_scratchpad_md
-                                                     : dnnl_query_weights_md;
+                                                      : dnnl_query_weights_md;
     return dnnl_primitive_desc_query_md(prim->desc, query, 0);
 }
 
@@ -150,14 +143,14 @@ static dnnl_status_t pack(dnnl_memory_t from, dnnl_memory_t to, ngi_md_view from
     return status;
 }
 
-static dnnl_status_t set_weights(ngi_pass *pass, const ngi_md *plain, const float *weights)
+static dnnl_status_t set_weights(ngi_pass *pass, const ngi_pass_weights *w)
 {
     dnnl_engine_t engine = ngi_onednn_engine();
     ngi_md_view wanted = md_of(&pass->main, DNNL_ARG_WEIGHTS);
     dnnl_memory_t source = NULL;
     /* oneDNN's memory object takes no const pointer; weights are only read. */
-    DNNL_TRY(dnnl_memory_create(&source, ngi_md_get(plain), engine, (void *)(uintptr_t)weights));
-    if (dnnl_memory_desc_equal(ngi_md_get(plain), wanted)) {
+    DNNL_TRY(dnnl_memory_create(&source, ngi_md_get(w->plain), engine, (void *)(uintptr_t)w->weights));
+    if (w->lasting && dnnl_memory_desc_equal(ngi_md_get(w->plain), wanted)) {
         pass->weights = source;
         return dnnl_success;
     }
@@ -166,7 +159,7 @@ static dnnl_status_t set_weights(ngi_pass *pass, const ngi_md *plain, const floa
     if (status == dnnl_success)
         status = dnnl_memory_create(&pass->weights, wanted, engine, pass->packed);
     if (status == dnnl_success)
-        status = pack(source, pass->weights, ngi_md_get(plain), wanted);
+        status = pack(source, pass->weights, ngi_md_get(w->plain), wanted);
     dnnl_memory_destroy(source);
     return status;
 }
@@ -185,18 +178,18 @@ static dnnl_status_t set_reorders(ngi_pass *pass)
     return dnnl_success;
 }
 
-ng_status ngi_pass_finish(ngi_pass *pass, const ngi_md *plain, const float *weights, const ngi_md *bias_md,
-                          const float *bias, ng_error *err)
+ng_status ngi_pass_finish(ngi_pass *pass, const ngi_pass_weights *w, ng_error *err)
 {
     dnnl_status_t status = prim_finish(&pass->main);
     if (status == dnnl_success)
         status = set_reorders(pass);
-    if (status == dnnl_success && weights)
-        status = set_weights(pass, plain, weights);
-    if (status == dnnl_success && bias)
-        status = dnnl_memory_create(&pass->bias, ngi_md_get(bias_md), ngi_onednn_engine(), (void *)(uintptr_t)bias);
+    if (status == dnnl_success && w->weights)
+        status = set_weights(pass, w);
+    if (status == dnnl_success && w->bias)
+        status = dnnl_memory_create(&pass->bias, ngi_md_get(w->bias_md), ngi_onednn_engine(),
+                                    (void *)(uintptr_t)w->bias);
     if (status != dnnl_success)
-        return ngi_onednn_status(status, ngi_prim_name(pass->main.desc), err);
+        return ngi_onednn_status(status, ngi_dnnl_name(pass->main.desc), err);
     size_t pad = pass->main.scratchpad;
     pad = pass->reorder_in.scratchpad > pad ? pass->reorder_in.scratchpad : pad;
     pad = pass->reorder_out.scratchpad > pad ? pass->reorder_out.scratchpad : pad;

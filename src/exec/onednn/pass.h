@@ -18,11 +18,11 @@ typedef struct ngi_prim {
 } ngi_prim;
 
 typedef struct ngi_pass {
-    ngi_md in, out; /* one image as the executor holds it: channels last */
+    ngi_md in, out;              /* one image as the executor holds it: channels last */
     int64_t in_count, out_count; /* floats of one image */
-    int arg_in, arg_out; /* DNNL_ARG_SRC and _DST, or _DIFF_DST and _DIFF_SRC */
+    int arg_in, arg_out;         /* DNNL_ARG_SRC and _DST, or _DIFF_DST and _DIFF_SRC */
     ngi_prim main;
-    ngi_prim reorder_in, reorder_out; /* primitive NULL where `main` works on channels last directly */
+    ngi_prim reorder_in, reorder_out; /* NULL where `main` takes channels last */
     size_t blocked_in, blocked_out;   /* bytes of the reordered tensors; 0 without a reorder */
     dnnl_memory_t weights, bias;      /* NULL: none */
     float *packed;                    /* the weights in oneDNN's order; NULL where they are used in place */
@@ -36,15 +36,20 @@ ng_status ngi_onednn_status(dnnl_status_t status, const char *what, ng_error *er
 /* Attributes of every primitive here: the scratch memory is the caller's. */
 dnnl_status_t ngi_onednn_attr(dnnl_primitive_attr_t *out);
 
-/* Name of oneDNN's implementation, as in "brgconv:avx512_core". */
-const char *ngi_prim_name(const_dnnl_primitive_desc_t desc);
-/* Whether that is one of oneDNN's unoptimised ones, hundreds of times slower than the others. */
+/* Whether the implementation is one of oneDNN's unoptimised ones, hundreds of times slower than the others. */
 bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc);
 
-/* Completes a pass whose in, out, args and main.desc are set: makes the primitives, packs the weights
- * (described by `plain`; both NULL if none) and takes the bias in place. */
-NG_NODISCARD ng_status ngi_pass_finish(ngi_pass *pass, const ngi_md *plain, const float *weights,
-                                       const ngi_md *bias_md, const float *bias, ng_error *err);
+/* What a pass multiplies with; NULLs where there is none. */
+typedef struct ngi_pass_weights {
+    const ngi_md *plain; /* describes `weights` */
+    const float *weights;
+    bool lasting; /* they outlive the pass and may be used in place */
+    const ngi_md *bias_md;
+    const float *bias; /* always used in place */
+} ngi_pass_weights;
+
+/* Completes a pass whose in, out, args and main.desc are set: makes the primitives, packs the weights. */
+NG_NODISCARD ng_status ngi_pass_finish(ngi_pass *pass, const ngi_pass_weights *weights, ng_error *err);
 void ngi_pass_clear(ngi_pass *pass);
 
 /* in: n images, out: n images, scratch: >= pass->scratch bytes, 64-byte aligned. */

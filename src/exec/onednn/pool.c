@@ -25,7 +25,7 @@ static ng_status make_forward(ngi_onednn_kernel *k, dnnl_alg_kind_t kind, const_
         return ngi_onednn_status(status, "pool", err);
     pass->arg_in = DNNL_ARG_SRC;
     pass->arg_out = DNNL_ARG_DST;
-    return ngi_pass_finish(pass, NULL, NULL, NULL, NULL, err);
+    return ngi_pass_finish(pass, &(ngi_pass_weights){0}, err);
 }
 
 static ng_status make_average_backward(ngi_onednn_kernel *k, const_dnnl_primitive_attr_t attr, ng_error *err)
@@ -34,15 +34,16 @@ static ng_status make_average_backward(ngi_onednn_kernel *k, const_dnnl_primitiv
     dnnl_status_t status =
         init_mds(pass, (dnnl_dims_t){1, k->c, k->oh, k->ow}, (dnnl_dims_t){1, k->c, k->h, k->w});
     if (status == dnnl_success)
-        status = ngi_dnnl_pool_backward(&pass->main.desc, ngi_onednn_engine(), dnnl_pooling_avg_exclude_padding,
-                                        &pass->out, &pass->in, &k->window, k->forward.main.desc, attr);
+        status =
+            ngi_dnnl_pool_backward(&pass->main.desc, ngi_onednn_engine(), dnnl_pooling_avg_exclude_padding,
+                                   &pass->out, &pass->in, &k->window, k->forward.main.desc, attr);
     if (status == dnnl_success && ngi_prim_is_reference(pass->main.desc))
         status = dnnl_unimplemented;
     if (status != dnnl_success)
         return ngi_onednn_status(status, "pool", err);
     pass->arg_in = DNNL_ARG_DIFF_DST;
     pass->arg_out = DNNL_ARG_DIFF_SRC;
-    return ngi_pass_finish(pass, NULL, NULL, NULL, NULL, err);
+    return ngi_pass_finish(pass, &(ngi_pass_weights){0}, err);
 }
 
 ng_status ngi_onednn_pool(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr,
@@ -101,7 +102,7 @@ static void first_maximum(const ngi_onednn_kernel *k, const float *in, const int
 void ngi_max_pool_backward(const ngi_onednn_kernel *k, const float *in, const float *grad_out, float *grad_in,
                            void *scratch)
 {
-    float *best = scratch;                        /* [c] */
+    float *best = scratch;                     /* [c] */
     int32_t *first = (int32_t *)(best + k->c); /* [c] */
     for (int64_t oy = 0; oy < k->oh; oy++)
         for (int64_t ox = 0; ox < k->ow; ox++) {

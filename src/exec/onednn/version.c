@@ -15,7 +15,8 @@ const char *ngi_onednn_version(void)
 
 const char *ngi_onednn_isa(void)
 {
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(); /* a set of bits: each level holds those below it */
+    /* A set of bits: each level holds those below it. */
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     if (isa >= (unsigned)dnnl_cpu_isa_avx512_core_amx)
         return "avx512_core_amx";
     if (isa >= (unsigned)dnnl_cpu_isa_avx512_core_bf16)

@@ -34,9 +34,9 @@ typedef struct fixture {
     ngi_shape in, out;
     ngi_step step;
     int oh, ow;
-    float *kernel, *bias;                              /* [kh,kw,ic/groups,oc], [oc] */
-    float *x, *y, *pre, *grad_y, *grad_x;              /* n images; the expected ones */
-    int64_t x_count, y_count;                          /* of one image */
+    float *kernel, *bias;                 /* [kh,kw,ic/groups,oc], [oc] */
+    float *x, *y, *pre, *grad_y, *grad_x; /* n images; the expected ones */
+    int64_t x_count, y_count;             /* of one image */
 } fixture;
 
 static uint32_t random_state = 1;
@@ -94,7 +94,8 @@ static inline void oracle_linear(fixture *f, int image, bool grad, const float *
                     int iy, ix;
                     if (!tap(f, oy, ox, ky, kx, &iy, &ix))
                         continue;
-                    int64_t xi = ((int64_t)iy * f->l.w + ix) * f->l.ic, yi = ((int64_t)oy * f->ow + ox) * f->l.oc;
+                    int64_t xi = ((int64_t)iy * f->l.w + ix) * f->l.ic,
+                            yi = ((int64_t)oy * f->ow + ox) * f->l.oc;
                     for (int c = 0; c < f->l.ic; c++)
                         for (int o = 0; o < f->l.oc; o++) {
                             float w;
@@ -118,7 +119,8 @@ static inline void oracle_pool(fixture *f, int image, bool grad)
     float *gx = f->grad_x + image * f->x_count;
     bool max = f->l.op == NGI_OP_MAX_POOL;
     for (int64_t i = 0; i < f->y_count; i++) {
-        int c = (int)(i % f->l.ic), ox = (int)(i / f->l.ic % f->ow), oy = (int)(i / f->l.ic / f->ow), count = 0;
+        int c = (int)(i % f->l.ic), ox = (int)(i / f->l.ic % f->ow), oy = (int)(i / f->l.ic / f->ow),
+            count = 0;
         int iy, ix;
         int64_t at[1024], best = -1;
         double sum = 0;
@@ -201,9 +203,18 @@ static inline void fixture_step(fixture *f)
         f->out = ngi_shape_of(1, (int64_t)l->oc);
     }
     static const int inputs[1] = {0};
-    f->step = (ngi_step){.graph = &f->graph, .op = l->op, .attr = &f->attr, .n_inputs = 1, .inputs = inputs,
-                         .in_shape = {&f->in}, .out_shape = &f->out, .kernel = f->kernel, .bias = f->bias,
-                         .has_act = l->act.kind != NGI_ACT_LINEAR, .act = l->act, .backward = l->backward};
+    f->step = (ngi_step){.graph = &f->graph,
+                         .op = l->op,
+                         .attr = &f->attr,
+                         .n_inputs = 1,
+                         .inputs = inputs,
+                         .in_shape = {&f->in},
+                         .out_shape = &f->out,
+                         .kernel = f->kernel,
+                         .bias = f->bias,
+                         .has_act = l->act.kind != NGI_ACT_LINEAR,
+                         .act = l->act,
+                         .backward = l->backward};
 }
 
 static inline void fixture_init(fixture *f, const layer *l)
@@ -243,13 +254,15 @@ static inline void fail_layer(const layer *l, const char *kernel, const char *wh
 {
     fail_msg("%s: %s %dx%dx%d -> %d, kernel %dx%d stride %d dilation %d groups %d same %d bias %d act %s "
              "threads %d n %d of %d seed %u (%s)",
-             what, ngi_op_name(l->op), l->h, l->w, l->ic, l->oc, l->kh, l->kw, l->stride, l->dilation, l->groups,
-             l->same, l->bias, ngi_activation_name(l->act.kind), l->threads, l->n, l->batch, l->seed, kernel);
+             what, ngi_op_name(l->op), l->h, l->w, l->ic, l->oc, l->kh, l->kw, l->stride, l->dilation,
+             l->groups, l->same, l->bias, ngi_activation_name(l->act.kind), l->threads, l->n, l->batch,
+             l->seed, kernel);
 }
 
 /* Whether found and expected differ by no more than a part of the largest magnitude in `scale`: rounding
  * is relative to what was added up, not to what is left of it after cancelling or an activation. */
-static inline bool close_to(const float *found, const float *expected, const float *scale, int64_t n, double tolerance)
+static inline bool close_to(const float *found, const float *expected, const float *scale, int64_t n,
+                            double tolerance)
 {
     double largest = 0;
     for (int64_t i = 0; i < n; i++)
@@ -271,7 +284,8 @@ static inline float *filled(int64_t n, float value)
 
 #define TOLERANCE 1e-5
 
-static inline void check_forward(const fixture *f, const ngi_kernel *k, void *context, void *scratch, float *out)
+static inline void check_forward(const fixture *f, const ngi_kernel *k, void *context, void *scratch,
+                                 float *out)
 {
     int64_t total = f->l.n * f->y_count;
     const float *in[1] = {f->x};
@@ -293,15 +307,22 @@ static inline void check_forward(const fixture *f, const ngi_kernel *k, void *co
     free(again);
 }
 
-static inline void check_backward(const fixture *f, const ngi_kernel *k, void *context, void *scratch, float *out)
+static inline void check_backward(const fixture *f, const ngi_kernel *k, void *context, void *scratch,
+                                  float *out)
 {
     int64_t total = f->l.n * f->x_count;
     float *grad = filled(total, NAN), *expected = filled(total, 0.5f);
     const float *in[1] = {f->l.op == NGI_OP_MAX_POOL ? f->x : NULL}; /* as ngi_op_backward_reads says */
     float *const grads[1] = {grad};
     bool accumulate[1] = {false};
-    ngi_run run = {.n = f->l.n, .in = in, .out = out, .grad_out = f->grad_y, .grad_in = grads,
-                   .accumulate = accumulate, .scratch = scratch, .context = context};
+    ngi_run run = {.n = f->l.n,
+                   .in = in,
+                   .out = out,
+                   .grad_out = f->grad_y,
+                   .grad_in = grads,
+                   .accumulate = accumulate,
+                   .scratch = scratch,
+                   .context = context};
     assert_int_equal(k->backward(k, &run, NULL), NG_OK);
     if (!close_to(grad, f->grad_x, f->grad_x, total, TOLERANCE))
         fail_layer(&f->l, k->name, "backward differs");

@@ -5,10 +5,10 @@
 /* The activations that appear fused, in the forms that take different ways through the back end. */
 static ngi_activation_attr any_activation(void)
 {
-    static const ngi_activation kinds[] = {NGI_ACT_LINEAR, NGI_ACT_RELU,    NGI_ACT_RELU, NGI_ACT_RELU,
-                                           NGI_ACT_RELU,   NGI_ACT_RELU6,   NGI_ACT_LEAKY_RELU, NGI_ACT_SILU,
-                                           NGI_ACT_SIGMOID, NGI_ACT_TANH,   NGI_ACT_ELU,  NGI_ACT_SOFTPLUS,
-                                           NGI_ACT_GELU,   NGI_ACT_HARD_SIGMOID};
+    static const ngi_activation kinds[] = {
+        NGI_ACT_LINEAR, NGI_ACT_RELU,       NGI_ACT_RELU, NGI_ACT_RELU,        NGI_ACT_RELU,
+        NGI_ACT_RELU6,  NGI_ACT_LEAKY_RELU, NGI_ACT_SILU, NGI_ACT_SIGMOID,     NGI_ACT_TANH,
+        NGI_ACT_ELU,    NGI_ACT_SOFTPLUS,   NGI_ACT_GELU, NGI_ACT_HARD_SIGMOID};
     int pick = random_int(0, (int)(sizeof kinds / sizeof *kinds) - 1);
     ngi_activation_attr act = activation(kinds[pick]);
     if (act.kind == NGI_ACT_LEAKY_RELU || act.kind == NGI_ACT_ELU)
@@ -41,7 +41,8 @@ static layer any_layer(uint32_t seed)
     l.stride = random_int(0, 2) ? 1 : random_int(1, 3);
     if (l.stride == 1 && random_int(0, 4) == 0)
         l.dilation = 2;
-    int least_h = l.same ? 1 : (l.kh - 1) * l.dilation + 1, least_w = l.same ? 1 : (l.kw - 1) * l.dilation + 1;
+    int least_h = l.same ? 1 : (l.kh - 1) * l.dilation + 1,
+        least_w = l.same ? 1 : (l.kw - 1) * l.dilation + 1;
     l.h = random_int(least_h, least_h + random_int(0, 28));
     l.w = random_int(least_w, least_w + random_int(0, 28));
     l.ic = random_int(0, 3) ? random_int(1, 24) : 16 * random_int(1, 4);
@@ -75,9 +76,10 @@ static void test_random_layers(void **state)
     for (uint32_t seed = 1; seed <= 400; seed++) {
         layer l = any_layer(seed);
         if (!check_layer(&l, NULL)) {
-            print_message("passed on: %s %dx%dx%d -> %d, %dx%d stride %d dilation %d groups %d same %d back %d\n",
-                          ngi_op_name(l.op), l.h, l.w, l.ic, l.oc, l.kh, l.kw, l.stride, l.dilation, l.groups,
-                          l.same, l.backward);
+            print_message(
+                "passed on: %s %dx%dx%d -> %d, %dx%d stride %d dilation %d groups %d same %d back %d\n",
+                ngi_op_name(l.op), l.h, l.w, l.ic, l.oc, l.kh, l.kw, l.stride, l.dilation, l.groups, l.same,
+                l.backward);
             passed_on++;
         }
     }

@@ -27,8 +27,21 @@ static void test_activations(void **state)
     (void)state;
     static const ngi_activation kinds[] = {NGI_ACT_TANH, NGI_ACT_SIGMOID, NGI_ACT_SILU, NGI_ACT_GELU_TANH};
     for (uint32_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        layer l = {.op = NGI_OP_DENSE, .h = 1, .w = 1, .ic = 40, .oc = 30, .kh = 1, .kw = 1, .stride = 1,
-                   .dilation = 1, .groups = 1, .bias = true, .batch = 2, .n = 2, .threads = 1, .seed = 90 + i};
+        layer l = {.op = NGI_OP_DENSE,
+                   .h = 1,
+                   .w = 1,
+                   .ic = 40,
+                   .oc = 30,
+                   .kh = 1,
+                   .kw = 1,
+                   .stride = 1,
+                   .dilation = 1,
+                   .groups = 1,
+                   .bias = true,
+                   .batch = 2,
+                   .n = 2,
+                   .threads = 1,
+                   .seed = 90 + i};
         l.act = activation(kinds[i]);
         assert_true(check_layer(&l, NULL));
     }

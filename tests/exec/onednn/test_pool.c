@@ -35,8 +35,19 @@ static void test_whole_map(void **state)
 {
     (void)state;
     for (int op = 0; op < 2; op++) {
-        layer l = {.op = op ? NGI_OP_MAX_POOL : NGI_OP_AVG_POOL, .h = 8, .w = 8, .ic = 2048, .kh = 8, .kw = 8,
-                   .stride = 8, .dilation = 1, .groups = 1, .backward = true, .batch = 1, .n = 1, .threads = 2,
+        layer l = {.op = op ? NGI_OP_MAX_POOL : NGI_OP_AVG_POOL,
+                   .h = 8,
+                   .w = 8,
+                   .ic = 2048,
+                   .kh = 8,
+                   .kw = 8,
+                   .stride = 8,
+                   .dilation = 1,
+                   .groups = 1,
+                   .backward = true,
+                   .batch = 1,
+                   .n = 1,
+                   .threads = 2,
                    .seed = 5};
         assert_true(check_layer(&l, NULL));
     }

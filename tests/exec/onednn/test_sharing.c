@@ -72,9 +72,23 @@ static void share(layer l)
 static void test_shared_kernels(void **state)
 {
     (void)state;
-    layer l = {.op = NGI_OP_CONV2D, .h = 17, .w = 17, .ic = 96, .oc = 80, .kh = 3, .kw = 3, .stride = 1,
-               .dilation = 1, .groups = 1, .same = true, .bias = true, .act = activation(NGI_ACT_RELU),
-               .batch = 1, .n = 1, .threads = 1, .seed = 4};
+    layer l = {.op = NGI_OP_CONV2D,
+               .h = 17,
+               .w = 17,
+               .ic = 96,
+               .oc = 80,
+               .kh = 3,
+               .kw = 3,
+               .stride = 1,
+               .dilation = 1,
+               .groups = 1,
+               .same = true,
+               .bias = true,
+               .act = activation(NGI_ACT_RELU),
+               .batch = 1,
+               .n = 1,
+               .threads = 1,
+               .seed = 4};
     share(l);
     l.kh = l.kw = 1;
     l.ic = 3;
@@ -83,9 +97,22 @@ static void test_shared_kernels(void **state)
     l.ic = l.oc = 33;
     l.kh = l.kw = 3;
     share(l);
-    layer dense = {.op = NGI_OP_DENSE, .h = 1, .w = 1, .ic = 2048, .oc = 256, .kh = 1, .kw = 1, .stride = 1,
-                   .dilation = 1, .groups = 1, .bias = true, .act = activation(NGI_ACT_RELU), .batch = 1, .n = 1,
-                   .threads = 1, .seed = 6};
+    layer dense = {.op = NGI_OP_DENSE,
+                   .h = 1,
+                   .w = 1,
+                   .ic = 2048,
+                   .oc = 256,
+                   .kh = 1,
+                   .kw = 1,
+                   .stride = 1,
+                   .dilation = 1,
+                   .groups = 1,
+                   .bias = true,
+                   .act = activation(NGI_ACT_RELU),
+                   .batch = 1,
+                   .n = 1,
+                   .threads = 1,
+                   .seed = 6};
     share(dense);
 }
 
@@ -93,8 +120,19 @@ static void test_shared_kernels(void **state)
 static void test_other_steps(void **state)
 {
     (void)state;
-    layer l = {.op = NGI_OP_CONCAT, .h = 2, .w = 2, .ic = 2, .oc = 2, .kh = 1, .kw = 1, .stride = 1, .dilation = 1,
-               .groups = 1, .batch = 1, .n = 1, .threads = 1};
+    layer l = {.op = NGI_OP_CONCAT,
+               .h = 2,
+               .w = 2,
+               .ic = 2,
+               .oc = 2,
+               .kh = 1,
+               .kw = 1,
+               .stride = 1,
+               .dilation = 1,
+               .groups = 1,
+               .batch = 1,
+               .n = 1,
+               .threads = 1};
     fixture f = {.l = l};
     ngi_kernel k = {0};
     ng_error err = {0};

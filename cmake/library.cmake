@@ -24,15 +24,15 @@ ng_folder(nn DEPENDS tensor FOREIGN m)
 ng_folder(format DEPENDS nn FOREIGN PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON m)
 ng_folder(exec/ref DEPENDS nn FOREIGN m)
 ng_folder(exec/onednn DEPENDS nn FOREIGN DNNL::dnnl OpenMP::OpenMP_C m)
-ng_folder(exec/winograd DEPENDS nn FOREIGN OpenMP::OpenMP_C m)
-ng_folder(exec DEPENDS exec/ref exec/onednn exec/winograd FOREIGN m)
+ng_folder(exec/native DEPENDS nn FOREIGN OpenMP::OpenMP_C m)
+ng_folder(exec DEPENDS exec/ref exec/onednn exec/native FOREIGN m)
 ng_folder(attr DEPENDS exec FOREIGN m)
 ng_folder(viz DEPENDS image FOREIGN m)
 ng_folder(api DEPENDS attr viz format)
 
 # The kernels are compiled once per instruction set and chosen at run time. Contraction into fused
 # multiply-adds is what they are for.
-set(kernels ${PROJECT_SOURCE_DIR}/src/exec/winograd)
+set(kernels ${PROJECT_SOURCE_DIR}/src/exec/native)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${kernels}/kernels_avx512.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512dq;-mavx512bw;-mfma;-O3;-ffp-contract=fast")

@@ -75,7 +75,7 @@ typedef struct ngi_backend {
     void (*context_free)(void *context);
 } ngi_backend;
 
-extern const ngi_backend ngi_backend_winograd, ngi_backend_onednn, ngi_backend_ref;
+extern const ngi_backend ngi_backend_native, ngi_backend_onednn, ngi_backend_ref;
 /* "auto": onednn, then ref. "onednn": the same (steps it has no kernel for run on ref). "ref": ref only. */
 const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /* NULL-terminated list */
 

@@ -1,11 +1,10 @@
 /* Choosing a transform, packing weights, and running one convolution: transform the input of a pass, then for
  * each panel of output channels multiply all frequencies and transform back at once, so that the products of a
  * panel never leave the cache. */
-#include "exec/winograd/winograd.h"
+#include "exec/native/native.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -18,11 +17,12 @@ enum { M = 4 };
 /* 2-D tiles waste more at the rim of small maps than they save in products. */
 #define LEAST_2D_SIDE 12
 
-static bool choose_transform(ngi_wino_conv *c, int kernel_h, int kernel_w)
+static bool choose_transform(ngi_native_conv *c)
 {
+    int kernel_h = c->shape.kernel_h, kernel_w = c->shape.kernel_w;
     bool taps_h = kernel_h == 3 || kernel_h == 5 || kernel_h == 7;
     bool taps_w = kernel_w == 3 || kernel_w == 5 || kernel_w == 7;
-    c->two_d = kernel_h == 3 && kernel_w == 3 && c->out_h >= LEAST_2D_SIDE && c->out_w >= LEAST_2D_SIDE;
+    c->two_d = kernel_h == 3 && kernel_w == 3 && c->shape.out_h >= LEAST_2D_SIDE && c->shape.out_w >= LEAST_2D_SIDE;
     c->vertical = kernel_w == 1 && taps_h;
     bool square = kernel_h == kernel_w && taps_w;
     if (!c->two_d && !c->vertical && !(kernel_h == 1 && taps_w) && !square)
@@ -34,17 +34,8 @@ static bool choose_transform(ngi_wino_conv *c, int kernel_h, int kernel_w)
     return true;
 }
 
-/* One tap of the (possibly flipped and transposed) kernel; i and o count this convolution's channels. */
-static double tap(const ngi_wino_shape *s, const float *kernel, int y, int x, int64_t i, int64_t o)
-{
-    if (s->transpose)
-        return kernel[(((int64_t)(s->kernel_h - 1 - y) * s->kernel_w + (s->kernel_w - 1 - x)) * s->out_c + o) *
-                          s->in_c + i];
-    return kernel[(((int64_t)y * s->kernel_w + x) * s->in_c + i) * s->out_c + o];
-}
-
 /* Frequencies of one channel pair into u[frequencies * others], in double. */
-static void transform_weights(const ngi_wino_conv *c, const ngi_wino_shape *s, const float *kernel, int64_t i,
+static void transform_weights(const ngi_native_conv *c, const ngi_conv_shape *s, const float *kernel, int64_t i,
                               int64_t o, double *u)
 {
     const ngi_cook_toom *t = &c->t;
@@ -53,7 +44,7 @@ static void transform_weights(const ngi_wino_conv *c, const ngi_wino_shape *s, c
             for (int j = 0; j < c->others; j++) {
                 double sum = 0;
                 for (int k = 0; k < t->r; k++)
-                    sum += t->g[f][k] * (c->vertical ? tap(s, kernel, k, j, i, o) : tap(s, kernel, j, k, i, o));
+                    sum += t->g[f][k] * (c->vertical ? ngi_conv_tap(s, kernel, k, j, i, o) : ngi_conv_tap(s, kernel, j, k, i, o));
                 u[f * c->others + j] = sum;
             }
         return;
@@ -63,40 +54,38 @@ static void transform_weights(const ngi_wino_conv *c, const ngi_wino_shape *s, c
         for (int x = 0; x < 3; x++) {
             half[f][x] = 0;
             for (int y = 0; y < 3; y++)
-                half[f][x] += t->g[f][y] * tap(s, kernel, y, x, i, o);
+                half[f][x] += t->g[f][y] * ngi_conv_tap(s, kernel, y, x, i, o);
         }
     for (int f = 0; f < t->a; f++)
         for (int k = 0; k < t->a; k++)
             u[f * t->a + k] = t->g[k][0] * half[f][0] + t->g[k][1] * half[f][1] + t->g[k][2] * half[f][2];
 }
 
-static void pack_weights(ngi_wino_conv *c, const ngi_wino_shape *s, const float *kernel)
+static void pack_weights(ngi_native_conv *c, const ngi_conv_shape *s, const float *kernel)
 {
     int64_t panel = 2 * c->isa->lanes, slots = (int64_t)c->frequencies * c->others;
-    for (int64_t o = 0; o < c->out_c; o++)
-        for (int64_t i = 0; i < c->in_c; i++) {
+    for (int64_t o = 0; o < c->shape.out_c; o++)
+        for (int64_t i = 0; i < c->shape.in_c; i++) {
             double u[NGI_WINO_MAX_FREQUENCIES > 7 * NGI_WINO_MAX_A ? NGI_WINO_MAX_FREQUENCIES : 7 * NGI_WINO_MAX_A];
             transform_weights(c, s, kernel, i, o, u);
-            float *at = c->weights + ((o / panel) * slots * c->in_c + i) * panel + o % panel;
+            float *at = c->weights + ((o / panel) * slots * c->shape.in_c + i) * panel + o % panel;
             for (int64_t k = 0; k < slots; k++)
-                at[k * c->in_c * panel] = (float)u[k];
+                at[k * c->shape.in_c * panel] = (float)u[k];
         }
 }
 
 /* Tiles or lines a pass, so that the transformed input fills about half of the second-level cache. */
-static int64_t choose_chunk(const ngi_wino_conv *c)
+static int64_t choose_chunk(const ngi_native_conv *c)
 {
-    long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    int64_t budget = (l2 >= 262144 ? l2 : 1048576) / 2;
     int64_t tile = c->frequencies * c->in_lanes * (int64_t)sizeof(float);
-    int64_t tiles = budget / tile;
+    int64_t tiles = ngi_conv_budget() / tile;
     if (c->two_d) {
-        int64_t all = ((c->out_h + M - 1) / M) * ((c->out_w + M - 1) / M);
+        int64_t all = ((c->shape.out_h + M - 1) / M) * ((c->shape.out_w + M - 1) / M);
         tiles = tiles < 24 ? 24 : tiles;
         int64_t passes = (all + tiles - 1) / tiles;
         return (all + passes - 1) / passes;
     }
-    int64_t along = c->vertical ? c->out_h : c->out_w, across = c->vertical ? c->out_w : c->out_h;
+    int64_t along = c->vertical ? c->shape.out_h : c->shape.out_w, across = c->vertical ? c->shape.out_w : c->shape.out_h;
     int64_t lines = tiles / ((along + M - 1) / M) - (c->others - 1);
     if (lines < 2 * c->others)
         lines = 2 * c->others;
@@ -104,49 +93,21 @@ static int64_t choose_chunk(const ngi_wino_conv *c)
     return (across + passes - 1) / passes;
 }
 
-ng_status ngi_wino_conv_create(const ngi_wino_isa *isa, const ngi_wino_shape *s, const float *kernel, const float *bias,
-                               int threads, ngi_wino_conv **out, ng_error *err)
+ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_conv_shape *s, const float *kernel,
+                              const float *bias, int threads, ngi_native_conv **out, ng_error *err)
 {
     *out = NULL;
-    ngi_wino_conv local = {.isa = isa, .in_h = s->in_h, .in_w = s->in_w, .in_c = s->in_c, .out_h = s->out_h,
-                           .out_w = s->out_w, .out_c = s->out_c, .low = -INFINITY, .high = INFINITY,
-                           .threads = threads};
-    if (!choose_transform(&local, s->kernel_h, s->kernel_w))
+    ngi_native_conv c = {.isa = isa, .shape = *s, .threads = threads, .low = -INFINITY, .high = INFINITY};
+    if (s->stride != 1 || !choose_transform(&c))
         return NG_E_UNSUPPORTED;
     int64_t panel = 2 * isa->lanes;
-    local.pad_top = s->transpose ? s->kernel_h - 1 - s->pad_top : s->pad_top;
-    local.pad_left = s->transpose ? s->kernel_w - 1 - s->pad_left : s->pad_left;
-    local.in_lanes = (s->in_c + isa->lanes - 1) / isa->lanes * isa->lanes;
-    local.panels = (s->out_c + panel - 1) / panel;
-    local.chunk = choose_chunk(&local);
-    ngi_wino_conv *c = ngi_alloc(1, sizeof *c);
-    if (!c)
-        return ngi_fail_memory(err, sizeof *c);
-    *c = local;
-    size_t bytes = (size_t)(c->panels * c->frequencies * c->others * c->in_c * panel) * sizeof(float);
-    size_t bias_bytes = (size_t)(c->panels * panel) * sizeof(float);
-    c->weights = ngi_alloc_aligned(bytes);
-    c->bias = ngi_alloc_aligned(bias_bytes);
-    if (!c->weights || !c->bias) {
-        ngi_wino_conv_free(c);
-        return ngi_fail_memory(err, bytes + bias_bytes);
-    }
-    memset(c->weights, 0, bytes);
-    memset(c->bias, 0, bias_bytes);
-    if (bias)
-        memcpy(c->bias, bias, (size_t)c->out_c * sizeof *bias);
-    pack_weights(c, s, kernel);
-    *out = c;
+    c.in_lanes = (s->in_c + isa->lanes - 1) / isa->lanes * isa->lanes;
+    c.panels = (s->out_c + panel - 1) / panel;
+    c.chunk = choose_chunk(&c);
+    size_t count = (size_t)(c.panels * c.frequencies * c.others * s->in_c * panel);
+    NGI_TRY(ngi_native_conv_allocate(&c, count, bias, out, err));
+    pack_weights(*out, s, kernel);
     return NG_OK;
-}
-
-void ngi_wino_conv_free(ngi_wino_conv *c)
-{
-    if (!c)
-        return;
-    ngi_free_aligned(c->weights);
-    ngi_free_aligned(c->bias);
-    ngi_free(c);
 }
 
 /* ---- Running ---------------------------------------------------------------------------------- */
@@ -154,7 +115,7 @@ void ngi_wino_conv_free(ngi_wino_conv *c)
 /* One pass: `tiles` tiles starting at `first`, whose transformed inputs stand at `rows` places of v. In 2-D a tile is a
  * place; in 1-D places are the lines' tiles, the other axis's taps reading from lines further down. */
 typedef struct wino_pass {
-    const ngi_wino_conv *c;
+    const ngi_native_conv *c;
     const float *in;
     float *out;
     bool accumulate;
@@ -169,32 +130,32 @@ typedef struct wino_pass {
 
 static const float *pixel(const wino_pass *p, int64_t y, int64_t x)
 {
-    const ngi_wino_conv *c = p->c;
-    return y < 0 || y >= c->in_h || x < 0 || x >= c->in_w ? NULL : p->in + (y * c->in_w + x) * c->in_c;
+    const ngi_native_conv *c = p->c;
+    return y < 0 || y >= c->shape.in_h || x < 0 || x >= c->shape.in_w ? NULL : p->in + (y * c->shape.in_w + x) * c->shape.in_c;
 }
 
 static void transform_place(const wino_pass *p, int64_t place)
 {
-    const ngi_wino_conv *c = p->c;
+    const ngi_native_conv *c = p->c;
     const float *src[NGI_WINO_MAX_FREQUENCIES];
     int a = c->t.a;
     if (c->two_d) {
-        int64_t tile = p->first + place, y = tile / p->along * M - c->pad_top, x = tile % p->along * M - c->pad_left;
+        int64_t tile = p->first + place, y = tile / p->along * M - ngi_conv_pad_top(&c->shape), x = tile % p->along * M - ngi_conv_pad_left(&c->shape);
         for (int i = 0; i < a; i++)
             for (int j = 0; j < a; j++)
                 src[i * a + j] = pixel(p, y + i, x + j);
     } else {
         int64_t line = p->first + place / p->along, start = place % p->along * M;
         for (int i = 0; i < a; i++)
-            src[i] = c->vertical ? pixel(p, start + i - c->pad_top, line - c->pad_left)
-                                 : pixel(p, line - c->pad_top, start + i - c->pad_left);
+            src[i] = c->vertical ? pixel(p, start + i - ngi_conv_pad_top(&c->shape), line - ngi_conv_pad_left(&c->shape))
+                                 : pixel(p, line - ngi_conv_pad_top(&c->shape), start + i - ngi_conv_pad_left(&c->shape));
     }
-    c->isa->input(&c->t, c->two_d, src, p->v + place * c->in_lanes, p->places * c->in_lanes, c->in_c);
+    c->isa->input(&c->t, c->two_d, src, p->v + place * c->in_lanes, p->places * c->in_lanes, c->shape.in_c);
 }
 
 static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, const float *products)
 {
-    const ngi_wino_conv *c = p->c;
+    const ngi_native_conv *c = p->c;
     int64_t panel = 2 * c->isa->lanes, channel = panel_index * panel;
     float *dst[M * M];
     int outputs = c->two_d ? M * M : M;
@@ -209,36 +170,36 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
             y = c->vertical ? at : line;
             x = c->vertical ? line : at;
         }
-        dst[i] = y < c->out_h && x < c->out_w ? p->out + (y * c->out_w + x) * c->out_c + channel : NULL;
+        dst[i] = y < c->shape.out_h && x < c->shape.out_w ? p->out + (y * c->shape.out_w + x) * c->shape.out_c + channel : NULL;
     }
-    int64_t channels = c->out_c - channel < panel ? c->out_c - channel : panel;
+    int64_t channels = c->shape.out_c - channel < panel ? c->shape.out_c - channel : panel;
     c->isa->output(&c->t, c->two_d, products + row * panel, p->rows * panel, dst, c->bias + channel, c->low, c->high,
                    p->accumulate, channels);
 }
 
 static void run_panel(const wino_pass *p, int64_t panel_index, float *products)
 {
-    const ngi_wino_conv *c = p->c;
+    const ngi_native_conv *c = p->c;
     int64_t panel = 2 * c->isa->lanes;
-    const float *w = c->weights + panel_index * c->frequencies * c->others * c->in_c * panel;
+    const float *w = c->weights + panel_index * c->frequencies * c->others * c->shape.in_c * panel;
     for (int f = 0; f < c->frequencies; f++)
-        for (int j = 0; j < c->others; j++, w += c->in_c * panel)
-            c->isa->multiply(p->rows, c->in_c, p->v + (f * p->places + j * p->along) * c->in_lanes, c->in_lanes, w,
+        for (int j = 0; j < c->others; j++, w += c->shape.in_c * panel)
+            c->isa->multiply(p->rows, c->shape.in_c, p->v + (f * p->places + j * p->along) * c->in_lanes, c->in_lanes, w,
                              products + f * p->rows * panel, j > 0);
     for (int64_t row = 0; row < p->rows; row++)
         write_tile(p, row, panel_index, products);
 }
 
-static int64_t most_places(const ngi_wino_conv *c, int64_t *rows)
+static int64_t most_places(const ngi_native_conv *c, int64_t *rows)
 {
     if (c->two_d)
         return *rows = c->chunk;
-    int64_t along = ((c->vertical ? c->out_h : c->out_w) + M - 1) / M;
+    int64_t along = ((c->vertical ? c->shape.out_h : c->shape.out_w) + M - 1) / M;
     *rows = c->chunk * along;
     return (c->chunk + c->others - 1) * along;
 }
 
-size_t ngi_wino_conv_scratch(const ngi_wino_conv *c)
+size_t ngi_winograd_scratch(const ngi_native_conv *c)
 {
     int64_t rows, places = most_places(c, &rows), panel = 2 * c->isa->lanes;
     return (size_t)(c->frequencies * (places * c->in_lanes + c->threads * rows * panel)) * sizeof(float);
@@ -246,7 +207,7 @@ size_t ngi_wino_conv_scratch(const ngi_wino_conv *c)
 
 static void run_pass(const wino_pass *p)
 {
-    const ngi_wino_conv *c = p->c;
+    const ngi_native_conv *c = p->c;
     if (c->threads == 1) {
         for (int64_t i = 0; i < p->places; i++)
             transform_place(p, i);
@@ -268,10 +229,10 @@ static void run_pass(const wino_pass *p)
 #endif
 }
 
-void ngi_wino_conv_run(const ngi_wino_conv *c, const float *in, float *out, bool accumulate, void *scratch)
+void ngi_winograd_run(const ngi_native_conv *c, const float *in, float *out, bool accumulate, void *scratch)
 {
-    int64_t along = ((c->vertical ? c->out_h : c->out_w) + M - 1) / M;
-    int64_t total = c->two_d ? (c->out_h + M - 1) / M * along : c->vertical ? c->out_w : c->out_h;
+    int64_t along = ((c->vertical ? c->shape.out_h : c->shape.out_w) + M - 1) / M;
+    int64_t total = c->two_d ? (c->shape.out_h + M - 1) / M * along : c->vertical ? c->shape.out_w : c->shape.out_h;
     for (int64_t first = 0; first < total; first += c->chunk) {
         int64_t count = total - first < c->chunk ? total - first : c->chunk;
         wino_pass p = {.c = c, .in = in, .out = out, .accumulate = accumulate, .first = first, .count = count,

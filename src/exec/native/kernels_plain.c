@@ -2,5 +2,5 @@
 #define LANES 4
 #define ROWS 6
 #define NAME "plain"
-#define ISA ngi_wino_isa_plain
-#include "exec/winograd/kernels.inc.h"
+#define ISA ngi_native_isa_plain
+#include "exec/native/kernels.inc.h"

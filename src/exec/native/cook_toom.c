@@ -1,5 +1,5 @@
 /* Transform matrices by inverting the Vandermonde matrix of the points, in long double. */
-#include "exec/winograd/winograd.h"
+#include "exec/native/native.h"
 
 #include <math.h>
 

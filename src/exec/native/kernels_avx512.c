@@ -3,8 +3,8 @@
 #define LANES 16
 #define ROWS 12
 #define NAME "avx512"
-#define ISA ngi_wino_isa_avx512
-#include "exec/winograd/kernels.inc.h"
+#define ISA ngi_native_isa_avx512
+#include "exec/native/kernels.inc.h"
 #else
-typedef int ngi_wino_no_avx512;
+typedef int ngi_native_no_avx512;
 #endif

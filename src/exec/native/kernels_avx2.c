@@ -3,8 +3,8 @@
 #define LANES 8
 #define ROWS 6
 #define NAME "avx2"
-#define ISA ngi_wino_isa_avx2
-#include "exec/winograd/kernels.inc.h"
+#define ISA ngi_native_isa_avx2
+#include "exec/native/kernels.inc.h"
 #else
-typedef int ngi_wino_no_avx2;
+typedef int ngi_native_no_avx2;
 #endif

@@ -1,16 +1,15 @@
-/* The back-end row: convolutions of one group without dilation, by Winograd where there is a transform and it pays,
- * else directly; all other ops are passed on. */
+/* The back-end row: takes the convolutions that a transform speeds up and passes on all other steps. */
 #include "exec/native/native.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Fewer channels than this leave the register tile empty, and don't pay for transforms. */
+/* Fewer channels than this don't pay for the transforms. */
 #define LEAST_CHANNELS 16
 
 typedef struct native_state {
-    ngi_native_conv *forward, *backward; /* backward: NULL where no gradient is wanted */
+    ngi_winograd *forward, *backward; /* backward: NULL where no gradient is wanted */
     ngi_activation_attr act;
     bool has_act, clamp; /* clamp: the activation is done in the forward's output transform */
     int64_t in_count, out_count;
@@ -29,7 +28,7 @@ static ng_status forward(const ngi_kernel *k, const ngi_run *run, ng_error *err)
     (void)err;
     const native_state *s = k->state;
     for (int i = 0; i < run->n; i++)
-        ngi_native_conv_run(s->forward, run->in[0] + i * s->in_count, run->out + i * s->out_count, false, run->scratch);
+        ngi_winograd_run(s->forward, run->in[0] + i * s->in_count, run->out + i * s->out_count, false, run->scratch);
     if (s->has_act && !s->clamp)
         ngi_activate(&s->act, run->out, run->out, run->n * s->out_count);
     return NG_OK;
@@ -49,7 +48,7 @@ static ng_status backward(const ngi_kernel *k, const ngi_run *run, ng_error *err
             ngi_activate_grad(&s->act, run->out + i * s->out_count, grad, masked, s->out_count);
             grad = masked;
         }
-        ngi_native_conv_run(s->backward, grad, run->grad_in[0] + i * s->in_count, run->accumulate[0], room);
+        ngi_winograd_run(s->backward, grad, run->grad_in[0] + i * s->in_count, run->accumulate[0], room);
     }
     return NG_OK;
 }
@@ -59,8 +58,8 @@ static void destroy(ngi_kernel *k)
     native_state *s = k->state;
     if (!s)
         return;
-    ngi_native_conv_free(s->forward);
-    ngi_native_conv_free(s->backward);
+    ngi_winograd_free(s->forward);
+    ngi_winograd_free(s->backward);
     ngi_free(s);
     k->state = NULL;
 }
@@ -68,30 +67,19 @@ static void destroy(ngi_kernel *k)
 static bool is_ours(const ngi_step *step)
 {
     const ngi_attr *a = step->attr;
-    return step->op == NGI_OP_CONV2D && a->groups == 1 && a->stride_h == a->stride_w && a->dilation_h == 1 &&
-           a->dilation_w == 1 && (a->stride_h == 1 || !step->backward) && step->out_shape->dim[2] >= LEAST_CHANNELS;
-}
-
-/* Winograd where the channels are many enough to pay for the transforms. */
-static ng_status create_conv(const ngi_conv_shape *shape, const float *kernel, const float *bias, int threads,
-                             ngi_native_conv **out, ng_error *err)
-{
-    const ngi_native_isa *isa = ngi_native_isa_best();
-    if (shape->in_c >= LEAST_CHANNELS && shape->out_c >= LEAST_CHANNELS) {
-        ng_status status = ngi_winograd_create(isa, shape, kernel, bias, threads, out, err);
-        if (status != NG_E_UNSUPPORTED)
-            return status;
-    }
-    return ngi_direct_create(isa, shape, kernel, bias, threads, out, err);
+    return step->op == NGI_OP_CONV2D && a->groups == 1 && a->stride_h == 1 && a->stride_w == 1 &&
+           a->dilation_h == 1 && a->dilation_w == 1 && step->in_shape[0]->dim[2] >= LEAST_CHANNELS &&
+           step->out_shape->dim[2] >= LEAST_CHANNELS;
 }
 
 static ng_status create(const ngi_step *step, int threads, native_state *s, ng_error *err)
 {
     const ngi_shape *in = step->in_shape[0], *out = step->out_shape;
     const ngi_attr *a = step->attr;
-    ngi_conv_shape shape = {in->dim[0], in->dim[1], in->dim[2], out->dim[0], out->dim[1], out->dim[2],
-                            a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, a->stride_h, false};
-    NGI_TRY(create_conv(&shape, step->kernel, step->bias, threads, &s->forward, err));
+    const ngi_native_isa *isa = ngi_native_isa_best();
+    ngi_winograd_shape shape = {in->dim[0], in->dim[1], in->dim[2], out->dim[0], out->dim[1], out->dim[2],
+                            a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, false};
+    NGI_TRY(ngi_winograd_create(isa, &shape, step->kernel, step->bias, threads, &s->forward, err));
     s->clamp = step->has_act && as_clamp(&step->act, &s->forward->low, &s->forward->high);
     if (!s->clamp) {
         s->forward->low = -INFINITY;
@@ -99,17 +87,15 @@ static ng_status create(const ngi_step *step, int threads, native_state *s, ng_e
     }
     if (!step->backward)
         return NG_OK;
-    ngi_conv_shape back = {out->dim[0], out->dim[1], out->dim[2], in->dim[0], in->dim[1], in->dim[2],
-                           a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, 1, true};
-    return create_conv(&back, step->kernel, NULL, threads, &s->backward, err);
+    ngi_winograd_shape back = {out->dim[0], out->dim[1], out->dim[2], in->dim[0], in->dim[1], in->dim[2],
+                           a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, true};
+    return ngi_winograd_create(isa, &back, step->kernel, NULL, threads, &s->backward, err);
 }
 
-static void name_kernel(const ngi_native_conv *c, char name[64])
+static void name_kernel(const ngi_winograd *c, char name[64])
 {
     const ngi_cook_toom *t = &c->t;
-    if (!c->frequencies)
-        snprintf(name, 64, "direct:%s", c->isa->name);
-    else if (c->two_d)
+    if (c->two_d)
         snprintf(name, 64, "winograd:%s:F(%dx%d,%dx%d)", c->isa->name, t->m, t->m, t->r, t->r);
     else
         snprintf(name, 64, "winograd:%s:F(%d,%d)", c->isa->name, t->m, t->r);
@@ -139,10 +125,10 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
         return status;
     }
     name_kernel(s->forward, k.name);
-    k.scratch = ngi_native_conv_scratch(s->forward);
+    k.scratch = ngi_winograd_scratch(s->forward);
     if (s->backward) {
         size_t masked = s->has_act ? (size_t)(s->out_count + 15) / 16 * 16 * sizeof(float) : 0;
-        size_t need = masked + ngi_native_conv_scratch(s->backward);
+        size_t need = masked + ngi_winograd_scratch(s->backward);
         k.scratch = need > k.scratch ? need : k.scratch;
     }
     *out = k;

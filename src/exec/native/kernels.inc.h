@@ -290,17 +290,5 @@ static void output(const ngi_cook_toom *t, bool two_d, const float *m_values, in
         output_1d(10, t, m_values, stride, dst, bias, low, high, accumulate, channels);
 }
 
-static void finish_rows(int64_t rows, const float *products, float *dst, int64_t stride, const float *bias, float low,
-                        float high, bool accumulate, int64_t channels)
-{
-    vec b0 = load(bias), b1 = load(bias + LANES);
-    for (int64_t i = 0; i < rows; i++) {
-        finish(dst + i * stride, load(products + i * PANEL), b0, low, high, accumulate, channels);
-        if (channels > LANES)
-            finish(dst + i * stride + LANES, load(products + i * PANEL + LANES), b1, low, high, accumulate,
-                   channels - LANES);
-    }
-}
-
 extern const ngi_native_isa ISA;
-const ngi_native_isa ISA = {NAME, LANES, multiply, input, output, finish_rows};
+const ngi_native_isa ISA = {NAME, LANES, multiply, input, output};

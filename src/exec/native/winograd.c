@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -17,7 +18,7 @@ enum { M = 4 };
 /* 2-D tiles waste more at the rim of small maps than they save in products. */
 #define LEAST_2D_SIDE 12
 
-static bool choose_transform(ngi_native_conv *c)
+static bool choose_transform(ngi_winograd *c)
 {
     int kernel_h = c->shape.kernel_h, kernel_w = c->shape.kernel_w;
     bool taps_h = kernel_h == 3 || kernel_h == 5 || kernel_h == 7;
@@ -34,8 +35,17 @@ static bool choose_transform(ngi_native_conv *c)
     return true;
 }
 
+/* One tap of the (possibly flipped and transposed) kernel; i and o count this convolution's channels. */
+static double tap(const ngi_winograd_shape *s, const float *kernel, int y, int x, int64_t i, int64_t o)
+{
+    if (s->transpose)
+        return kernel[(((int64_t)(s->kernel_h - 1 - y) * s->kernel_w + (s->kernel_w - 1 - x)) * s->out_c + o) *
+                          s->in_c + i];
+    return kernel[(((int64_t)y * s->kernel_w + x) * s->in_c + i) * s->out_c + o];
+}
+
 /* Frequencies of one channel pair into u[frequencies * others], in double. */
-static void transform_weights(const ngi_native_conv *c, const ngi_conv_shape *s, const float *kernel, int64_t i,
+static void transform_weights(const ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel, int64_t i,
                               int64_t o, double *u)
 {
     const ngi_cook_toom *t = &c->t;
@@ -44,7 +54,7 @@ static void transform_weights(const ngi_native_conv *c, const ngi_conv_shape *s,
             for (int j = 0; j < c->others; j++) {
                 double sum = 0;
                 for (int k = 0; k < t->r; k++)
-                    sum += t->g[f][k] * (c->vertical ? ngi_conv_tap(s, kernel, k, j, i, o) : ngi_conv_tap(s, kernel, j, k, i, o));
+                    sum += t->g[f][k] * (c->vertical ? tap(s, kernel, k, j, i, o) : tap(s, kernel, j, k, i, o));
                 u[f * c->others + j] = sum;
             }
         return;
@@ -54,14 +64,14 @@ static void transform_weights(const ngi_native_conv *c, const ngi_conv_shape *s,
         for (int x = 0; x < 3; x++) {
             half[f][x] = 0;
             for (int y = 0; y < 3; y++)
-                half[f][x] += t->g[f][y] * ngi_conv_tap(s, kernel, y, x, i, o);
+                half[f][x] += t->g[f][y] * tap(s, kernel, y, x, i, o);
         }
     for (int f = 0; f < t->a; f++)
         for (int k = 0; k < t->a; k++)
             u[f * t->a + k] = t->g[k][0] * half[f][0] + t->g[k][1] * half[f][1] + t->g[k][2] * half[f][2];
 }
 
-static void pack_weights(ngi_native_conv *c, const ngi_conv_shape *s, const float *kernel)
+static void pack_weights(ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel)
 {
     int64_t panel = 2 * c->isa->lanes, slots = (int64_t)c->frequencies * c->others;
     for (int64_t o = 0; o < c->shape.out_c; o++)
@@ -75,10 +85,12 @@ static void pack_weights(ngi_native_conv *c, const ngi_conv_shape *s, const floa
 }
 
 /* Tiles or lines a pass, so that the transformed input fills about half of the second-level cache. */
-static int64_t choose_chunk(const ngi_native_conv *c)
+static int64_t choose_chunk(const ngi_winograd *c)
 {
+    long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    int64_t budget = (l2 >= 262144 ? l2 : 1048576) / 2;
     int64_t tile = c->frequencies * c->in_lanes * (int64_t)sizeof(float);
-    int64_t tiles = ngi_conv_budget() / tile;
+    int64_t tiles = budget / tile;
     if (c->two_d) {
         int64_t all = ((c->shape.out_h + M - 1) / M) * ((c->shape.out_w + M - 1) / M);
         tiles = tiles < 24 ? 24 : tiles;
@@ -93,19 +105,53 @@ static int64_t choose_chunk(const ngi_native_conv *c)
     return (across + passes - 1) / passes;
 }
 
-ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_conv_shape *s, const float *kernel,
-                              const float *bias, int threads, ngi_native_conv **out, ng_error *err)
+void ngi_winograd_free(ngi_winograd *c)
+{
+    if (!c)
+        return;
+    ngi_free_aligned(c->weights);
+    ngi_free_aligned(c->bias);
+    ngi_free(c);
+}
+
+static ng_status allocate(const ngi_winograd *local, size_t weight_count, const float *bias, ngi_winograd **out,
+                          ng_error *err)
 {
     *out = NULL;
-    ngi_native_conv c = {.isa = isa, .shape = *s, .threads = threads, .low = -INFINITY, .high = INFINITY};
-    if (s->stride != 1 || !choose_transform(&c))
+    ngi_winograd *c = ngi_alloc(1, sizeof *c);
+    if (!c)
+        return ngi_fail_memory(err, sizeof *c);
+    *c = *local;
+    size_t bias_count = (size_t)(c->panels * 2 * c->isa->lanes);
+    c->weights = ngi_alloc_aligned(weight_count * sizeof *c->weights);
+    c->bias = ngi_alloc_aligned(bias_count * sizeof *c->bias);
+    if (!c->weights || !c->bias) {
+        ngi_winograd_free(c);
+        return ngi_fail_memory(err, (weight_count + bias_count) * sizeof(float));
+    }
+    memset(c->weights, 0, weight_count * sizeof *c->weights);
+    memset(c->bias, 0, bias_count * sizeof *c->bias);
+    if (bias)
+        memcpy(c->bias, bias, (size_t)c->shape.out_c * sizeof *bias);
+    *out = c;
+    return NG_OK;
+}
+
+ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shape *s, const float *kernel,
+                              const float *bias, int threads, ngi_winograd **out, ng_error *err)
+{
+    *out = NULL;
+    ngi_winograd c = {.isa = isa, .shape = *s, .threads = threads, .low = -INFINITY, .high = INFINITY};
+    if (!choose_transform(&c))
         return NG_E_UNSUPPORTED;
     int64_t panel = 2 * isa->lanes;
+    c.pad_top = s->transpose ? s->kernel_h - 1 - s->pad_top : s->pad_top;
+    c.pad_left = s->transpose ? s->kernel_w - 1 - s->pad_left : s->pad_left;
     c.in_lanes = (s->in_c + isa->lanes - 1) / isa->lanes * isa->lanes;
     c.panels = (s->out_c + panel - 1) / panel;
     c.chunk = choose_chunk(&c);
     size_t count = (size_t)(c.panels * c.frequencies * c.others * s->in_c * panel);
-    NGI_TRY(ngi_native_conv_allocate(&c, count, bias, out, err));
+    NGI_TRY(allocate(&c, count, bias, out, err));
     pack_weights(*out, s, kernel);
     return NG_OK;
 }
@@ -115,7 +161,7 @@ ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_conv_shape *s
 /* One pass: `tiles` tiles starting at `first`, whose transformed inputs stand at `rows` places of v. In 2-D a tile is a
  * place; in 1-D places are the lines' tiles, the other axis's taps reading from lines further down. */
 typedef struct wino_pass {
-    const ngi_native_conv *c;
+    const ngi_winograd *c;
     const float *in;
     float *out;
     bool accumulate;
@@ -130,32 +176,32 @@ typedef struct wino_pass {
 
 static const float *pixel(const wino_pass *p, int64_t y, int64_t x)
 {
-    const ngi_native_conv *c = p->c;
+    const ngi_winograd *c = p->c;
     return y < 0 || y >= c->shape.in_h || x < 0 || x >= c->shape.in_w ? NULL : p->in + (y * c->shape.in_w + x) * c->shape.in_c;
 }
 
 static void transform_place(const wino_pass *p, int64_t place)
 {
-    const ngi_native_conv *c = p->c;
+    const ngi_winograd *c = p->c;
     const float *src[NGI_WINO_MAX_FREQUENCIES];
     int a = c->t.a;
     if (c->two_d) {
-        int64_t tile = p->first + place, y = tile / p->along * M - ngi_conv_pad_top(&c->shape), x = tile % p->along * M - ngi_conv_pad_left(&c->shape);
+        int64_t tile = p->first + place, y = tile / p->along * M - c->pad_top, x = tile % p->along * M - c->pad_left;
         for (int i = 0; i < a; i++)
             for (int j = 0; j < a; j++)
                 src[i * a + j] = pixel(p, y + i, x + j);
     } else {
         int64_t line = p->first + place / p->along, start = place % p->along * M;
         for (int i = 0; i < a; i++)
-            src[i] = c->vertical ? pixel(p, start + i - ngi_conv_pad_top(&c->shape), line - ngi_conv_pad_left(&c->shape))
-                                 : pixel(p, line - ngi_conv_pad_top(&c->shape), start + i - ngi_conv_pad_left(&c->shape));
+            src[i] = c->vertical ? pixel(p, start + i - c->pad_top, line - c->pad_left)
+                                 : pixel(p, line - c->pad_top, start + i - c->pad_left);
     }
     c->isa->input(&c->t, c->two_d, src, p->v + place * c->in_lanes, p->places * c->in_lanes, c->shape.in_c);
 }
 
 static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, const float *products)
 {
-    const ngi_native_conv *c = p->c;
+    const ngi_winograd *c = p->c;
     int64_t panel = 2 * c->isa->lanes, channel = panel_index * panel;
     float *dst[M * M];
     int outputs = c->two_d ? M * M : M;
@@ -179,7 +225,7 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
 
 static void run_panel(const wino_pass *p, int64_t panel_index, float *products)
 {
-    const ngi_native_conv *c = p->c;
+    const ngi_winograd *c = p->c;
     int64_t panel = 2 * c->isa->lanes;
     const float *w = c->weights + panel_index * c->frequencies * c->others * c->shape.in_c * panel;
     for (int f = 0; f < c->frequencies; f++)
@@ -190,7 +236,7 @@ static void run_panel(const wino_pass *p, int64_t panel_index, float *products)
         write_tile(p, row, panel_index, products);
 }
 
-static int64_t most_places(const ngi_native_conv *c, int64_t *rows)
+static int64_t most_places(const ngi_winograd *c, int64_t *rows)
 {
     if (c->two_d)
         return *rows = c->chunk;
@@ -199,7 +245,7 @@ static int64_t most_places(const ngi_native_conv *c, int64_t *rows)
     return (c->chunk + c->others - 1) * along;
 }
 
-size_t ngi_winograd_scratch(const ngi_native_conv *c)
+size_t ngi_winograd_scratch(const ngi_winograd *c)
 {
     int64_t rows, places = most_places(c, &rows), panel = 2 * c->isa->lanes;
     return (size_t)(c->frequencies * (places * c->in_lanes + c->threads * rows * panel)) * sizeof(float);
@@ -207,7 +253,7 @@ size_t ngi_winograd_scratch(const ngi_native_conv *c)
 
 static void run_pass(const wino_pass *p)
 {
-    const ngi_native_conv *c = p->c;
+    const ngi_winograd *c = p->c;
     if (c->threads == 1) {
         for (int64_t i = 0; i < p->places; i++)
             transform_place(p, i);
@@ -229,7 +275,7 @@ static void run_pass(const wino_pass *p)
 #endif
 }
 
-void ngi_winograd_run(const ngi_native_conv *c, const float *in, float *out, bool accumulate, void *scratch)
+void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, bool accumulate, void *scratch)
 {
     int64_t along = ((c->vertical ? c->shape.out_h : c->shape.out_w) + M - 1) / M;
     int64_t total = c->two_d ? (c->shape.out_h + M - 1) / M * along : c->vertical ? c->shape.out_w : c->shape.out_h;

@@ -41,7 +41,8 @@ typedef struct ngi_method {
     ng_status (*compute)(const ngi_attr_job *job, ng_map *map, ng_error *err);
 } ngi_method;
 
-extern const ngi_method ngi_method_gradcam, ngi_method_cam;
+extern const ngi_method ngi_method_gradcam, ngi_method_cam, ngi_method_hirescam, ngi_method_gradcamelementwise,
+    ngi_method_gradcampp, ngi_method_xgradcam, ngi_method_layercam;
 
 int ngi_method_count(void);
 const ngi_method *ngi_method_at(int index);
@@ -53,6 +54,17 @@ NG_NODISCARD ng_status ngi_attribute(const ngi_method *method, const ngi_attr_jo
 /* Seeds the backward pass with the gradient of the job's score and runs it. NG_OK even where the seed is
  * zero. */
 NG_NODISCARD ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err);
+/* What a gradient CAM works on: activations and gradients of the explained image at the layer. */
+typedef struct ngi_attr_pair {
+    const float *act, *grad; /* [cells,channels] */
+    int64_t cells, channels;
+} ngi_attr_pair;
+
+/* Runs the backward pass, finds the pair and sets map->gradient_norm. */
+NG_NODISCARD ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out, ng_error *err);
+/* signed_data = sum over channels of weights[k] * A_k. */
+void ngi_attr_weigh(const ngi_attr_pair *p, const double *weights, ng_map *map);
+
 /* The layer is spatial and feeds the output; shared by the checks of CAM-like methods. */
 NG_NODISCARD ng_status ngi_attr_check_spatial(const ngi_graph *g, int layer, ng_error *err);
 

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const ngi_method *const methods[] = {&ngi_method_gradcam, &ngi_method_cam};
+static const ngi_method *const methods[] = {
+    &ngi_method_gradcam,    &ngi_method_cam,      &ngi_method_hirescam, &ngi_method_gradcamelementwise,
+    &ngi_method_gradcampp, &ngi_method_xgradcam, &ngi_method_layercam,
+};
 
 int ngi_method_count(void)
 {

@@ -1,0 +1,69 @@
+/* The CAMs that need no channel weights, since gradient and activation meet cell by cell:
+ *   HiResCAM     sum_k g A         (Draelos & Carin 2020): exact for GAP -> Dense heads
+ *   element-wise sum_k relu(g A)   (pytorch-grad-cam's GradCAMElementWise)
+ *   LayerCAM     sum_k relu(g) A   (Jiang et al. 2021) */
+#include "attr/attr.h"
+
+static double product(double g, double a)
+{
+    return g * a;
+}
+
+static double positive_product(double g, double a)
+{
+    return g * a > 0 ? g * a : 0;
+}
+
+static double positive_gradient(double g, double a)
+{
+    return g > 0 ? g * a : 0;
+}
+
+static ng_status sum_cells(const ngi_attr_job *job, double (*term)(double g, double a), ng_map *map, ng_error *err)
+{
+    ngi_attr_pair p;
+    NGI_TRY(ngi_attr_pair_compute(job, map, &p, err));
+    for (int64_t i = 0; i < p.cells; i++) {
+        double sum = 0;
+        for (int64_t k = i * p.channels; k < (i + 1) * p.channels; k++)
+            sum += term(p.grad[k], p.act[k]);
+        map->signed_data[i] = (float)sum;
+    }
+    return NG_OK;
+}
+
+static ng_status hirescam(const ngi_attr_job *job, ng_map *map, ng_error *err)
+{
+    return sum_cells(job, product, map, err);
+}
+
+static ng_status elementwise(const ngi_attr_job *job, ng_map *map, ng_error *err)
+{
+    return sum_cells(job, positive_product, map, err);
+}
+
+static ng_status layercam(const ngi_attr_job *job, ng_map *map, ng_error *err)
+{
+    return sum_cells(job, positive_gradient, map, err);
+}
+
+const ngi_method ngi_method_hirescam = {
+    .info = {"hirescam", "HiResCAM", "gradient times activation, summed over channels cell by cell",
+             "1 forward + backward to the layer", "Draelos & Carin 2020, arXiv:2011.08891"},
+    .check = ngi_attr_check_spatial,
+    .compute = hirescam,
+};
+
+const ngi_method ngi_method_gradcamelementwise = {
+    .info = {"gradcamelementwise", "Grad-CAM element-wise", "positive products of gradient and activation, summed",
+             "1 forward + backward to the layer", "pytorch-grad-cam, GradCAMElementWise"},
+    .check = ngi_attr_check_spatial,
+    .compute = elementwise,
+};
+
+const ngi_method ngi_method_layercam = {
+    .info = {"layercam", "LayerCAM", "activations weighted by positive gradients cell by cell: sharp at early layers",
+             "1 forward + backward to the layer", "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"},
+    .check = ngi_attr_check_spatial,
+    .compute = layercam,
+};

@@ -1,0 +1,27 @@
+/* Activations and gradients at the explained layer: what every gradient CAM begins with. */
+#include "attr/attr.h"
+
+#include <math.h>
+
+ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out, ng_error *err)
+{
+    NGI_TRY(ngi_attr_backward(job, err));
+    int node = job->graph->layers[job->layer].node;
+    out->channels = job->graph->nodes[node].shape.dim[2];
+    out->cells = (int64_t)map->height * map->width;
+    int64_t image = job->index * out->cells * out->channels;
+    out->act = ngi_run_activation(job->run, node) + image;
+    out->grad = ngi_run_gradient(job->run, node) + image;
+    map->gradient_norm = sqrt(ngi_dot(out->grad, out->grad, out->cells * out->channels));
+    return NG_OK;
+}
+
+void ngi_attr_weigh(const ngi_attr_pair *p, const double *weights, ng_map *map)
+{
+    for (int64_t i = 0; i < p->cells; i++) {
+        double sum = 0;
+        for (int64_t k = 0; k < p->channels; k++)
+            sum += weights[k] * p->act[i * p->channels + k];
+        map->signed_data[i] = (float)sum;
+    }
+}

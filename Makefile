@@ -47,7 +47,7 @@ fuzz:
 	@scripts/fuzz.sh
 
 parity: build
-	@scripts/install-packages.sh demo
+	@scripts/install-packages.sh demo parity
 	@scripts/parity.sh
 
 bench: build

@@ -12,7 +12,11 @@
 /* Tensors of one image and kernels up to this many floats (2 GiB): oneDNN's generated code counts bytes
  * in 32 bits in places. */
 #define MAX_FLOATS ((int64_t)1 << 29)
-#define ALIGNMENT  64
+
+int ngi_onednn_thread(void)
+{
+    return omp_get_thread_num();
+}
 
 static int threads_enter(int threads)
 {
@@ -85,22 +89,6 @@ static ng_status backward(const ngi_kernel *kernel, const ngi_run *run, ng_error
     return run_status(k, status, err);
 }
 
-static ng_status max_pool_backward(const ngi_kernel *kernel, const ngi_run *run, ng_error *err)
-{
-    (void)err;
-    const ngi_onednn_kernel *k = kernel->state;
-    if (!run->grad_in[0])
-        return NG_OK;
-    for (int i = 0; i < run->n; i++) {
-        float *grad_in = run->grad_in[0] + i * k->forward.in_count;
-        if (!run->accumulate[0])
-            memset(grad_in, 0, (size_t)k->forward.in_count * sizeof *grad_in);
-        ngi_max_pool_backward(k, run->in[0] + i * k->forward.in_count,
-                              run->grad_out + i * k->forward.out_count, grad_in, run->scratch);
-    }
-    return NG_OK;
-}
-
 /* ---- Preparing ------------------------------------------------------------------------------- */
 
 static void destroy(ngi_kernel *kernel)
@@ -144,8 +132,6 @@ static ng_status make_passes(ngi_onednn_kernel *k, const ngi_step *step, ng_erro
     if (status == NG_OK) {
         if (step->op == NGI_OP_DENSE)
             status = ngi_onednn_dense(k, step, attr, err);
-        else if (step->op == NGI_OP_MAX_POOL || step->op == NGI_OP_AVG_POOL)
-            status = ngi_onednn_pool(k, step, attr, err);
         else
             status = ngi_onednn_conv(k, step, attr, err);
     }
@@ -188,17 +174,13 @@ static size_t at_least(size_t a, size_t b)
 
 static size_t floats_rounded(int64_t count)
 {
-    return ((size_t)count * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return ngi_onednn_round_up((size_t)count * sizeof(float));
 }
 
 static void fill(ngi_onednn_kernel *k, const ngi_step *step, ngi_kernel *out)
 {
-    bool own_backward = step->op == NGI_OP_MAX_POOL;
     *out = (ngi_kernel){.state = k, .forward = forward, .destroy = destroy, .scratch = k->forward.scratch};
-    if (step->backward && own_backward) {
-        out->backward = max_pool_backward;
-        out->scratch = at_least(out->scratch, ngi_max_pool_scratch(k));
-    } else if (step->backward) {
+    if (step->backward) {
         out->backward = backward;
         k->at_grad = at_least(out->scratch, k->backward.scratch);
         k->at_result = k->at_grad + (k->has_act ? floats_rounded(k->forward.out_count) : 0);
@@ -211,13 +193,18 @@ static void fill(ngi_onednn_kernel *k, const ngi_step *step, ngi_kernel *out)
 static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
 {
     (void)batch; /* kernels run image by image, see pass.h */
-    if (!is_ours(step) || !ngi_onednn_engine())
+    threads = threads > 0 ? threads : 1;
+    if (!is_ours(step))
+        return NG_E_UNSUPPORTED;
+    if (step->op == NGI_OP_MAX_POOL || step->op == NGI_OP_AVG_POOL)
+        return ngi_onednn_pool(step, threads, out, err);
+    if (!ngi_onednn_engine())
         return NG_E_UNSUPPORTED;
     ngi_onednn_kernel *k = ngi_alloc_zero(1, sizeof *k);
     if (!k)
         return ngi_fail_memory(err, sizeof *k);
     k->node = step->graph->nodes[step->node].name;
-    k->threads = threads > 0 ? threads : 1;
+    k->threads = threads;
     k->has_act = step->has_act && step->act.kind != NGI_ACT_LINEAR;
     k->act = step->act;
     int before = threads_enter(k->threads);

@@ -20,7 +20,7 @@ typedef struct conv_case {
     ngi_md kernel_md, bias_md; /* as they are: [kh,kw,ic/groups,oc], [oc] */
 } conv_case;
 
-ngi_window ngi_onednn_window(const ngi_attr *attr)
+static ngi_window window_of(const ngi_attr *attr)
 {
     return (ngi_window){.kernel = {attr->kernel_h, attr->kernel_w},
                         .stride = {attr->stride_h, attr->stride_w},
@@ -57,7 +57,7 @@ static dnnl_status_t case_init(conv_case *c, const ngi_step *step)
 {
     set_dims(c->in, step->in_shape[0]);
     set_dims(c->out, step->out_shape);
-    c->window = ngi_onednn_window(step->attr);
+    c->window = window_of(step->attr);
     c->kernel = step->kernel;
     c->bias = step->bias;
     dnnl_status_t status = describe_kernel(c, groups_of(step));

@@ -1,5 +1,4 @@
-/* See dnnl_api.h. In 2.x a dilated convolution is a call of its own and a pool with dilation has another
- * descriptor (pooling_v2); pools here have no dilation (Keras has none). */
+/* See dnnl_api.h. In 2.x a dilated convolution is a call of its own. */
 #include <string.h>
 
 #include "exec/onednn/dnnl_api.h"
@@ -50,24 +49,6 @@ dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t e
     return dnnl_convolution_backward_data_primitive_desc_create(
         out, engine, dnnl_convolution_direct, ngi_md_get(diff_src), ngi_md_get(weights), ngi_md_get(diff_dst),
         window->stride, window->dilation, window->before, window->after, hint, attr);
-}
-
-dnnl_status_t ngi_dnnl_pool_forward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
-                                    const ngi_md *src, const ngi_md *dst, const ngi_window *window,
-                                    const_dnnl_primitive_attr_t attr)
-{
-    return dnnl_pooling_forward_primitive_desc_create(
-        out, engine, dnnl_forward_inference, kind, ngi_md_get(src), ngi_md_get(dst), window->stride,
-        window->kernel, window->dilation, window->before, window->after, attr);
-}
-
-dnnl_status_t ngi_dnnl_pool_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
-                                     const ngi_md *diff_src, const ngi_md *diff_dst, const ngi_window *window,
-                                     const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
-{
-    return dnnl_pooling_backward_primitive_desc_create(
-        out, engine, kind, ngi_md_get(diff_src), ngi_md_get(diff_dst), window->stride, window->kernel,
-        window->dilation, window->before, window->after, hint, attr);
 }
 
 dnnl_status_t ngi_dnnl_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
@@ -132,28 +113,6 @@ dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t e
     dnnl_status_t status = dnnl_dilated_convolution_backward_data_desc_init(
         &op, dnnl_convolution_direct, ngi_md_get(diff_src), ngi_md_get(weights), ngi_md_get(diff_dst),
         window->stride, window->dilation, window->before, window->after);
-    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, hint) : status;
-}
-
-dnnl_status_t ngi_dnnl_pool_forward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
-                                    const ngi_md *src, const ngi_md *dst, const ngi_window *window,
-                                    const_dnnl_primitive_attr_t attr)
-{
-    dnnl_pooling_desc_t op;
-    dnnl_status_t status =
-        dnnl_pooling_forward_desc_init(&op, dnnl_forward_inference, kind, ngi_md_get(src), ngi_md_get(dst),
-                                       window->stride, window->kernel, window->before, window->after);
-    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, NULL) : status;
-}
-
-dnnl_status_t ngi_dnnl_pool_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
-                                     const ngi_md *diff_src, const ngi_md *diff_dst, const ngi_window *window,
-                                     const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
-{
-    dnnl_pooling_desc_t op;
-    dnnl_status_t status =
-        dnnl_pooling_backward_desc_init(&op, kind, ngi_md_get(diff_src), ngi_md_get(diff_dst), window->stride,
-                                        window->kernel, window->before, window->after);
     return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, hint) : status;
 }
 

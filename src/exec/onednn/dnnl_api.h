@@ -28,7 +28,7 @@ dnnl_status_t ngi_md_init(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_for
 void ngi_md_clear(ngi_md *md);
 ngi_md_view ngi_md_get(const ngi_md *md); /* NULL for one that is not set: "no bias" */
 
-/* Sliding window of a convolution or pool, [height, width]; dilation 0 means dense (oneDNN's count). */
+/* Sliding window of a convolution, [height, width]; dilation 0 means dense (oneDNN's count). */
 typedef struct ngi_window {
     dnnl_dims_t kernel, stride, dilation, before, after;
 } ngi_window;
@@ -40,12 +40,6 @@ dnnl_status_t ngi_dnnl_conv_forward(dnnl_primitive_desc_t *out, dnnl_engine_t en
                                     const ngi_window *window, const_dnnl_primitive_attr_t attr);
 dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *diff_src,
                                      const ngi_md *weights, const ngi_md *diff_dst, const ngi_window *window,
-                                     const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr);
-dnnl_status_t ngi_dnnl_pool_forward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
-                                    const ngi_md *src, const ngi_md *dst, const ngi_window *window,
-                                    const_dnnl_primitive_attr_t attr);
-dnnl_status_t ngi_dnnl_pool_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t kind,
-                                     const ngi_md *diff_src, const ngi_md *diff_dst, const ngi_window *window,
                                      const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr);
 /* Of the implementations the first whose name contains `preferred`, else the first. */
 dnnl_status_t ngi_dnnl_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,

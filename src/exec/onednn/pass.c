@@ -64,7 +64,7 @@ bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc)
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
-static size_t round_up(size_t bytes)
+size_t ngi_onednn_round_up(size_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
@@ -169,11 +169,11 @@ static dnnl_status_t set_reorders(ngi_pass *pass)
     ngi_md_view in = md_of(&pass->main, pass->arg_in), out = md_of(&pass->main, pass->arg_out);
     if (!dnnl_memory_desc_equal(in, ngi_md_get(&pass->in))) {
         DNNL_TRY(reorder_create(&pass->reorder_in, ngi_md_get(&pass->in), in));
-        pass->blocked_in = round_up(dnnl_memory_desc_get_size(in));
+        pass->blocked_in = ngi_onednn_round_up(dnnl_memory_desc_get_size(in));
     }
     if (!dnnl_memory_desc_equal(out, ngi_md_get(&pass->out))) {
         DNNL_TRY(reorder_create(&pass->reorder_out, out, ngi_md_get(&pass->out)));
-        pass->blocked_out = round_up(dnnl_memory_desc_get_size(out));
+        pass->blocked_out = ngi_onednn_round_up(dnnl_memory_desc_get_size(out));
     }
     return dnnl_success;
 }
@@ -193,7 +193,7 @@ ng_status ngi_pass_finish(ngi_pass *pass, const ngi_pass_weights *w, ng_error *e
     size_t pad = pass->main.scratchpad;
     pad = pass->reorder_in.scratchpad > pad ? pass->reorder_in.scratchpad : pad;
     pad = pass->reorder_out.scratchpad > pad ? pass->reorder_out.scratchpad : pad;
-    pass->scratch = pass->blocked_in + pass->blocked_out + round_up(pad);
+    pass->scratch = pass->blocked_in + pass->blocked_out + ngi_onednn_round_up(pad);
     return NG_OK;
 }
 

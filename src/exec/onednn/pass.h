@@ -1,5 +1,5 @@
 /* One primitive with one tensor in and one out, and optional weights and bias: the form of everything
- * this back end runs (convolution, matrix product, pool; forward and backward to the data).
+ * this back end runs (convolution, matrix product; forward and backward to the data).
  *
  * A pass belongs to the plan and is read only once made: primitives use the caller's scratch memory, and
  * memory objects for activations are made for each run, so sessions may run it at the same time. It is
@@ -31,6 +31,8 @@ typedef struct ngi_pass {
 
 /* oneDNN's one engine of this process; NULL if it cannot be made. */
 dnnl_engine_t ngi_onednn_engine(void);
+/* Bytes up to a whole number of 64-byte lines. */
+size_t ngi_onednn_round_up(size_t bytes);
 /* NG_E_UNSUPPORTED (err untouched) where oneDNN has no kernel, NG_E_MEMORY, else NG_E_INTERNAL. */
 ng_status ngi_onednn_status(dnnl_status_t status, const char *what, ng_error *err);
 /* Attributes of every primitive here: the scratch memory is the caller's. */

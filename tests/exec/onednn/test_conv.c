@@ -86,10 +86,53 @@ static void test_random_layers(void **state)
     assert_true(passed_on <= 20);
 }
 
+/* Each allocation of a kernel's making fails once: an error, and nothing left behind. */
+static void test_allocation_failures(void **state)
+{
+    (void)state;
+    layer l = {.op = NGI_OP_CONV2D,
+               .h = 9,
+               .w = 9,
+               .ic = 20,
+               .oc = 24,
+               .kh = 3,
+               .kw = 3,
+               .stride = 1,
+               .dilation = 1,
+               .groups = 1,
+               .same = true,
+               .bias = true,
+               .act = activation(NGI_ACT_RELU),
+               .backward = true,
+               .batch = 1,
+               .n = 1,
+               .threads = 1,
+               .seed = 3};
+    fixture f;
+    fixture_init(&f, &l);
+    ng_status status = NG_E_MEMORY;
+    long k = 0;
+    while (status == NG_E_MEMORY && k < 100) {
+        ngi_kernel kernel = {0};
+        ng_error err = {0};
+        ngi_alloc_fail_at(++k);
+        status = ngi_backend_onednn.prepare(&f.step, 1, 1, &kernel, &err);
+        ngi_alloc_fail_at(0);
+        if (status == NG_E_MEMORY)
+            assert_true(err.text[0] != 0 && !kernel.state);
+        else
+            kernel.destroy(&kernel);
+    }
+    assert_int_equal(status, NG_OK);
+    assert_true(k > 3);
+    fixture_clear(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_layers),
+        cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

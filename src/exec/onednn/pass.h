@@ -38,7 +38,7 @@ ng_status ngi_onednn_status(dnnl_status_t status, const char *what, ng_error *er
 /* Attributes of every primitive here: the scratch memory is the caller's. */
 dnnl_status_t ngi_onednn_attr(dnnl_primitive_attr_t *out);
 
-/* Whether the implementation is one of oneDNN's unoptimised ones, hundreds of times slower than the others. */
+/* Whether the implementation is an unoptimised one, hundreds of times slower than the others. */
 bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc);
 
 /* What a pass multiplies with; NULLs where there is none. */

@@ -11,7 +11,11 @@
 #include <omp.h>
 #endif
 
-enum { M = 4 };
+enum {
+    M = 4,          /* outputs of a tile and axis */
+    MAX_PANEL = 32, /* output channels of a panel: twice the lanes of AVX-512 */
+    MAX_TAPS = 49,  /* of the largest kernel, 7x7 */
+};
 
 /* ---- Creation --------------------------------------------------------------------------------- */
 
@@ -35,53 +39,82 @@ static bool choose_transform(ngi_winograd *c)
     return true;
 }
 
-/* One tap of the (possibly flipped and transposed) kernel; i and o count this convolution's channels. */
-static double tap(const ngi_winograd_shape *s, const float *kernel, int y, int x, int64_t i, int64_t o)
+/* The taps of input channel i for the `n` output channels from `first`, flipped and transposed where asked for:
+ * taps[y * kernel_w + x][channel]. */
+static void gather_taps(const ngi_winograd_shape *s, const float *kernel, int64_t i, int64_t first, int64_t n,
+                        double (*taps)[MAX_PANEL])
 {
-    if (s->transpose)
-        return kernel[(((int64_t)(s->kernel_h - 1 - y) * s->kernel_w + (s->kernel_w - 1 - x)) * s->out_c + o) *
-                          s->in_c + i];
-    return kernel[(((int64_t)y * s->kernel_w + x) * s->in_c + i) * s->out_c + o];
+    int count = s->kernel_h * s->kernel_w;
+    for (int k = 0; k < count; k++) {
+        int from = s->transpose ? count - 1 - k : k;
+        const float *row = s->transpose ? kernel + ((int64_t)from * s->out_c + first) * s->in_c + i
+                                        : kernel + ((int64_t)from * s->in_c + i) * s->out_c + first;
+        int64_t step = s->transpose ? s->in_c : 1;
+        for (int64_t o = 0; o < n; o++)
+            taps[k][o] = row[o * step];
+    }
 }
 
-/* Frequencies of one channel pair into u[frequencies * others], in double. */
-static void transform_weights(const ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel, int64_t i,
-                              int64_t o, double *u)
+/* out[o] = sum over k < n of g[k] * rows[k * stride][o], in double. */
+static void combine(const double *g, int n, const double (*rows)[MAX_PANEL], int stride, double *out)
 {
-    const ngi_cook_toom *t = &c->t;
-    if (!c->two_d) {
-        for (int f = 0; f < t->a; f++)
-            for (int j = 0; j < c->others; j++) {
-                double sum = 0;
-                for (int k = 0; k < t->r; k++)
-                    sum += t->g[f][k] * (c->vertical ? tap(s, kernel, k, j, i, o) : tap(s, kernel, j, k, i, o));
-                u[f * c->others + j] = sum;
-            }
-        return;
-    }
-    double half[NGI_WINO_MAX_A][3];
-    for (int f = 0; f < t->a; f++)
-        for (int x = 0; x < 3; x++) {
-            half[f][x] = 0;
-            for (int y = 0; y < 3; y++)
-                half[f][x] += t->g[f][y] * tap(s, kernel, y, x, i, o);
+    for (int o = 0; o < MAX_PANEL; o++)
+        out[o] = g[0] * rows[0][o];
+    for (int k = 1; k < n; k++)
+        for (int o = 0; o < MAX_PANEL; o++)
+            out[o] += g[k] * rows[k * stride][o];
+}
+
+/* One row of the packed weights. */
+static void put(float *dst, const double *values, int64_t panel)
+{
+    for (int64_t o = 0; o < panel; o++)
+        dst[o] = (float)values[o];
+}
+
+/* All frequencies of one input channel and panel; `dst` is the first, `step` leads to the next. */
+static void transform_1d(const ngi_winograd *c, const double (*taps)[MAX_PANEL], float *dst, int64_t step,
+                         int64_t panel)
+{
+    double u[MAX_PANEL];
+    for (int f = 0; f < c->t.a; f++)
+        for (int j = 0; j < c->others; j++, dst += step) {
+            combine(c->t.g[f], c->t.r, taps + j * c->shape.kernel_w, 1, u);
+            put(dst, u, panel);
         }
-    for (int f = 0; f < t->a; f++)
-        for (int k = 0; k < t->a; k++)
-            u[f * t->a + k] = t->g[k][0] * half[f][0] + t->g[k][1] * half[f][1] + t->g[k][2] * half[f][2];
+}
+
+static void transform_2d(const ngi_winograd *c, const double (*taps)[MAX_PANEL], float *dst, int64_t step,
+                         int64_t panel)
+{
+    double half[3][MAX_PANEL], u[MAX_PANEL];
+    for (int f = 0; f < c->t.a; f++) {
+        for (int x = 0; x < 3; x++)
+            combine(c->t.g[f], 3, taps + x, 3, half[x]);
+        for (int k = 0; k < c->t.a; k++, dst += step) {
+            combine(c->t.g[k], 3, half, 1, u);
+            put(dst, u, panel);
+        }
+    }
 }
 
 static void pack_weights(ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel)
 {
     int64_t panel = 2 * c->isa->lanes, slots = (int64_t)c->frequencies * c->others;
-    for (int64_t o = 0; o < c->shape.out_c; o++)
-        for (int64_t i = 0; i < c->shape.in_c; i++) {
-            double u[NGI_WINO_MAX_FREQUENCIES > 7 * NGI_WINO_MAX_A ? NGI_WINO_MAX_FREQUENCIES : 7 * NGI_WINO_MAX_A];
-            transform_weights(c, s, kernel, i, o, u);
-            float *at = c->weights + ((o / panel) * slots * c->shape.in_c + i) * panel + o % panel;
-            for (int64_t k = 0; k < slots; k++)
-                at[k * c->shape.in_c * panel] = (float)u[k];
+    double taps[MAX_TAPS][MAX_PANEL] = {{0}};
+    for (int64_t p = 0; p < c->panels; p++) {
+        int64_t first = p * panel, n = s->out_c - first < panel ? s->out_c - first : panel;
+        if (n < panel)
+            memset(taps, 0, sizeof taps);
+        for (int64_t i = 0; i < s->in_c; i++) {
+            float *dst = c->weights + (p * slots * s->in_c + i) * panel;
+            gather_taps(s, kernel, i, first, n, taps);
+            if (c->two_d)
+                transform_2d(c, taps, dst, s->in_c * panel, panel);
+            else
+                transform_1d(c, taps, dst, s->in_c * panel, panel);
         }
+    }
 }
 
 /* Tiles or lines a pass, so that the transformed input fills about half of the second-level cache. */

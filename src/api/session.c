@@ -14,7 +14,7 @@ struct ng_session {
     int n_layers;
     float *logits, *probabilities; /* [batch,classes] */
     float *seed;                   /* [batch,width] */
-    char backend[16];
+    int *bad_layers;               /* [batch]: first layer that is not finite for the image, -1: all are */
 };
 
 void ng_session_opts_init(ng_session_opts *opts)
@@ -37,6 +37,7 @@ void ng_session_free(ng_session *s)
     ngi_free(s->logits);
     ngi_free(s->probabilities);
     ngi_free(s->seed);
+    ngi_free(s->bad_layers);
     ngi_free(s);
 }
 
@@ -56,7 +57,8 @@ static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, 
     s->logits = ngi_alloc(images * classes, sizeof *s->logits);
     s->probabilities = ngi_alloc(images * classes, sizeof *s->probabilities);
     s->seed = ngi_alloc(images * width, sizeof *s->seed);
-    ng_status status = s->layers && s->logits && s->probabilities && s->seed
+    s->bad_layers = ngi_alloc(images, sizeof *s->bad_layers);
+    ng_status status = s->layers && s->logits && s->probabilities && s->seed && s->bad_layers
                            ? ngi_run_session_create(plan, &s->run, err)
                            : ngi_fail_memory(err, images * (2 * classes + width) * sizeof(float));
     if (status != NG_OK) {
@@ -126,6 +128,38 @@ ng_status ng_session_clone(const ng_session *s, ng_session **out, ng_error *err)
     return open_session(s->model, s->plan, s->batch, s->layers, s->n_layers, out, err);
 }
 
+/* The first layer whose activations of this image are not finite, found by a run that keeps all of them: only done
+ * for images whose logits are not finite. */
+static ng_status find_bad_layer(const ng_model *model, const float *image, int *layer, ng_error *err)
+{
+    const ngi_graph *g = model->graph;
+    int *taps = ngi_alloc((size_t)g->n_nodes, sizeof *taps);
+    if (!taps)
+        return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *taps);
+    for (int i = 0; i < g->n_nodes; i++)
+        taps[i] = i;
+    ngi_plan_opts opts = {.batch = 1, .threads = 1, .taps = taps, .n_taps = g->n_nodes, .root = model->head.logits};
+    ngi_plan *plan = NULL;
+    ngi_run_session *run = NULL;
+    ng_status status = ngi_plan_create(g, &opts, &plan, err);
+    if (status == NG_OK)
+        status = ngi_run_session_create(plan, &run, err);
+    if (status == NG_OK)
+        status = ngi_run_forward(run, &image, 1, err);
+    *layer = g->nodes[model->head.logits].layer;
+    for (int i = 0; i < g->n_nodes && status == NG_OK; i++) {
+        const float *act = ngi_run_activation(run, i);
+        if (act && ngi_find_non_finite(act, ngi_shape_count(&g->nodes[i].shape)) >= 0) {
+            *layer = g->nodes[i].layer;
+            break;
+        }
+    }
+    ngi_run_session_free(run);
+    ngi_plan_free(plan);
+    ngi_free(taps);
+    return status;
+}
+
 ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err)
 {
     if (n < 1 || n > s->batch)
@@ -134,12 +168,18 @@ ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err
     const float *inputs[1] = {input};
     NGI_TRY(ngi_run_forward(s->run, inputs, n, err));
     const ngi_head *head = &s->model->head;
+    const ngi_graph *g = s->model->graph;
+    size_t width = (size_t)head->width, classes = (size_t)head->classes;
+    size_t pixels = (size_t)ngi_shape_count(&g->nodes[g->inputs[0]].shape);
     const float *logits = ngi_run_activation(s->run, head->logits); /* [n,width] */
     const float *output = ngi_run_activation(s->run, head->output); /* [n,width] */
-    for (int i = 0; i < n; i++)
-        ngi_head_scores(head, logits + (size_t)i * (size_t)head->width, output + (size_t)i * (size_t)head->width,
-                        s->logits + (size_t)i * (size_t)head->classes,
-                        s->probabilities + (size_t)i * (size_t)head->classes);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        ngi_head_scores(head, logits + i * width, output + i * width, s->logits + i * classes,
+                        s->probabilities + i * classes);
+        s->bad_layers[i] = -1;
+        if (ngi_find_non_finite(logits + i * width, head->width) >= 0)
+            NGI_TRY(find_bad_layer(s->model, input + i * pixels, &s->bad_layers[i], err));
+    }
     s->n = n;
     return NG_OK;
 }
@@ -214,7 +254,8 @@ ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_m
     int class_index = opts->class_index < 0 ? predicted_class(z, head->classes) : opts->class_index;
     ngi_attr_job job = {.graph = s->model->graph, .head = head, .run = s->run, .n = s->n, .index = index,
                         .layer = layer, .class_index = class_index, .target = opts->target,
-                        .probability = p[class_index], .seed = s->seed};
+                        .probability = p[class_index], .bad_layer = s->bad_layers[index],
+                        .seed = s->seed};
     NGI_TRY(ngi_attribute(method, &job, out, err));
     out->layer = layer;
     out->class_index = class_index;

@@ -30,6 +30,7 @@ typedef struct ngi_attr_job {
     int class_index;
     ng_target target;
     float probability; /* of the class, for messages */
+    int bad_layer;     /* first layer whose activations are not finite, where that is known; else -1 */
     float *seed;       /* [n,width], the caller's room */
 } ngi_attr_job;
 

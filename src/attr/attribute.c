@@ -87,7 +87,8 @@ static void judge(const ngi_attr_job *job, ng_map *map)
     }
 }
 
-static void refuse_non_finite(const ngi_attr_job *job, ng_map *map, const char *what)
+/* Leaves the map at zero and says where the NaN or infinity came from. */
+static void refuse_non_finite(const ngi_attr_job *job, ng_map *map, const char *what, int layer)
 {
     size_t bytes = (size_t)map->height * (size_t)map->width * sizeof(float);
     memset(map->data, 0, bytes);
@@ -96,7 +97,7 @@ static void refuse_non_finite(const ngi_attr_job *job, ng_map *map, const char *
     map->gradient_norm = 0;
     map->status = NG_MAP_NON_FINITE;
     snprintf(map->note, sizeof map->note, "%s at layer %s: NaN or infinity; the map is left at zero", what,
-             job->graph->layers[job->layer].name);
+             job->graph->layers[layer].name);
 }
 
 ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_map *map, ng_error *err)
@@ -113,12 +114,12 @@ ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_ma
     int64_t cells = (int64_t)map->height * map->width;
     const float *act = ngi_run_activation(job->run, job->graph->layers[job->layer].node);
     int64_t image = ngi_shape_count(shape);
-    if (ngi_find_non_finite(act + job->index * image, image) >= 0) {
-        refuse_non_finite(job, map, "the activations");
+    if (job->bad_layer >= 0 || ngi_find_non_finite(act + job->index * image, image) >= 0) {
+        refuse_non_finite(job, map, "the activations", job->bad_layer >= 0 ? job->bad_layer : job->layer);
         return NG_OK;
     }
     if (ngi_find_non_finite(map->signed_data, cells) >= 0 || !isfinite(map->gradient_norm)) {
-        refuse_non_finite(job, map, "the gradient");
+        refuse_non_finite(job, map, "the gradient", job->layer);
         return NG_OK;
     }
     for (int64_t i = 0; i < cells; i++)

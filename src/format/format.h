@@ -25,11 +25,19 @@ typedef struct ngi_model_file {
 typedef struct ngi_load_opts {
     const char *weights;           /* separate weight file, or NULL */
     int input_height, input_width; /* where the model leaves them open; 0: unset */
+    int64_t max_values;            /* a reader's to set: numbers that the weight files can hold, so that a
+                                      configuration cannot ask for more; 0: unknown */
 } ngi_load_opts;
 
 NG_NODISCARD ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_model_file *out,
                                            ng_error *err);
 void ngi_model_file_clear(ngi_model_file *f);
+
+/* For readers: fills f->hash from the configuration text and f->graph's weights. */
+NG_NODISCARD ng_status ngi_model_file_hash(ngi_model_file *f, const char *config, size_t size, ng_error *err);
+/* The base architecture that a graph was made from ("inception_v3"), by the names of its models and layers;
+ * NULL when it is none that is known. Static. */
+const char *ngi_recognise_architecture(const ngi_graph *g);
 
 /* Reads labels: one a line, or a JSON array of strings, or a JSON object from index to label (or to
  * [id, label] as ImageNet's class index has it). */

@@ -44,6 +44,14 @@ const char *ngi_recognise_architecture(const ngi_graph *g);
 NG_NODISCARD ng_status ngi_labels_load(const char *path, char ***labels, int *count, ng_error *err);
 void ngi_labels_free(char **labels, int count);
 
+/* What readers share. The hash is over the configuration text and all weights' values. */
+NG_NODISCARD ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, char hex[NGI_HASH_TEXT],
+                                      ng_error *err);
+/* "inception_v3": the name of the first model inside the graph, else the graph's own. Borrowed. */
+const char *ngi_architecture_of(const ngi_graph *g);
+/* The first `size` bytes of a regular file, as many as there are; false if there is none. */
+bool ngi_file_peek(const char *path, char *bytes, size_t size);
+
 /* One row per format. */
 typedef struct ngi_format {
     const char *name;

@@ -32,15 +32,6 @@ ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, ch
     return NG_OK;
 }
 
-/* The graph's own name, or that of the first model inside it. */
-const char *ngi_architecture_of(const ngi_graph *g)
-{
-    for (int i = 0; i < g->n_layers; i++)
-        if (strcmp(g->layers[i].class_name, "Functional") == 0 || strcmp(g->layers[i].class_name, "Model") == 0)
-            return g->layers[i].name;
-    return g->name ? g->name : "";
-}
-
 /* ---- netgaze.json ------------------------------------------------------------------------------ */
 
 /* Where it may stand: DIR/netgaze.json for a folder, FILE.netgaze.json or netgaze.json beside a file. */
@@ -131,12 +122,13 @@ static ng_status refuse(const char *path, ng_error *err)
 
 ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
 {
+    static const ngi_load_opts none;
     *out = (ngi_model_file){0};
-    ng_status status = NG_E_NOT_FOUND;
+    ng_status status;
     size_t i = 0, n = sizeof formats / sizeof *formats;
     while (i < n && !formats[i]->matches(path))
         i++;
-    status = i < n ? formats[i]->load(path, opts, out, err) : refuse(path, err);
+    status = i < n ? formats[i]->load(path, opts ? opts : &none, out, err) : refuse(path, err);
     if (status == NG_OK)
         status = load_notes(path, out, err);
     if (status != NG_OK)

@@ -33,12 +33,6 @@ NG_NODISCARD ng_status ngi_model_file_load(const char *path, const ngi_load_opts
                                            ng_error *err);
 void ngi_model_file_clear(ngi_model_file *f);
 
-/* For readers: fills f->hash from the configuration text and f->graph's weights. */
-NG_NODISCARD ng_status ngi_model_file_hash(ngi_model_file *f, const char *config, size_t size, ng_error *err);
-/* The base architecture that a graph was made from ("inception_v3"), by the names of its models and layers;
- * NULL when it is none that is known. Static. */
-const char *ngi_recognise_architecture(const ngi_graph *g);
-
 /* Reads labels: one a line, or a JSON array of strings, or a JSON object from index to label (or to
  * [id, label] as ImageNet's class index has it). */
 NG_NODISCARD ng_status ngi_labels_load(const char *path, char ***labels, int *count, ng_error *err);
@@ -47,7 +41,8 @@ void ngi_labels_free(char **labels, int count);
 /* What readers share. The hash is over the configuration text and all weights' values. */
 NG_NODISCARD ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, char hex[NGI_HASH_TEXT],
                                       ng_error *err);
-/* "inception_v3": the name of the first model inside the graph, else the graph's own. Borrowed. */
+/* The base architecture that a graph was made from ("inception_v3"), by the names of its models and layers; "" when it
+ * is none that is known. Static. */
 const char *ngi_architecture_of(const ngi_graph *g);
 /* The first `size` bytes of a regular file, as many as there are; false if there is none. */
 bool ngi_file_peek(const char *path, char *bytes, size_t size);

@@ -68,7 +68,7 @@ static bool is_model(const ngi_layer *l)
            strcmp(l->class_name, "Sequential") == 0;
 }
 
-const char *ngi_recognise_architecture(const ngi_graph *g)
+const char *ngi_architecture_of(const ngi_graph *g)
 {
     const char *found = of_model_name(g->name);
     for (int i = 0; i < g->n_layers && !found; i++)
@@ -78,5 +78,5 @@ const char *ngi_recognise_architecture(const ngi_graph *g)
         for (int i = 0; i < g->n_layers && !found; i++)
             if (strcmp(bare_name(g->layers[i].name), marks[m].layer) == 0)
                 found = marks[m].architecture;
-    return found;
+    return found ? found : "";
 }

@@ -1,354 +1,528 @@
-/* TensorFlow.js layers models: model.json (modelTopology, weightsManifest) and binary shards beside it.
- * Quantised weights (tensorflowjs converter): value = q * scale + min, in double, rounded once; float16 is widened.
- * Format: github.com/tensorflow/tfjs, tfjs-core/src/io/types.ts. Graph models are refused. */
+/* TensorFlow.js layers models: model.json (the Keras configuration and a manifest of weights) and binary shards.
+ *
+ * Read: float32, int32, uint8 and bool weights, and weights quantised to uint8 and uint16 (q * scale + min, in double)
+ * or float16. The weights of a group lie one after another in its shards, put end to end; values are little-endian.
+ * Graph models have lost their layers and are refused. */
+#include "format/format.h"
 #include "format/json.h"
 #include "format/keras_config.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum stored_type { STORED_F32, STORED_F16, STORED_U8, STORED_U16, STORED_I32, STORED_BOOL } stored_type;
+#define MAX_ENTRIES NGI_MAX_NODES
 
-static const size_t stored_bytes[] = {4, 2, 1, 2, 4, 1};
+typedef enum storage { STORAGE_FLOAT32, STORAGE_INT32, STORAGE_UINT8, STORAGE_UINT16, STORAGE_FLOAT16 } storage;
 
-typedef struct manifest_entry {
-    const char *name; /* borrowed from the JSON */
+static const size_t storage_bytes[] = {4, 4, 1, 2, 2};
+
+/* One weight of the manifest. */
+typedef struct entry {
+    const char *name;
     ngi_shape shape;
-    stored_type type;
-    double scale, min;
-    const uint8_t *bytes;
     int64_t count;
-} manifest_entry;
+    storage storage;
+    bool scaled, whole; /* value = q * scale + min; rounded, for quantised int32 */
+    double scale, min;
+} entry;
 
-typedef struct tfjs_file {
-    const char *path; /* of model.json */
-    json_t *json;
-    manifest_entry *entries;
-    int n_entries;
-    char **shards; /* the bytes of each group, kept until weights are read */
-    int n_groups;
-} tfjs_file;
+/* A graph weight under one of the names it may have in a manifest. */
+typedef struct name_row {
+    char *name;
+    int weight;
+} name_row;
 
-static void clear_file(tfjs_file *f)
+typedef struct reader {
+    const char *where; /* of model.json */
+    char *folder;
+    const json_t *paths; /* shards of the current group */
+    size_t next_path;
+    char *shard; /* the current one, and how far it was read */
+    size_t shard_size, shard_used;
+    const entry *current;
+    name_row *by_path, *by_name; /* sorted: "inception_v3/conv2d/kernel" and "conv2d/kernel" */
+    size_t n_names;
+    bool *bound; /* [n_names of the graph's weights] */
+} reader;
+
+/* ---- The manifest ---------------------------------------------------------------------------- */
+
+static ng_status read_shape(const char *where, const char *name, const json_t *list, ngi_shape *shape, ng_error *err)
 {
-    for (int i = 0; f->shards && i < f->n_groups; i++)
-        ngi_free(f->shards[i]);
-    ngi_free(f->shards);
-    ngi_free(f->entries);
-    json_decref(f->json);
+    if (!json_is_array(list) || json_array_size(list) > NGI_MAX_RANK)
+        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': expected a shape of at most %d dimensions", where, name,
+                        NGI_MAX_RANK);
+    shape->rank = (int)json_array_size(list);
+    for (int i = 0; i < shape->rank; i++)
+        if (!ngi_json_to_int(json_array_get(list, (size_t)i), 0, NGI_MAX_ELEMENTS, &shape->dim[i]))
+            return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': dimension %d is not a size", where, name, i);
+    if (ngi_shape_count(shape) < 0)
+        return ngi_fail(err, NG_E_LIMIT, "%s: weight '%s' claims more than %lld values", where, name,
+                        (long long)NGI_MAX_ELEMENTS);
+    return NG_OK;
 }
 
-/* ---- Manifest ---------------------------------------------------------------------------------- */
-
-static ng_status read_type(const char *path, const json_t *spec, manifest_entry *e, ng_error *err)
+static ng_status read_quantization(const char *where, const json_t *quantization, const char *dtype, entry *e,
+                                   ng_error *err)
 {
-    static const struct {
-        const char *name;
-        stored_type type;
-    } types[] = {{"float32", STORED_F32}, {"float16", STORED_F16}, {"uint8", STORED_U8},
-                 {"uint16", STORED_U16},  {"int32", STORED_I32},   {"bool", STORED_BOOL}};
-    const json_t *quantization = json_object_get(spec, "quantization");
-    const char *name = json_string_value(json_object_get(quantization ? quantization : spec, "dtype"));
-    e->scale = 1;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (name && strcmp(name, types[i].name) == 0) {
-            e->type = types[i].type;
-            if (!quantization || e->type == STORED_F16)
-                return NG_OK;
-            const json_t *scale = json_object_get(quantization, "scale"), *min = json_object_get(quantization, "min");
-            if (!json_is_number(scale) || !json_is_number(min) || (e->type != STORED_U8 && e->type != STORED_U16))
-                break;
-            e->scale = json_number_value(scale);
-            e->min = json_number_value(min);
-            return NG_OK;
-        }
-    return ngi_fail(err, NG_E_UNSUPPORTED, "%s: weight '%s' has the type '%s', which is not read", path, e->name,
-                    name ? name : "?");
+    const char *stored = json_string_value(json_object_get(quantization, "dtype"));
+    if (stored && strcmp(stored, "float16") == 0) {
+        e->storage = STORAGE_FLOAT16;
+        return NG_OK;
+    }
+    if (stored && strcmp(stored, "uint8") == 0)
+        e->storage = STORAGE_UINT8;
+    else if (stored && strcmp(stored, "uint16") == 0)
+        e->storage = STORAGE_UINT16;
+    else
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: weight '%s' is quantised to '%s'; uint8, uint16 and float16 are read",
+                        where, e->name, stored ? stored : "(nothing)");
+    const json_t *scale = json_object_get(quantization, "scale"), *min = json_object_get(quantization, "min");
+    if (!json_is_number(scale) || !json_is_number(min))
+        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': its quantization has no scale and min", where, e->name);
+    e->scaled = true;
+    e->whole = strcmp(dtype, "int32") == 0;
+    e->scale = json_number_value(scale);
+    e->min = json_number_value(min);
+    return NG_OK;
 }
 
-static ng_status read_entry(const char *path, const json_t *spec, manifest_entry *e, ng_error *err)
+static ng_status read_entry(const char *where, const json_t *json, entry *e, ng_error *err)
 {
-    e->name = json_string_value(json_object_get(spec, "name"));
-    const json_t *shape = json_object_get(spec, "shape");
-    if (!e->name || !json_is_array(shape) || json_array_size(shape) > NGI_MAX_RANK)
-        return ngi_fail(err, NG_E_FORMAT, "%s: a weight without name or shape", path);
-    e->shape.rank = (int)json_array_size(shape);
-    for (int i = 0; i < e->shape.rank; i++)
-        if (!ngi_json_to_int(json_array_get(shape, (size_t)i), 0, INT32_MAX, &e->shape.dim[i]))
-            return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': dimension %d is not a size", path, e->name, i);
+    *e = (entry){.name = json_string_value(json_object_get(json, "name"))};
+    const char *dtype = json_string_value(json_object_get(json, "dtype"));
+    if (!e->name || !dtype)
+        return ngi_fail(err, NG_E_FORMAT, "%s: a weight of the manifest has no name or no dtype", where);
+    NGI_TRY(read_shape(where, e->name, json_object_get(json, "shape"), &e->shape, err));
     e->count = ngi_shape_count(&e->shape);
-    if (e->count < 0)
-        return ngi_fail(err, NG_E_LIMIT, "%s: weight '%s' is beyond the limits", path, e->name);
-    return read_type(path, spec, e, err);
+    const json_t *quantization = json_object_get(json, "quantization");
+    if (json_is_object(quantization))
+        return read_quantization(where, quantization, dtype, e, err);
+    if (strcmp(dtype, "float32") == 0)
+        e->storage = STORAGE_FLOAT32;
+    else if (strcmp(dtype, "int32") == 0)
+        e->storage = STORAGE_INT32;
+    else if (strcmp(dtype, "bool") == 0 || strcmp(dtype, "uint8") == 0)
+        e->storage = STORAGE_UINT8;
+    else
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: weight '%s' is of type '%s'; float32, int32, uint8 and bool are read", where, e->name, dtype);
+    return NG_OK;
+}
+
+/* Values and bytes that the manifest lists in all. */
+static ng_status measure_manifest(const char *where, const json_t *manifest, int64_t *values, ng_error *err)
+{
+    *values = 0;
+    uint64_t bytes = 0;
+    size_t i, k, entries = 0;
+    json_t *group, *weight;
+    if (!json_is_array(manifest))
+        return ngi_fail(err, NG_E_FORMAT, "%s: no weightsManifest: the file names no weights", where);
+    json_array_foreach(manifest, i, group)
+    {
+        const json_t *weights = json_object_get(group, "weights");
+        if (!json_is_array(weights) || !json_is_array(json_object_get(group, "paths")))
+            return ngi_fail(err, NG_E_FORMAT, "%s: group %zu of the weightsManifest has no list of paths or weights", where,
+                            i);
+        json_array_foreach(weights, k, weight)
+        {
+            entry e;
+            NGI_TRY(read_entry(where, weight, &e, err));
+            *values += e.count;
+            bytes += (uint64_t)e.count * storage_bytes[e.storage];
+            if (++entries > MAX_ENTRIES || bytes > NGI_MAX_MODEL_BYTES)
+                return ngi_fail(err, NG_E_LIMIT, "%s: the weightsManifest claims %zu weights of %llu bytes, the limits are "
+                                "%d and %zu", where, entries, (unsigned long long)bytes, MAX_ENTRIES, NGI_MAX_MODEL_BYTES);
+        }
+    }
+    return NG_OK;
 }
 
 /* ---- Shards ------------------------------------------------------------------------------------ */
 
-/* Shard names come from a stranger: they must stay in the model's folder. */
-static bool is_safe_name(const char *name)
+/* A shard lies in model.json's folder or below it. */
+static bool is_safe_path(const char *path)
 {
-    return name[0] != '/' && name[0] != '\0' && strstr(name, "..") == NULL;
+    if (*path == '\0' || *path == '/' || strchr(path, '\\'))
+        return false;
+    for (const char *part = path; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        size_t n = strcspn(part, "/");
+        if (n == 2 && part[0] == '.' && part[1] == '.')
+            return false;
+    }
+    return true;
 }
 
-/* The bytes of a group's shards, one after the other. */
-static ng_status read_group(const char *path, const json_t *paths, size_t expected, char **out, ng_error *err)
+static ng_status open_next_shard(reader *r, ng_error *err)
 {
-    ngi_buffer bytes = {0};
-    char *folder = ngi_path_folder(path);
-    ng_status status = folder ? NG_OK : ngi_fail_memory(err, strlen(path));
-    for (size_t i = 0; i < json_array_size(paths) && status == NG_OK; i++) {
-        const char *name = json_string_value(json_array_get(paths, i));
-        if (!name || !is_safe_name(name)) {
-            status = ngi_fail(err, NG_E_FORMAT, "%s: the name of shard %zu leaves the model's folder", path, i);
-            break;
-        }
-        char *shard = ngi_path_join(folder, name), *data = NULL;
-        size_t size = 0;
-        status = shard ? ngi_file_read(shard, NGI_MAX_MODEL_BYTES, &data, &size, err) : ngi_fail_memory(err, 64);
-        if (status == NG_OK && bytes.size + size > expected)
-            status = ngi_fail(err, NG_E_FORMAT, "%s: the shards hold more than the %zu bytes that the manifest lists",
-                              shard, expected);
-        if (status == NG_OK)
-            status = ngi_buffer_add(&bytes, data, size, err);
-        ngi_free(data);
-        ngi_free(shard);
-    }
-    if (status == NG_OK && bytes.size != expected)
-        status = ngi_fail(err, NG_E_FORMAT, "%s: the shards hold %zu bytes, the manifest lists %zu: truncated?", path,
-                          bytes.size, expected);
-    ngi_free(folder);
-    if (status != NG_OK)
-        ngi_buffer_clear(&bytes);
-    *out = bytes.data;
+    ngi_free(r->shard);
+    r->shard = NULL;
+    r->shard_size = r->shard_used = 0;
+    if (r->next_path >= json_array_size(r->paths))
+        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s' reaches past the end of the shards: one is truncated or missing",
+                        r->where, r->current->name);
+    const char *name = json_string_value(json_array_get(r->paths, r->next_path++));
+    if (!name || !is_safe_path(name))
+        return ngi_fail(err, NG_E_FORMAT, "%s: shard path '%s' does not stay in the model's folder", r->where,
+                        name ? name : "(not a string)");
+    char *path = ngi_path_join(r->folder, name);
+    if (!path)
+        return ngi_fail_memory(err, strlen(name));
+    ng_status status = ngi_file_read(path, NGI_MAX_MODEL_BYTES, &r->shard, &r->shard_size, err);
+    ngi_free(path);
     return status;
 }
 
-static ng_status read_manifest_group(tfjs_file *f, const json_t *group, ng_error *err)
+/* The next `size` bytes of the group; `to` NULL skips them. */
+static ng_status take(reader *r, unsigned char *to, size_t size, ng_error *err)
 {
-    const json_t *weights = json_object_get(group, "weights"), *paths = json_object_get(group, "paths"), *spec;
-    size_t i, expected = 0;
-    int first = f->n_entries;
-    if (!json_is_array(weights) || !json_is_array(paths))
-        return ngi_fail(err, NG_E_FORMAT, "%s: a group of the weightsManifest has no weights or paths", f->path);
-    json_array_foreach(weights, i, spec)
-    {
-        manifest_entry *e = &f->entries[f->n_entries];
-        NGI_TRY(read_entry(f->path, spec, e, err));
-        expected += (size_t)e->count * stored_bytes[e->type];
-        if (expected > NGI_MAX_MODEL_BYTES)
-            return ngi_fail(err, NG_E_LIMIT, "%s: the manifest claims more than %zu bytes of weights", f->path,
-                            NGI_MAX_MODEL_BYTES);
-        f->n_entries++;
-    }
-    char *bytes;
-    NGI_TRY(read_group(f->path, paths, expected, &bytes, err));
-    f->shards[f->n_groups++] = bytes;
-    size_t at = 0;
-    for (int k = first; k < f->n_entries; k++) {
-        f->entries[k].bytes = (const uint8_t *)bytes + at;
-        at += (size_t)f->entries[k].count * stored_bytes[f->entries[k].type];
-    }
-    return NG_OK;
-}
-
-static ng_status read_manifest(tfjs_file *f, ng_error *err)
-{
-    const json_t *groups = json_object_get(f->json, "weightsManifest"), *group;
-    size_t i, total = 0;
-    if (!json_is_array(groups))
-        return ngi_fail(err, NG_E_FORMAT, "%s: no weightsManifest: not a TensorFlow.js model", f->path);
-    json_array_foreach(groups, i, group) total += json_array_size(json_object_get(group, "weights"));
-    f->entries = ngi_alloc_zero(total, sizeof *f->entries);
-    f->shards = ngi_alloc_zero(json_array_size(groups), sizeof *f->shards);
-    if (!f->entries || !f->shards)
-        return ngi_fail_memory(err, total * sizeof *f->entries);
-    json_array_foreach(groups, i, group) NGI_TRY(read_manifest_group(f, group, err));
-    return NG_OK;
-}
-
-/* ---- Weights ----------------------------------------------------------------------------------- */
-
-/* IEEE 754 half to single. */
-static float half_to_float(uint16_t h)
-{
-    int exponent = h >> 10 & 31, fraction = h & 1023;
-    float sign = h & 0x8000 ? -1.0f : 1.0f;
-    if (exponent == 31)
-        return fraction ? NAN : sign * INFINITY;
-    return sign * (exponent ? ldexpf((float)(fraction + 1024), exponent - 25) : ldexpf((float)fraction, -24));
-}
-
-static uint16_t little16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static float value_at(const manifest_entry *e, int64_t i)
-{
-    uint32_t word;
-    const uint8_t *p = e->bytes + (size_t)i * stored_bytes[e->type];
-    switch (e->type) {
-    case STORED_F32:
-    case STORED_I32: {
-        word = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-        float f;
-        int32_t n;
-        memcpy(&f, &word, 4);
-        memcpy(&n, &word, 4);
-        return e->type == STORED_F32 ? f : (float)n;
-    }
-    case STORED_F16:
-        return half_to_float(little16(p));
-    case STORED_U16:
-        return (float)(little16(p) * e->scale + e->min);
-    default:
-        return (float)(p[0] * e->scale + e->min);
-    }
-}
-
-static const manifest_entry *find_entry(const tfjs_file *f, const char *name)
-{
-    for (int i = 0; i < f->n_entries; i++)
-        if (strcmp(f->entries[i].name, name) == 0)
-            return &f->entries[i];
-    return NULL;
-}
-
-static ng_status source_shape(void *self, const char *name, ngi_shape *shape, ng_error *err)
-{
-    (void)err;
-    const manifest_entry *e = find_entry(self, name);
-    if (!e)
-        return NG_E_NOT_FOUND;
-    *shape = e->shape;
-    return NG_OK;
-}
-
-static ng_status source_read(void *self, const char *name, float *data, int64_t count, ng_error *err)
-{
-    (void)err;
-    const manifest_entry *e = find_entry(self, name);
-    for (int64_t i = 0; i < count; i++)
-        data[i] = value_at(e, i);
-    return NG_OK;
-}
-
-/* The part of a name from its last but one slash on: "conv2d/kernel" of "inception_v3/conv2d/kernel". */
-static const char *last_two(const char *name)
-{
-    const char *at = name + strlen(name);
-    for (int slashes = 0; at > name; at--)
-        if (at[-1] == '/' && ++slashes == 2)
-            return at;
-    return name;
-}
-
-static bool same_without_suffix(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    n -= n > 2 && strcmp(a + n - 2, ":0") == 0 ? 2 : 0;
-    m -= m > 2 && strcmp(b + m - 2, ":0") == 0 ? 2 : 0;
-    return n == m && memcmp(a, b, n) == 0;
-}
-
-/* The manifest's name of a graph weight: by path, else by layer and variable where that is unique. NULL: none. */
-static const char *stored_name(const tfjs_file *f, const char *path)
-{
-    const char *found = NULL;
-    int count = 0;
-    for (int i = 0; i < f->n_entries; i++) {
-        if (same_without_suffix(f->entries[i].name, path))
-            return f->entries[i].name;
-        if (same_without_suffix(last_two(f->entries[i].name), last_two(path))) {
-            found = f->entries[i].name;
-            count++;
+    while (size > 0) {
+        if (r->shard_used == r->shard_size) {
+            NGI_TRY(open_next_shard(r, err));
+            continue;
         }
+        size_t n = r->shard_size - r->shard_used;
+        n = n < size ? n : size;
+        if (to) {
+            memcpy(to, r->shard + r->shard_used, n);
+            to += n;
+        }
+        r->shard_used += n;
+        size -= n;
     }
-    return count == 1 ? found : NULL;
+    return NG_OK;
 }
 
-static ng_status bind_layer(tfjs_file *f, ngi_graph *g, const ngi_keras_layer *layer, ng_error *err)
+/* ---- Values ------------------------------------------------------------------------------------ */
+
+static double half_to_double(unsigned bits)
 {
-    ngi_tensor_source source = {f->path, f, source_shape, source_read};
-    for (int i = 0; i < layer->n_weights; i++) {
-        int weight = layer->first_weight + i;
-        const char *name = stored_name(f, g->weights[weight].name);
-        NGI_TRY(ngi_bind_weight(g, weight, &source, name ? name : g->weights[weight].name, err));
+    int exponent = bits >> 10 & 31;
+    double fraction = bits & 1023, value;
+    if (exponent == 31)
+        value = fraction ? NAN : INFINITY;
+    else if (exponent == 0)
+        value = ldexp(fraction, -24);
+    else
+        value = ldexp(fraction + 1024, exponent - 25);
+    return bits & 0x8000 ? -value : value;
+}
+
+static double stored_value(const entry *e, const unsigned char *p)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < storage_bytes[e->storage]; i++)
+        bits |= (uint32_t)p[i] << (8 * i);
+    float f;
+    switch (e->storage) {
+    case STORAGE_FLOAT32:
+        memcpy(&f, &bits, sizeof f);
+        return f;
+    case STORAGE_INT32:
+        return (int32_t)bits;
+    case STORAGE_FLOAT16:
+        return half_to_double(bits);
+    default:
+        break;
+    }
+    if (!e->scaled)
+        return bits;
+    double value = bits * e->scale + e->min;
+    return e->whole ? floor(value + 0.5) : value;
+}
+
+static ng_status entry_shape(void *self, const char *name, ngi_shape *shape, ng_error *err)
+{
+    (void)name, (void)err;
+    *shape = ((const reader *)self)->current->shape;
+    return NG_OK;
+}
+
+/* In blocks, so that quantised weights need no second copy of themselves. */
+static ng_status entry_read(void *self, const char *name, float *data, int64_t count, ng_error *err)
+{
+    (void)name;
+    reader *r = self;
+    unsigned char block[4096];
+    size_t width = storage_bytes[r->current->storage];
+    for (int64_t done = 0; done < count;) {
+        int64_t n = (int64_t)(sizeof block / width);
+        n = n < count - done ? n : count - done;
+        NGI_TRY(take(r, block, (size_t)n * width, err));
+        for (int64_t i = 0; i < n; i++)
+            data[done + i] = (float)stored_value(r->current, block + (size_t)i * width);
+        done += n;
+    }
+    return NG_OK;
+}
+
+/* ---- Names ------------------------------------------------------------------------------------- */
+
+static int compare_rows(const void *a, const void *b)
+{
+    return strcmp(((const name_row *)a)->name, ((const name_row *)b)->name);
+}
+
+static void free_names(name_row *rows, size_t n)
+{
+    for (size_t i = 0; rows && i < n; i++)
+        ngi_free(rows[i].name);
+    ngi_free(rows);
+}
+
+static ng_status add_names(reader *r, const ngi_graph *g, const ngi_keras_layer *layer, ng_error *err)
+{
+    for (int i = layer->first_weight; i < layer->first_weight + layer->n_weights; i++) {
+        const char *path = g->weights[i].name, *variable = strrchr(path, '/');
+        name_row full = {ngi_strdup(path), i};
+        name_row own = {ngi_sprintf("%s%s", layer->name, variable ? variable : ""), i};
+        r->by_path[r->n_names] = full;
+        r->by_name[r->n_names++] = own;
+        if (!full.name || !own.name)
+            return ngi_fail_memory(err, strlen(path));
     }
     for (int i = 0; i < layer->n_children; i++)
-        NGI_TRY(bind_layer(f, g, &layer->children[i], err));
+        NGI_TRY(add_names(r, g, &layer->children[i], err));
     return NG_OK;
 }
 
-/* ---- The row ----------------------------------------------------------------------------------- */
-
-static ng_status read_model(tfjs_file *f, const char *text, size_t size, const ngi_load_opts *opts, ngi_model_file *out,
-                            ng_error *err)
+static ng_status index_names(reader *r, const ngi_graph *g, const ngi_keras_layer *root, ng_error *err)
 {
-    NGI_TRY(ngi_json_parse(f->path, text, size, &f->json, err));
-    const char *kind = json_string_value(json_object_get(f->json, "format"));
-    if (kind && strcmp(kind, "graph-model") == 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a TensorFlow.js graph model; layers models are read. Convert the Keras "
-                        "model with --output_format=tfjs_layers_model", f->path);
-    json_t *topology = json_object_get(f->json, "modelTopology");
-    json_t *config = json_object_get(topology, "model_config");
-    if (!config)
-        config = topology; /* saved by TensorFlow.js itself */
-    const char *version = json_string_value(json_object_get(topology, "keras_version"));
-    if (!json_is_object(config))
-        return ngi_fail(err, NG_E_FORMAT, "%s: no modelTopology: not a TensorFlow.js layers model", f->path);
-    if (version && !json_object_get(config, "keras_version"))
-        json_object_set_new(config, "keras_version", json_string(version));
-    char *config_text = json_dumps(config, JSON_COMPACT);
-    if (!config_text)
-        return ngi_fail_memory(err, size);
-    ngi_keras_layer *root = NULL;
-    ng_status status = ngi_keras_build(f->path, config_text, strlen(config_text), opts, &out->graph, &root, err);
+    size_t n = (size_t)g->n_weights;
+    r->by_path = ngi_alloc_zero(n, sizeof *r->by_path);
+    r->by_name = ngi_alloc_zero(n, sizeof *r->by_name);
+    r->bound = ngi_alloc_zero(n, sizeof *r->bound);
+    if (!r->by_path || !r->by_name || !r->bound)
+        return ngi_fail_memory(err, n * sizeof *r->by_path);
+    NGI_TRY(add_names(r, g, root, err));
+    qsort(r->by_path, r->n_names, sizeof *r->by_path, compare_rows);
+    qsort(r->by_name, r->n_names, sizeof *r->by_name, compare_rows);
+    return NG_OK;
+}
+
+/* The weight of this name: -1 none, -2 several. */
+static int look_up(const name_row *rows, size_t n, const char *name)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(rows[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == n || strcmp(rows[low].name, name) != 0)
+        return -1;
+    return low + 1 < n && strcmp(rows[low + 1].name, name) == 0 ? -2 : rows[low].weight;
+}
+
+/* By path, then by the layer's own name; then the same without the manifest name's leading parts, which are the names of
+ * models around the layer ("sequential/dense/kernel"). */
+static int find_weight(const reader *r, const char *name)
+{
+    for (const char *at = name; at; at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL) {
+        int found = look_up(r->by_path, r->n_names, at);
+        if (found == -1)
+            found = look_up(r->by_name, r->n_names, at);
+        if (found != -1)
+            return found;
+    }
+    return -1;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* ---- Binding ----------------------------------------------------------------------------------- */
+
+static ng_status bind_entry(reader *r, ngi_graph *g, const entry *e, ng_error *err)
+{
+    r->current = e;
+    size_t length = strlen(e->name);
+    char *name = ngi_strndup(e->name, ends_with(e->name, ":0") ? length - 2 : length);
+    if (!name)
+        return ngi_fail_memory(err, length);
+    int weight = find_weight(r, name);
+    bool counter = ends_with(name, "/count"); /* Normalization's, of adapt() only */
+    ngi_free(name);
+    if (weight == -1 && counter)
+        return take(r, NULL, (size_t)e->count * storage_bytes[e->storage], err);
+    if (weight < 0)
+        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s' of the manifest belongs to %s", r->where, e->name,
+                        weight == -1 ? "no layer" : "more than one layer");
+    if (r->bound[weight])
+        return ngi_fail(err, NG_E_FORMAT, "%s: two weights of the manifest stand for %s", r->where,
+                        g->weights[weight].name);
+    r->bound[weight] = true;
+    ngi_tensor_source source = {r->where, r, entry_shape, entry_read};
+    return ngi_bind_weight(g, weight, &source, e->name, err);
+}
+
+static ng_status bind_group(reader *r, ngi_graph *g, const json_t *group, ng_error *err)
+{
+    r->paths = json_object_get(group, "paths");
+    r->next_path = 0;
+    size_t i;
+    json_t *weight;
+    json_array_foreach(json_object_get(group, "weights"), i, weight)
+    {
+        entry e;
+        NGI_TRY(read_entry(r->where, weight, &e, err));
+        NGI_TRY(bind_entry(r, g, &e, err));
+    }
+    if (r->shard_used != r->shard_size || r->next_path != json_array_size(r->paths))
+        return ngi_fail(err, NG_E_FORMAT, "%s: the shards hold more bytes than the manifest lists: they belong to another "
+                        "model", r->where);
+    ngi_free(r->shard);
+    r->shard = NULL;
+    r->shard_size = r->shard_used = 0;
+    return NG_OK;
+}
+
+static ng_status bind_all(reader *r, ngi_graph *g, const json_t *manifest, ng_error *err)
+{
+    size_t i;
+    json_t *group;
+    json_array_foreach(manifest, i, group) NGI_TRY(bind_group(r, g, group, err));
+    for (i = 0; i < r->n_names; i++)
+        if (!r->bound[r->by_path[i].weight])
+            return ngi_fail(err, NG_E_NOT_FOUND, "%s: the manifest has no weight for %s", r->where, r->by_path[i].name);
+    return NG_OK;
+}
+
+static ng_status bind_weights(const char *where, ngi_graph *g, const ngi_keras_layer *root, const json_t *manifest,
+                              ng_error *err)
+{
+    reader r = {.where = where, .folder = ngi_path_folder(where)};
+    ng_status status = r.folder ? index_names(&r, g, root, err) : ngi_fail_memory(err, strlen(where));
     if (status == NG_OK)
-        status = read_manifest(f, err);
+        status = bind_all(&r, g, manifest, err);
+    ngi_free(r.folder);
+    ngi_free(r.shard);
+    free_names(r.by_path, r.n_names);
+    free_names(r.by_name, r.n_names);
+    ngi_free(r.bound);
+    return status;
+}
+
+/* ---- The format's row -------------------------------------------------------------------------- */
+
+/* Finds the Keras configuration in model.json; *version is borrowed, "" if the file does not say. */
+static ng_status find_topology(const char *where, const json_t *root, const json_t **model, const char **version,
+                               ng_error *err)
+{
+    const json_t *topology = json_object_get(root, "modelTopology");
+    const char *format = json_string_value(json_object_get(root, "format"));
+    if ((format && strcmp(format, "graph-model") == 0) || json_object_get(topology, "node"))
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a TF.js graph model: its layers cannot be read back. Save the Keras "
+                        "model as .keras, or convert it with --output_format=tfjs_layers_model", where);
+    if (!topology && json_object_get(root, "class_name"))
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a Keras configuration without weights; save the whole model "
+                        "(model.save(\"model.keras\"))", where);
+    if (!json_is_object(topology))
+        return ngi_fail(err, NG_E_FORMAT, "%s: JSON, but not a TF.js layers model: modelTopology is missing", where);
+    const json_t *wrapped = json_object_get(topology, "model_config");
+    *model = wrapped ? wrapped : topology;
+    if (!json_is_object(*model) || !json_object_get(*model, "class_name"))
+        return ngi_fail(err, NG_E_FORMAT, "%s: modelTopology has no model configuration", where);
+    const char *text = json_string_value(json_object_get(topology, "keras_version"));
+    *version = text ? text : "";
+    return NG_OK;
+}
+
+/* The configuration as text, with the Keras version where the builder looks for it. */
+static ng_status config_text(const json_t *model, const char *version, char **text, ng_error *err)
+{
+    json_t *copy = json_copy((json_t *)model);
+    if (copy && *version && json_object_set_new(copy, "keras_version", json_string(version)) != 0) {
+        json_decref(copy);
+        copy = NULL;
+    }
+    *text = copy ? json_dumps(copy, JSON_COMPACT) : NULL;
+    json_decref(copy);
+    return *text ? NG_OK : ngi_fail(err, NG_E_MEMORY, "out of memory: a model configuration could not be copied");
+}
+
+static ng_status load_json(const char *where, const json_t *root, const ngi_load_opts *opts, ngi_model_file *out,
+                           ng_error *err)
+{
+    const json_t *model = NULL, *manifest = json_object_get(root, "weightsManifest");
+    const char *version = "";
+    ngi_load_opts bounded = *opts;
+    NGI_TRY(find_topology(where, root, &model, &version, err));
+    NGI_TRY(measure_manifest(where, manifest, &bounded.max_values, err));
+    out->producer = *version ? ngi_sprintf("Keras %s", version) : ngi_strdup("");
+    if (!out->producer)
+        return ngi_fail_memory(err, strlen(version));
+    char *text;
+    NGI_TRY(config_text(model, version, &text, err));
+    ngi_keras_layer *tree = NULL;
+    ng_status status = ngi_keras_build(where, text, strlen(text), &bounded, &out->graph, &tree, err);
+    free(text);
     if (status == NG_OK)
-        status = bind_layer(f, out->graph, root, err);
+        status = bind_weights(where, out->graph, tree, manifest, err);
+    ngi_keras_layer_free(tree);
+    return status;
+}
+
+static ng_status load_file(const char *where, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
+{
+    if (opts->weights)
+        return ngi_fail(err, NG_E_ARGUMENT, "%s: a TF.js model names its own weights; %s cannot be read onto it", where,
+                        opts->weights);
+    char *text;
+    size_t size;
+    NGI_TRY(ngi_file_read(where, NGI_MAX_CONFIG_BYTES, &text, &size, err));
+    json_t *root = NULL;
+    ng_status status = ngi_json_parse(where, text, size, &root, err);
     if (status == NG_OK)
-        status = ngi_model_hash(config_text, strlen(config_text), out->graph, out->hash, err);
-    free(config_text);
-    ngi_keras_layer_free(root);
-    if (status != NG_OK)
-        return status;
-    out->format = "tfjs";
-    out->producer = version ? ngi_sprintf("Keras %s", version) : ngi_strdup("");
-    out->architecture = ngi_strdup(ngi_architecture_of(out->graph));
-    return out->producer && out->architecture ? NG_OK : ngi_fail_memory(err, 64);
+        status = load_json(where, root, opts, out, err);
+    json_decref(root);
+    if (status == NG_OK)
+        status = ngi_model_hash(text, size, out->graph, out->hash, err);
+    ngi_free(text);
+    if (status == NG_OK && !(out->architecture = ngi_strdup(ngi_architecture_of(out->graph))))
+        status = ngi_fail_memory(err, 64);
+    return status;
 }
 
 static ng_status load(const char *path, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
 {
-    tfjs_file f = {0};
-    char *json_path = ngi_path_is_directory(path) ? ngi_path_join(path, "model.json") : ngi_strdup(path), *text = NULL;
-    size_t size = 0;
-    ng_status status = json_path ? NG_OK : ngi_fail_memory(err, strlen(path));
-    f.path = json_path;
-    if (status == NG_OK)
-        status = ngi_file_read(json_path, NGI_MAX_CONFIG_BYTES, &text, &size, err);
-    if (status == NG_OK)
-        status = read_model(&f, text, size, opts, out, err);
-    ngi_free(text);
-    clear_file(&f);
-    ngi_free(json_path);
+    out->format = ngi_format_tfjs.name;
+    if (!ngi_path_is_directory(path))
+        return load_file(path, opts, out, err);
+    char *inside = ngi_path_join(path, "model.json");
+    if (!inside)
+        return ngi_fail_memory(err, strlen(path));
+    ng_status status = load_file(inside, opts, out, err);
+    ngi_free(inside);
     return status;
 }
 
-/* A folder with a model.json, or a file whose first character is a brace. */
+/* A folder with model.json, or a file whose first character opens a JSON object. */
 static bool matches(const char *path)
 {
     if (ngi_path_is_directory(path)) {
-        char *json = ngi_path_join(path, "model.json");
-        bool there = json && ngi_path_exists(json);
-        ngi_free(json);
-        return there;
+        char *inside = ngi_path_join(path, "model.json");
+        bool found = inside && ngi_path_exists(inside);
+        ngi_free(inside);
+        return found;
     }
-    char first[64] = {0};
-    return ngi_file_peek(path, first, sizeof first - 1) && first[strspn(first, " \t\r\n")] == '{';
+    FILE *file = fopen(path, "rbe");
+    if (!file)
+        return false;
+    int c = getc(file);
+    for (int skipped = 0; (c == ' ' || c == '\t' || c == '\r' || c == '\n') && skipped < 64; skipped++)
+        c = getc(file);
+    fclose(file);
+    return c == '{';
 }
 
 const ngi_format ngi_format_tfjs = {"tfjs", matches, load};

@@ -1,0 +1,160 @@
+/* Where everything lies: lifetimes over the forward schedule (times 0..F-1) and the backward one (F..), then offsets in
+ * one block, largest first, each at the lowest place that is free during its life.
+ *
+ * What the backward pass reads stays to the end, since it may run again for another class; so does what the caller may
+ * read. Gradients reuse the room of activations that only the forward pass needs. */
+#include "exec/plan.h"
+
+#include <stdlib.h>
+
+#define ALIGNMENT 64
+#define FOREVER (1 << 30)
+
+/* One block: activations or gradients of a storage node. */
+typedef struct block {
+    size_t size, offset;
+    int first, last; /* inclusive times */
+    int node;
+    bool gradient;
+} block;
+
+typedef struct layout {
+    ngi_plan *p;
+    block *blocks; /* [2 * n_nodes]: activations, then gradients; size 0 where unused */
+} layout;
+
+static block *activation_block(layout *l, int node)
+{
+    return &l->blocks[l->p->storage[node]];
+}
+
+static block *gradient_block(layout *l, int node)
+{
+    int storage = l->p->grad_storage[node];
+    return storage < 0 ? NULL : &l->blocks[l->p->graph->n_nodes + storage];
+}
+
+/* The block is in use at this time. */
+static void use(layout *l, block *b, int node, int time)
+{
+    if (b->size == 0) {
+        size_t bytes = (size_t)l->p->batch * (size_t)ngi_shape_count(&l->p->graph->nodes[node].shape) * sizeof(float);
+        b->size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        b->first = b->last = time;
+    }
+    b->first = time < b->first ? time : b->first;
+    b->last = time > b->last ? time : b->last;
+}
+
+static void forward_uses(layout *l)
+{
+    ngi_plan *p = l->p;
+    for (int i = 0; i < p->graph->n_inputs; i++)
+        use(l, activation_block(l, p->graph->inputs[i]), p->graph->inputs[i], 0);
+    for (int t = 0; t < p->n_steps; t++) {
+        const ngi_step *s = &p->steps[t].step;
+        for (int k = 0; k < s->n_inputs; k++)
+            use(l, activation_block(l, s->inputs[k]), s->inputs[k], t);
+        use(l, activation_block(l, s->node), s->node, t);
+    }
+    for (int i = 0; i < p->graph->n_nodes; i++)
+        if (p->visible[i])
+            use(l, activation_block(l, i), i, FOREVER);
+}
+
+static void backward_uses(layout *l)
+{
+    ngi_plan *p = l->p;
+    for (int i = 0; i < p->n_items; i++) {
+        const ngi_backward_item *item = &p->items[i];
+        int time = p->n_steps + i;
+        use(l, gradient_block(l, item->node), item->node, time);
+        if (item->step < 0) {
+            int in = p->graph->nodes[item->node].inputs[0];
+            use(l, gradient_block(l, in), in, time);
+            continue;
+        }
+        const ngi_step *s = &p->steps[item->step].step;
+        ngi_backward_reads reads = ngi_op_backward_reads(s->op);
+        if (reads.out || s->has_act)
+            use(l, activation_block(l, s->node), s->node, FOREVER);
+        for (int k = 0; k < s->n_inputs; k++) {
+            if (reads.in)
+                use(l, activation_block(l, s->inputs[k]), s->inputs[k], FOREVER);
+            if (gradient_block(l, s->inputs[k]))
+                use(l, gradient_block(l, s->inputs[k]), s->inputs[k], time);
+        }
+    }
+    if (p->grad_storage[p->root] >= 0) /* seeded before the first item */
+        use(l, gradient_block(l, p->root), p->root, p->n_steps);
+    for (int i = 0; i < p->graph->n_nodes; i++)
+        if (p->wanted[i]) {
+            use(l, gradient_block(l, i), i, p->n_steps);
+            use(l, gradient_block(l, i), i, FOREVER);
+        }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const block *x = *(block *const *)a, *y = *(block *const *)b;
+    if (x->size != y->size)
+        return x->size < y->size ? 1 : -1;
+    if (x->node != y->node)
+        return x->node < y->node ? -1 : 1;
+    return x->gradient - y->gradient;
+}
+
+static bool overlap(const block *a, const block *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* The lowest offset at which `b` meets none of the placed blocks it shares time with. */
+static size_t place(block *const *placed, int n, const block *b)
+{
+    size_t at = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < n; i++)
+            if (overlap(placed[i], b) && at < placed[i]->offset + placed[i]->size && placed[i]->offset < at + b->size) {
+                at = placed[i]->offset + placed[i]->size;
+                moved = true;
+            }
+    }
+    return at;
+}
+
+ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err)
+{
+    int nodes = p->graph->n_nodes, n = 0;
+    layout l = {p, ngi_alloc_zero(2 * (size_t)nodes, sizeof *l.blocks)};
+    block **order = ngi_alloc(2 * (size_t)nodes, sizeof *order);
+    if (!l.blocks || !order) {
+        ngi_free(l.blocks);
+        ngi_free(order);
+        return ngi_fail_memory(err, 2 * (size_t)nodes * sizeof *l.blocks);
+    }
+    forward_uses(&l);
+    backward_uses(&l);
+    for (int i = 0; i < 2 * nodes; i++)
+        if (l.blocks[i].size) {
+            l.blocks[i].node = i % nodes;
+            l.blocks[i].gradient = i >= nodes;
+            order[n++] = &l.blocks[i];
+        }
+    for (int i = 0; i < p->n_steps; i++)
+        p->scratch = p->steps[i].kernel.scratch > p->scratch ? p->steps[i].kernel.scratch : p->scratch;
+    p->scratch = (p->scratch + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    p->bytes = p->scratch;
+    qsort(order, (size_t)n, sizeof *order, by_size);
+    for (int i = 0; i < n; i++) {
+        block *b = order[i];
+        b->offset = place(order, i, b);
+        (b->gradient ? p->grad_offset : p->offset)[b->node] = p->scratch + b->offset;
+        size_t end = p->scratch + b->offset + b->size;
+        p->bytes = end > p->bytes ? end : p->bytes;
+    }
+    ngi_free(l.blocks);
+    ngi_free(order);
+    return NG_OK;
+}

@@ -1,0 +1,254 @@
+/* Making a plan: which nodes run, which are visible afterwards, the way of the gradients. */
+#include "exec/plan.h"
+
+#include <string.h>
+
+/* ---- Marking nodes ----------------------------------------------------------------------------- */
+
+static ng_status mark(const ngi_graph *g, const int *nodes, int n, bool *flags, bool *also, ng_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        if (nodes[i] < 0 || nodes[i] >= g->n_nodes)
+            return ngi_fail(err, NG_E_ARGUMENT, "node %d: the graph has nodes 0 to %d", nodes[i], g->n_nodes - 1);
+        flags[nodes[i]] = true;
+        if (also)
+            also[nodes[i]] = true;
+    }
+    return NG_OK;
+}
+
+/* Everything that leads to a marked node is marked too. */
+static void mark_ancestors(const ngi_graph *g, bool *flags)
+{
+    for (int i = g->n_nodes - 1; i >= 0; i--)
+        for (int k = 0; flags[i] && k < g->nodes[i].n_inputs; k++)
+            flags[g->nodes[i].inputs[k]] = true;
+}
+
+/* Nodes between a wanted gradient and the root. */
+static ng_status mark_path(ngi_plan *p, ng_error *err)
+{
+    const ngi_graph *g = p->graph;
+    bool *to_root = ngi_alloc_zero((size_t)g->n_nodes, sizeof *to_root);
+    if (!to_root)
+        return ngi_fail_memory(err, (size_t)g->n_nodes);
+    to_root[p->root] = true;
+    mark_ancestors(g, to_root);
+    for (int i = 0; i < g->n_nodes; i++) {
+        p->on_path[i] = p->wanted[i];
+        for (int k = 0; k < g->nodes[i].n_inputs && !p->on_path[i]; k++)
+            p->on_path[i] = p->on_path[g->nodes[i].inputs[k]];
+    }
+    ng_status status = NG_OK;
+    for (int i = 0; i < g->n_nodes; i++) {
+        if (p->wanted[i] && !to_root[i] && status == NG_OK)
+            status = ngi_fail(err, NG_E_ARGUMENT, "'%s' does not feed '%s': no gradient reaches it", g->nodes[i].name,
+                              g->nodes[p->root].name);
+        p->on_path[i] = p->on_path[i] && to_root[i];
+    }
+    ngi_free(to_root);
+    return status;
+}
+
+static ng_status mark_nodes(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
+{
+    const ngi_graph *g = p->graph;
+    NGI_TRY(mark(g, g->outputs, g->n_outputs, p->visible, p->needed, err));
+    NGI_TRY(mark(g, o->taps, o->n_taps, p->visible, p->needed, err));
+    NGI_TRY(mark(g, o->grads, o->n_grads, p->visible, p->needed, err));
+    NGI_TRY(mark(g, o->grads, o->n_grads, p->wanted, NULL, err));
+    NGI_TRY(mark(g, &o->root, 1, p->visible, p->needed, err));
+    mark_ancestors(g, p->needed);
+    for (int i = 0; i < g->n_inputs; i++)
+        p->needed[g->inputs[i]] = true;
+    return mark_path(p, err);
+}
+
+/* ---- Storage: nodes that share a block --------------------------------------------------------- */
+
+static bool is_alias(const ngi_node *n)
+{
+    return n->op == NGI_OP_IDENTITY || n->op == NGI_OP_RESHAPE;
+}
+
+/* Consumers of a node on the gradients' way, each use counted. */
+static int path_consumers(const ngi_plan *p, int node)
+{
+    int count = 0;
+    for (int i = node + 1; i < p->graph->n_nodes; i++)
+        for (int k = 0; p->on_path[i] && k < p->graph->nodes[i].n_inputs; k++)
+            count += p->graph->nodes[i].inputs[k] == node;
+    return count;
+}
+
+static void choose_storage(ngi_plan *p)
+{
+    const ngi_graph *g = p->graph;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const ngi_node *n = &g->nodes[i];
+        p->storage[i] = is_alias(n) ? p->storage[n->inputs[0]] : i;
+        p->grad_storage[i] = p->on_path[i] ? i : -1;
+        /* A reshape shares its input's gradient where it is the only one to contribute to it. */
+        if (p->on_path[i] && is_alias(n) && p->on_path[n->inputs[0]] && path_consumers(p, n->inputs[0]) == 1)
+            p->grad_storage[i] = p->grad_storage[n->inputs[0]];
+    }
+}
+
+/* ---- The backward schedule --------------------------------------------------------------------- */
+
+static int step_of(const ngi_plan *p, int node)
+{
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].step.node == node)
+            return i;
+    return -1;
+}
+
+/* Marks one step's gradients as written and notes which were before. */
+static void schedule_step(ngi_plan *p, int index, bool *written)
+{
+    ngi_plan_step *s = &p->steps[index];
+    for (int k = 0; k < s->step.n_inputs; k++) {
+        int storage = p->grad_storage[s->step.inputs[k]];
+        if (storage < 0)
+            continue;
+        s->accumulate[k] = written[storage];
+        written[storage] = true;
+    }
+    p->items[p->n_items++] = (ngi_backward_item){.step = index, .node = s->step.node};
+}
+
+static ng_status schedule_backward(ngi_plan *p, ng_error *err)
+{
+    const ngi_graph *g = p->graph;
+    bool *written = ngi_alloc_zero((size_t)g->n_nodes, sizeof *written);
+    p->items = ngi_alloc((size_t)g->n_nodes, sizeof *p->items);
+    if (!written || !p->items) {
+        ngi_free(written);
+        return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *p->items);
+    }
+    for (int i = p->root; i >= 0; i--) {
+        const ngi_node *n = &g->nodes[i];
+        if (!p->on_path[i])
+            continue;
+        if (is_alias(n)) {
+            int in = n->inputs[0], storage = p->grad_storage[in];
+            if (storage < 0 || storage == p->grad_storage[i])
+                continue;
+            p->items[p->n_items++] = (ngi_backward_item){.step = -1, .node = i, .accumulate = written[storage]};
+            written[storage] = true;
+            continue;
+        }
+        int step = step_of(p, i);
+        if (step >= 0 && p->steps[step].backward)
+            schedule_step(p, step, written);
+    }
+    ngi_free(written);
+    return NG_OK;
+}
+
+/* ---- Life -------------------------------------------------------------------------------------- */
+
+static ng_status list_kernels(ngi_plan *p, ng_error *err)
+{
+    ngi_buffer text = {0};
+    ng_status status = ngi_buffer_add(&text, "", 0, err);
+    for (int i = 0; i < p->n_steps && status == NG_OK; i++)
+        status = ngi_buffer_printf(&text, err, "%s\t%s\n", p->graph->nodes[p->steps[i].step.root].name,
+                                   p->steps[i].kernel.name);
+    p->kernels = text.data;
+    return status;
+}
+
+static ng_status allocate_tables(ngi_plan *p, ng_error *err)
+{
+    size_t n = (size_t)p->graph->n_nodes;
+    p->needed = ngi_alloc_zero(n, sizeof *p->needed);
+    p->visible = ngi_alloc_zero(n, sizeof *p->visible);
+    p->wanted = ngi_alloc_zero(n, sizeof *p->wanted);
+    p->on_path = ngi_alloc_zero(n, sizeof *p->on_path);
+    p->storage = ngi_alloc_zero(n, sizeof *p->storage);
+    p->grad_storage = ngi_alloc_zero(n, sizeof *p->grad_storage);
+    p->offset = ngi_alloc_zero(n, sizeof *p->offset);
+    p->grad_offset = ngi_alloc_zero(n, sizeof *p->grad_offset);
+    bool all = p->needed && p->visible && p->wanted && p->on_path && p->storage && p->grad_storage && p->offset &&
+               p->grad_offset;
+    return all ? NG_OK : ngi_fail_memory(err, n * 32);
+}
+
+static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
+{
+    NGI_TRY(allocate_tables(p, err));
+    const ngi_backend *const *list = ngi_backends_find(o->backend ? o->backend : "auto", err);
+    if (!list)
+        return NG_E_ARGUMENT;
+    while (list[p->n_backends]) {
+        p->backends[p->n_backends] = list[p->n_backends];
+        p->n_backends++;
+    }
+    NGI_TRY(mark_nodes(p, o, err));
+    choose_storage(p);
+    NGI_TRY(ngi_plan_make_steps(p, o->keep_unfused, err));
+    NGI_TRY(schedule_backward(p, err));
+    NGI_TRY(ngi_plan_make_kernels(p, err));
+    NGI_TRY(ngi_plan_lay_out(p, err));
+    return list_kernels(p, err);
+}
+
+ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *o, ngi_plan **out, ng_error *err)
+{
+    *out = NULL;
+    if (o->batch < 1 || o->threads < 1 || o->root < 0 || o->root >= g->n_nodes)
+        return ngi_fail(err, NG_E_ARGUMENT, "batch %d, threads %d, root node %d", o->batch, o->threads, o->root);
+    ngi_plan *p = ngi_alloc_zero(1, sizeof *p);
+    if (!p)
+        return ngi_fail_memory(err, sizeof *p);
+    atomic_init(&p->references, 1);
+    p->graph = g;
+    p->batch = o->batch;
+    p->threads = o->threads;
+    p->root = o->root;
+    ng_status status = build(p, o, err);
+    if (status != NG_OK) {
+        ngi_plan_free(p);
+        return status;
+    }
+    *out = p;
+    return NG_OK;
+}
+
+void ngi_plan_free(ngi_plan *p)
+{
+    if (!p || atomic_fetch_sub(&p->references, 1) > 1)
+        return;
+    for (int i = 0; i < p->n_steps; i++) {
+        ngi_plan_step *s = &p->steps[i];
+        if (s->kernel.destroy)
+            s->kernel.destroy(&s->kernel);
+        ngi_free_aligned(s->folded_kernel);
+        ngi_free_aligned(s->folded_bias);
+        ngi_free(s->accumulate);
+    }
+    ngi_free(p->steps);
+    ngi_free(p->items);
+    ngi_free(p->needed);
+    ngi_free(p->visible);
+    ngi_free(p->wanted);
+    ngi_free(p->on_path);
+    ngi_free(p->storage);
+    ngi_free(p->grad_storage);
+    ngi_free(p->offset);
+    ngi_free(p->grad_offset);
+    ngi_free(p->kernels);
+    ngi_free(p);
+}
+
+size_t ngi_plan_bytes(const ngi_plan *p)
+{
+    return p->bytes;
+}
+
+const char *ngi_plan_kernels(const ngi_plan *p)
+{
+    return p->kernels;
+}

@@ -1,0 +1,55 @@
+/* Inside a plan: shared by plan.c (what runs), fuse.c (steps), layout.c (where it lies) and session.c. */
+#ifndef NGI_EXEC_PLAN_H
+#define NGI_EXEC_PLAN_H
+
+#include <stdatomic.h>
+
+#include "exec/exec.h"
+
+#define NGI_MAX_BACKENDS 4
+
+/* A step with its kernel. Node numbers index the plan's per-node tables. */
+typedef struct ngi_plan_step {
+    ngi_step step;
+    ngi_kernel kernel;
+    int backend;                  /* index into the plan's back ends */
+    float *folded_kernel, *folded_bias; /* owned; NULL where the graph's weights are used as they are */
+    bool *accumulate;             /* [n_inputs]: the backward pass adds to this gradient */
+    bool backward;
+} ngi_plan_step;
+
+/* What the backward pass does, in order: a step's kernel, or passing a gradient on through a reshape. */
+typedef struct ngi_backward_item {
+    int step;       /* -1: pass node's gradient to its input */
+    int node;
+    bool accumulate; /* passing on */
+} ngi_backward_item;
+
+struct ngi_plan {
+    atomic_int references;
+    const ngi_graph *graph;
+    int batch, threads, root;
+    const ngi_backend *backends[NGI_MAX_BACKENDS];
+    int n_backends;
+    ngi_plan_step *steps;
+    int n_steps;
+    ngi_backward_item *items;
+    int n_items;
+    /* Per node */
+    bool *needed, *visible, *wanted; /* run at all; readable after a run; gradient readable */
+    bool *on_path;                   /* between a wanted node and the root */
+    int *storage;                    /* node whose block holds this one's activations */
+    int *grad_storage;               /* likewise for gradients; -1: no gradient */
+    size_t *offset, *grad_offset;    /* bytes, of storage nodes */
+    size_t scratch;                  /* bytes at the block's start */
+    size_t bytes;                    /* of the block */
+    char *kernels;
+};
+
+/* fuse.c: makes the steps (fused, folded) and their kernels. */
+ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err);
+ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err);
+/* layout.c: lifetimes and offsets. */
+ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err);
+
+#endif

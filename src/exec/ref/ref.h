@@ -1,0 +1,97 @@
+/* The reference back end: every operation in plain loops, forward and backward. It is the oracle that
+ * the others are tested against and runs what they have no kernel for. Sums are taken in double, in a
+ * fixed order, image by image: the same bytes whatever the batch. */
+#ifndef NGI_EXEC_REF_H
+#define NGI_EXEC_REF_H
+
+#include "exec/exec.h"
+
+/* Source cells of one output cell along an axis: value = (1 - lerp) * x[low] + lerp * x[high]. */
+typedef struct ngi_ref_tap {
+    int64_t low, high;
+    float lerp;
+} ngi_ref_tap;
+
+/* A prepared step. */
+typedef struct ngi_ref {
+    ngi_step step;               /* a copy */
+    const struct ngi_ref_op *op; /* its row */
+    int64_t in_count, out_count; /* elements of the first input and of the output, one image */
+    size_t op_scratch;           /* bytes the op itself uses; the fused activation's gradient follows it */
+    float *coefficients;         /* BATCHNORM, AFFINE: scale [c], offset [c] */
+    ngi_ref_tap *taps;           /* UPSAMPLE, RESIZE: rows [oh], then columns [ow] */
+} ngi_ref;
+
+/* One row for each op. `prepare` and `scratch` may be NULL; scratch is in bytes. */
+typedef struct ngi_ref_op {
+    void (*forward)(const ngi_ref *k, const ngi_run *run);
+    void (*backward)(const ngi_ref *k, const ngi_run *run);
+    size_t (*scratch)(const ngi_ref *k);
+    ng_status (*prepare)(ngi_ref *k, ng_error *err);
+} ngi_ref_op;
+
+/* X(op suffix, function stem): rows with _forward and _backward; see ref.c for the hooks. */
+#define NGI_REF_OPS(X)                   \
+    X(IDENTITY, identity)                \
+    X(CONV2D, conv)                      \
+    X(DEPTHWISE, depthwise)              \
+    X(DENSE, dense)                      \
+    X(BATCHNORM, affine)                 \
+    X(LAYERNORM, layernorm)              \
+    X(ACTIVATION, activation)            \
+    X(PRELU, prelu)                      \
+    X(SOFTMAX, softmax)                  \
+    X(MAX_POOL, max_pool)                \
+    X(AVG_POOL, avg_pool)                \
+    X(GLOBAL_AVG, global_avg)            \
+    X(GLOBAL_MAX, global_max)            \
+    X(RESHAPE, identity)                 \
+    X(PERMUTE, permute)                  \
+    X(ZERO_PAD, zero_pad)                \
+    X(CROP, crop)                        \
+    X(UPSAMPLE, resize)                  \
+    X(RESIZE, resize)                    \
+    X(ADD, add)                          \
+    X(SUBTRACT, subtract)                \
+    X(MULTIPLY, multiply)                \
+    X(DIVIDE, divide)                    \
+    X(AVERAGE, average)                  \
+    X(MAXIMUM, maximum)                  \
+    X(MINIMUM, minimum)                  \
+    X(CONCAT, concat)                    \
+    X(AFFINE, affine)                    \
+    X(SLICE, slice)
+
+#define NGI_REF_DECLARE(op, stem)                                       \
+    void ngi_ref_##stem##_forward(const ngi_ref *k, const ngi_run *run); \
+    void ngi_ref_##stem##_backward(const ngi_ref *k, const ngi_run *run);
+NGI_REF_OPS(NGI_REF_DECLARE)
+#undef NGI_REF_DECLARE
+
+size_t ngi_ref_conv_scratch(const ngi_ref *k);
+size_t ngi_ref_depthwise_scratch(const ngi_ref *k);
+size_t ngi_ref_dense_scratch(const ngi_ref *k);
+size_t ngi_ref_pool_scratch(const ngi_ref *k);
+size_t ngi_ref_layernorm_scratch(const ngi_ref *k);
+size_t ngi_ref_softmax_scratch(const ngi_ref *k);
+size_t ngi_ref_resize_scratch(const ngi_ref *k);
+size_t ngi_ref_eltwise_scratch(const ngi_ref *k);
+ng_status ngi_ref_batchnorm_prepare(ngi_ref *k, ng_error *err);
+ng_status ngi_ref_affine_prepare(ngi_ref *k, ng_error *err);
+ng_status ngi_ref_resize_prepare(ngi_ref *k, ng_error *err);
+
+/* ---- Small shared loops (store.c) ------------------------------------------------------------ */
+
+/* dst = src, or dst += src. */
+void ngi_ref_store(float *dst, const float *src, int64_t n, bool accumulate);
+void ngi_ref_store_double(float *dst, const double *src, int64_t n, bool accumulate);
+/* Zeros unless the gradient is to be added to what is there. */
+void ngi_ref_clear(float *dst, int64_t n, bool accumulate);
+/* Sum of a*b in double: eight partial sums in a fixed order. */
+double ngi_ref_dot(const float *a, const float *b, int64_t n);
+/* acc += x * row, in double. */
+void ngi_ref_multiply_add(double *acc, float x, const float *row, int64_t n);
+/* Shape without batch of input i. */
+const ngi_shape *ngi_ref_in_shape(const ngi_ref *k, int i);
+
+#endif

@@ -1,0 +1,165 @@
+/* Running a plan: one block of memory, one array of pointers worked out when the session is made. */
+#include "exec/plan.h"
+
+#include <string.h>
+
+typedef struct step_pointers {
+    const float **in;
+    float **grad_in;
+    float *out, *grad_out;
+} step_pointers;
+
+struct ngi_run_session {
+    ngi_plan *plan;
+    char *block;
+    void *contexts[NGI_MAX_BACKENDS];
+    step_pointers *steps;
+    const float **in;  /* all steps' inputs, one after the other */
+    float **grad_in;
+};
+
+static float *activation(const ngi_run_session *s, int node)
+{
+    return (float *)(s->block + s->plan->offset[s->plan->storage[node]]);
+}
+
+static float *gradient(const ngi_run_session *s, int node)
+{
+    int storage = s->plan->grad_storage[node];
+    return storage < 0 ? NULL : (float *)(s->block + s->plan->grad_offset[storage]);
+}
+
+static ng_status find_pointers(ngi_run_session *s, ng_error *err)
+{
+    const ngi_plan *p = s->plan;
+    size_t total = 0, at = 0;
+    for (int i = 0; i < p->n_steps; i++)
+        total += (size_t)p->steps[i].step.n_inputs;
+    s->steps = ngi_alloc_zero((size_t)p->n_steps, sizeof *s->steps);
+    s->in = ngi_alloc_zero(total, sizeof *s->in);
+    s->grad_in = ngi_alloc_zero(total, sizeof *s->grad_in);
+    if (!s->steps || !s->in || !s->grad_in)
+        return ngi_fail_memory(err, total * 2 * sizeof *s->in);
+    for (int i = 0; i < p->n_steps; i++) {
+        const ngi_step *step = &p->steps[i].step;
+        s->steps[i] = (step_pointers){s->in + at, s->grad_in + at, activation(s, step->node), gradient(s, step->node)};
+        for (int k = 0; k < step->n_inputs; k++, at++) {
+            s->in[at] = activation(s, step->inputs[k]);
+            s->grad_in[at] = gradient(s, step->inputs[k]);
+        }
+    }
+    return NG_OK;
+}
+
+static ng_status make_contexts(ngi_run_session *s, ng_error *err)
+{
+    bool used[NGI_MAX_BACKENDS] = {false};
+    for (int i = 0; i < s->plan->n_steps; i++)
+        used[s->plan->steps[i].backend] = true;
+    for (int b = 0; b < s->plan->n_backends; b++)
+        if (used[b] && s->plan->backends[b]->context_create)
+            NGI_TRY(s->plan->backends[b]->context_create(s->plan->threads, &s->contexts[b], err));
+    return NG_OK;
+}
+
+ng_status ngi_run_session_create(ngi_plan *p, ngi_run_session **out, ng_error *err)
+{
+    *out = NULL;
+    ngi_run_session *s = ngi_alloc_zero(1, sizeof *s);
+    if (!s)
+        return ngi_fail_memory(err, sizeof *s);
+    atomic_fetch_add(&p->references, 1);
+    s->plan = p;
+    s->block = ngi_alloc_aligned(p->bytes);
+    ng_status status = s->block ? find_pointers(s, err) : ngi_fail_memory(err, p->bytes);
+    if (status == NG_OK)
+        status = make_contexts(s, err);
+    if (status != NG_OK) {
+        ngi_run_session_free(s);
+        return status;
+    }
+    *out = s;
+    return NG_OK;
+}
+
+void ngi_run_session_free(ngi_run_session *s)
+{
+    if (!s)
+        return;
+    for (int b = 0; b < s->plan->n_backends; b++)
+        if (s->contexts[b])
+            s->plan->backends[b]->context_free(s->contexts[b]);
+    ngi_free(s->steps);
+    ngi_free(s->in);
+    ngi_free(s->grad_in);
+    ngi_free_aligned(s->block);
+    ngi_plan_free(s->plan);
+    ngi_free(s);
+}
+
+static ngi_run run_of(const ngi_run_session *s, int step, int n)
+{
+    const step_pointers *pointers = &s->steps[step];
+    return (ngi_run){.n = n, .in = pointers->in, .out = pointers->out, .grad_out = pointers->grad_out,
+                     .grad_in = pointers->grad_in, .accumulate = s->plan->steps[step].accumulate, .scratch = s->block,
+                     .context = s->contexts[s->plan->steps[step].backend]};
+}
+
+ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err)
+{
+    const ngi_plan *p = s->plan;
+    const ngi_graph *g = p->graph;
+    if (n < 1 || n > p->batch)
+        return ngi_fail(err, NG_E_ARGUMENT, "%d images, the plan is for 1 to %d", n, p->batch);
+    for (int i = 0; i < g->n_inputs; i++)
+        memcpy(activation(s, g->inputs[i]), inputs[i],
+               (size_t)n * (size_t)ngi_shape_count(&g->nodes[g->inputs[i]].shape) * sizeof(float));
+    for (int i = 0; i < p->n_steps; i++) {
+        ngi_run run = run_of(s, i, n);
+        NGI_TRY(p->steps[i].kernel.forward(&p->steps[i].kernel, &run, err));
+    }
+    return NG_OK;
+}
+
+/* Leads the gradient of a reshape or identity on to its input. */
+static void pass_on(const ngi_run_session *s, const ngi_backward_item *item, int n)
+{
+    const ngi_node *node = &s->plan->graph->nodes[item->node];
+    int64_t count = n * ngi_shape_count(&node->shape);
+    float *to = gradient(s, node->inputs[0]);
+    const float *from = gradient(s, item->node);
+    if (!item->accumulate)
+        memcpy(to, from, (size_t)count * sizeof *to);
+    else
+        for (int64_t i = 0; i < count; i++)
+            to[i] += from[i];
+}
+
+ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, ng_error *err)
+{
+    const ngi_plan *p = s->plan;
+    if (p->grad_storage[p->root] < 0)
+        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without gradients");
+    memcpy(gradient(s, p->root), seed,
+           (size_t)n * (size_t)ngi_shape_count(&p->graph->nodes[p->root].shape) * sizeof(float));
+    for (int i = 0; i < p->n_items; i++) {
+        const ngi_backward_item *item = &p->items[i];
+        if (item->step < 0) {
+            pass_on(s, item, n);
+            continue;
+        }
+        ngi_run run = run_of(s, item->step, n);
+        NGI_TRY(p->steps[item->step].kernel.backward(&p->steps[item->step].kernel, &run, err));
+    }
+    return NG_OK;
+}
+
+const float *ngi_run_activation(const ngi_run_session *s, int node)
+{
+    return s->plan->visible[node] ? activation(s, node) : NULL;
+}
+
+const float *ngi_run_gradient(const ngi_run_session *s, int node)
+{
+    return s->plan->wanted[node] ? gradient(s, node) : NULL;
+}

@@ -8,5 +8,4 @@ pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
-# oneDNN ships a CMake package in 2.6 and 3.x alike.
-find_package(dnnl CONFIG REQUIRED)
+include(${CMAKE_CURRENT_LIST_DIR}/dnnl.cmake)

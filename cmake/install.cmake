@@ -18,7 +18,7 @@ configure_package_config_file(cmake/netgaze-config.cmake.in netgaze-config.cmake
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/netgaze)
 write_basic_package_version_file(netgaze-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/netgaze-config.cmake ${PROJECT_BINARY_DIR}/netgaze-config-version.cmake
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/netgaze)
+        cmake/dnnl.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/netgaze)
 
 if(TARGET netgaze)
   add_custom_command(OUTPUT netgaze.1 COMMAND netgaze man > netgaze.1 DEPENDS netgaze)

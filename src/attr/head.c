@@ -66,5 +66,5 @@ ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err)
     memset(job->seed, 0, (size_t)job->n * width * sizeof *job->seed);
     const float *output = ngi_run_activation(job->run, job->head->output); /* [n,width] */
     seed_image(job, output + (size_t)job->index * width, job->seed + (size_t)job->index * width);
-    return ngi_run_backward(job->run, job->seed, job->n, err);
+    return ngi_run_backward(job->run, job->seed, job->n, job->graph->layers[job->layer].node, err);
 }

@@ -112,9 +112,9 @@ void ngi_run_session_free(ngi_run_session *s);
 /* inputs[i]: [n] + shape of graph->inputs[i]; read during the call only. n <= batch. */
 NG_NODISCARD ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err);
 /* Gradient of S = sum(seed * root activation): seed [n] + root shape. After it ngi_run_gradient(node) is
- * readable for each node in `grads`. The forward's activations must be those of the same n images; may be
- * called again with another seed without a new forward. Only steps between root and the wanted nodes run. */
-NG_NODISCARD ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, ng_error *err);
+ * readable for node `to`, one of `grads`; -1: for all of them. The forward's activations must be those of the same n
+ * images; may be called again with another seed without a new forward. Only steps between root and `to` run. */
+NG_NODISCARD ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to, ng_error *err);
 const float *ngi_run_activation(const ngi_run_session *s, int node); /* tap, grad, output or root; else NULL */
 const float *ngi_run_gradient(const ngi_run_session *s, int node);   /* NULL if not in grads */
 

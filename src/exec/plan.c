@@ -96,6 +96,36 @@ static void choose_storage(ngi_plan *p)
 
 /* ---- The backward schedule --------------------------------------------------------------------- */
 
+uint64_t ngi_plan_wanted_bit(const ngi_plan *p, int node)
+{
+    int index = 0;
+    for (int i = 0; i < node; i++)
+        index += p->wanted[i];
+    return (uint64_t)1 << (index % 64);
+}
+
+/* For each item the wanted nodes among the ancestors of its node. */
+static ng_status note_served(ngi_plan *p, ng_error *err)
+{
+    const ngi_graph *g = p->graph;
+    uint64_t *above = ngi_alloc_zero((size_t)g->n_nodes, sizeof *above); /* wanted nodes at or above each node */
+    if (!above)
+        return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *above);
+    for (int i = 0; i < g->n_nodes; i++) {
+        above[i] = p->wanted[i] ? ngi_plan_wanted_bit(p, i) : 0;
+        for (int k = 0; k < g->nodes[i].n_inputs; k++)
+            above[i] |= above[g->nodes[i].inputs[k]];
+    }
+    for (int i = 0; i < p->n_items; i++) {
+        const ngi_backward_item *item = &p->items[i];
+        int root = item->step < 0 ? item->node : p->steps[item->step].step.root;
+        for (int k = 0; k < g->nodes[root].n_inputs; k++)
+            p->items[i].serves |= above[g->nodes[root].inputs[k]];
+    }
+    ngi_free(above);
+    return NG_OK;
+}
+
 static int step_of(const ngi_plan *p, int node)
 {
     for (int i = 0; i < p->n_steps; i++)
@@ -190,6 +220,7 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
     choose_storage(p);
     NGI_TRY(ngi_plan_make_steps(p, o->keep_unfused, err));
     NGI_TRY(schedule_backward(p, err));
+    NGI_TRY(note_served(p, err));
     NGI_TRY(ngi_plan_make_kernels(p, err));
     NGI_TRY(ngi_plan_lay_out(p, err));
     return list_kernels(p, err);

@@ -23,6 +23,7 @@ typedef struct ngi_backward_item {
     int step;       /* -1: pass node's gradient to its input */
     int node;
     bool accumulate; /* passing on */
+    uint64_t serves; /* a bit for each wanted node (modulo 64) that this item's gradients lead to */
 } ngi_backward_item;
 
 struct ngi_plan {
@@ -49,6 +50,8 @@ struct ngi_plan {
 /* fuse.c: makes the steps (fused, folded) and their kernels. */
 ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err);
 ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err);
+/* plan.c: the bit of a wanted node in ngi_backward_item.serves. */
+uint64_t ngi_plan_wanted_bit(const ngi_plan *p, int node);
 /* layout.c: lifetimes and offsets. */
 ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err);
 

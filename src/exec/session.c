@@ -135,15 +135,18 @@ static void pass_on(const ngi_run_session *s, const ngi_backward_item *item, int
             to[i] += from[i];
 }
 
-ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, ng_error *err)
+ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to, ng_error *err)
 {
     const ngi_plan *p = s->plan;
-    if (p->grad_storage[p->root] < 0)
-        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without gradients");
+    if (p->grad_storage[p->root] < 0 || (to >= 0 && !p->wanted[to]))
+        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without this gradient");
+    uint64_t asked = to < 0 ? ~(uint64_t)0 : ngi_plan_wanted_bit(p, to);
     memcpy(gradient(s, p->root), seed,
            (size_t)n * (size_t)ngi_shape_count(&p->graph->nodes[p->root].shape) * sizeof(float));
     for (int i = 0; i < p->n_items; i++) {
         const ngi_backward_item *item = &p->items[i];
+        if (!(item->serves & asked))
+            continue;
         if (item->step < 0) {
             pass_on(s, item, n);
             continue;

@@ -17,11 +17,13 @@ const char *ngi_plain_class(const char *class_name)
     return mark ? mark + 1 : class_name;
 }
 
-/* The package of "Package>Name"; Keras's own packages are none. */
+/* The package of "Package>Name"; Keras's own packages are none. "Custom" is what a class gets that names no package:
+ * keras.applications.inception_resnet_v2 does so too. */
 static void note_package(ngi_klayer *l, const char *registered)
 {
     const char *mark = registered ? strrchr(registered, '>') : NULL;
-    if (!mark || strncasecmp(registered, "keras", 5) == 0 || strncmp(registered, "Builtins>", 9) == 0)
+    if (!mark || strncasecmp(registered, "keras", 5) == 0 || strncmp(registered, "Builtins>", 9) == 0 ||
+        strcmp(registered, "Custom>CustomScaleLayer") == 0)
         return;
     l->package = registered;
     l->package_length = (int)(mark - registered);

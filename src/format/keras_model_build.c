@@ -201,8 +201,8 @@ static ng_status build_call(ngi_keras_builder *b, ngi_kmodel *m, const ngi_kcall
         return NG_OK;
     }
     NGI_TRY(gather(m, c, args, keywords, &call, err));
-    bool outer = b->training;
-    b->training = l->leaf.training = c->training >= 0 ? c->training == 1 : outer;
+    bool outer = b->training; /* Keras 3 overrides what a call says when a model predicts, Keras 2 does not */
+    b->training = l->leaf.training = b->keras2 && c->training >= 0 ? c->training == 1 : outer;
     ng_status status = l->model ? build_inner(b, l, &call, out, err) : build_leaf(b, l, &call, out, err);
     b->training = outer;
     return status;

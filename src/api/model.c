@@ -86,7 +86,8 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
 {
     if (!(m->path = ngi_strdup(path)))
         return ngi_fail_memory(err, strlen(path));
-    ngi_load_opts load_opts = {opts->weights, opts->input_height, opts->input_width};
+    ngi_load_opts load_opts = {.weights = opts->weights, .input_height = opts->input_height,
+                               .input_width = opts->input_width};
     NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
     m->graph = m->file.graph;
     NGI_TRY(check_graph(m, err));

@@ -34,42 +34,42 @@ ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, ch
 
 /* ---- netgaze.json ------------------------------------------------------------------------------ */
 
-/* Where it may stand: DIR/netgaze.json for a folder, FILE.netgaze.json or netgaze.json beside a file. */
-static char *find_notes(const char *path)
+#define MOST_LABELS 1000000
+
+/* For a folder DIR/netgaze.json; for DIR/m.keras DIR/m.keras.netgaze.json, else DIR/netgaze.json. *out is NULL where there is
+ * none. */
+static ng_status find_notes(const char *path, char **out, ng_error *err)
 {
-    char *folder = ngi_path_is_directory(path) ? ngi_strdup(path) : ngi_path_folder(path);
+    bool is_folder = ngi_path_is_directory(path);
+    char *folder = is_folder ? ngi_strdup(path) : ngi_path_folder(path);
     char *own = ngi_sprintf("%s.netgaze.json", path), *shared = folder ? ngi_path_join(folder, "netgaze.json") : NULL;
-    char *found = NULL;
-    if (own && ngi_path_exists(own)) {
-        found = own;
+    ngi_free(folder);
+    *out = NULL;
+    ng_status status = own && shared ? NG_OK : ngi_fail_memory(err, strlen(path));
+    if (status == NG_OK && !is_folder && ngi_path_exists(own)) {
+        *out = own;
         own = NULL;
-    } else if (shared && ngi_path_exists(shared)) {
-        found = shared;
+    } else if (status == NG_OK && ngi_path_exists(shared)) {
+        *out = shared;
         shared = NULL;
     }
-    ngi_free(folder);
     ngi_free(own);
     ngi_free(shared);
-    return found;
+    return status;
 }
 
-static ng_status read_notes(const char *path, const json_t *json, ngi_model_file *out, ng_error *err)
+static ng_status read_labels(const char *path, const json_t *labels, ngi_model_file *out, ng_error *err)
 {
-    const char *preprocess = NULL;
-    NGI_TRY(ngi_json_string(json, "preprocess", path, &preprocess, err));
-    if (preprocess && !(out->preprocess = ngi_strdup(preprocess)))
-        return ngi_fail_memory(err, strlen(preprocess));
-    const json_t *labels = json_object_get(json, "labels");
-    if (!labels)
-        return NG_OK;
     size_t n = json_array_size(labels);
+    if (!json_is_array(labels) || n == 0 || n > MOST_LABELS)
+        return ngi_fail(err, NG_E_FORMAT, "%s: \"labels\": expected a list of 1 to %d strings", path, MOST_LABELS);
     out->labels = ngi_alloc_zero(n, sizeof *out->labels);
     if (!out->labels)
         return ngi_fail_memory(err, n * sizeof *out->labels);
     for (size_t i = 0; i < n; i++) {
         const char *label = json_string_value(json_array_get(labels, i));
         if (!label)
-            return ngi_fail(err, NG_E_FORMAT, "%s: label %zu is not a string", path, i);
+            return ngi_fail(err, NG_E_FORMAT, "%s: \"labels\": label %zu is not a string", path, i);
         if (!(out->labels[i] = ngi_strdup(label)))
             return ngi_fail_memory(err, strlen(label));
         out->n_labels = (int)i + 1;
@@ -77,13 +77,34 @@ static ng_status read_notes(const char *path, const json_t *json, ngi_model_file
     return NG_OK;
 }
 
+static ng_status read_notes(const char *path, const json_t *json, ngi_model_file *out, ng_error *err)
+{
+    const char *preprocess = NULL, *key;
+    json_t *value;
+    if (!json_is_object(json))
+        return ngi_fail(err, NG_E_FORMAT, "%s: expected an object {\"labels\": [...], \"preprocess\": \"...\"}", path);
+    json_object_foreach((json_t *)json, key, value)
+    {
+        if (strcmp(key, "labels") != 0 && strcmp(key, "preprocess") != 0)
+            return ngi_fail(err, NG_E_FORMAT, "%s: \"%.60s\" is not known; \"labels\" and \"preprocess\" are", path, key);
+    }
+    NGI_TRY(ngi_json_string(json, "preprocess", path, &preprocess, err));
+    if (preprocess && !(out->preprocess = ngi_strdup(preprocess)))
+        return ngi_fail_memory(err, strlen(preprocess));
+    const json_t *labels = json_object_get(json, "labels");
+    return labels ? read_labels(path, labels, out, err) : NG_OK;
+}
+
 static ng_status load_notes(const char *model, ngi_model_file *out, ng_error *err)
 {
-    char *path = find_notes(model), *text = NULL;
-    if (!path)
-        return NG_OK;
+    char *path, *text = NULL;
     size_t size;
     json_t *json = NULL;
+    if (!ngi_path_exists(model))
+        return NG_OK; /* a built-in architecture: nothing lies beside it */
+    NGI_TRY(find_notes(model, &path, err));
+    if (!path)
+        return NG_OK;
     ng_status status = ngi_file_read(path, NGI_MAX_CONFIG_BYTES, &text, &size, err);
     if (status == NG_OK)
         status = ngi_json_parse(path, text, size, &json, err);
@@ -114,7 +135,7 @@ static ng_status refuse(const char *path, ng_error *err)
                                    "layers model");
     }
     if (!ngi_file_peek(path, first, sizeof first - 1))
-        return ngi_fail(err, NG_E_FORMAT, "%s: the file is empty or cannot be read", path);
+        return ngi_fail(err, NG_E_FORMAT, "%s: the file is empty (0 bytes) or cannot be read", path);
     return ngi_fail(err, NG_E_FORMAT, "%s: not a model: expected a .keras archive (zip), a Keras .h5 file (HDF5) or a "
                     "TensorFlow.js model.json; the file begins with 0x%02x%02x%02x%02x", path, first[0] & 255,
                     first[1] & 255, first[2] & 255, first[3] & 255);

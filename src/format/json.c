@@ -40,7 +40,7 @@ ng_status ngi_json_parse(const char *where, const char *text, size_t size, json_
         return ngi_fail(err, NG_E_LIMIT, "%s: JSON is nested %d deep, the limit is %d", where, depth,
                         NGI_MAX_JSON_DEPTH);
     json_error_t at;
-    *out = json_loadb(text, size, JSON_ALLOW_NUL, &at);
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &at);
     if (!*out)
         return ngi_fail(err, NG_E_FORMAT, "%s: line %d, column %d: %s", where, at.line, at.column, at.text);
     return NG_OK;
@@ -94,10 +94,11 @@ ng_status ngi_json_int(const json_t *object, const char *key, const char *where,
 ng_status ngi_json_float(const json_t *object, const char *key, const char *where, float *out, ng_error *err)
 {
     const json_t *value = member(object, key);
-    if (value && !json_is_number(value))
-        return wrong(where, key, "a number", value, err);
+    float number = (float)json_number_value(value);
+    if (value && (!json_is_number(value) || !isfinite(number)))
+        return wrong(where, key, "a number of float32's range", value, err);
     if (value)
-        *out = (float)json_number_value(value);
+        *out = number;
     return NG_OK;
 }
 

@@ -1,176 +1,284 @@
-/* The table of layer classes, and what all lowering functions use. */
+/* The tables of layer classes and of functions on tensors, and what all lowering functions use. */
 #include "format/keras_build.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-static const ngi_layer_row rows[] = {
-    {"Conv2D", ngi_lower_conv2d},
-    {"Convolution2D", ngi_lower_conv2d},
-    {"SeparableConv2D", ngi_lower_separable},
-    {"SeparableConvolution2D", ngi_lower_separable},
-    {"DepthwiseConv2D", ngi_lower_depthwise},
-    {"Dense", ngi_lower_dense},
-    {"BatchNormalization", ngi_lower_batchnorm},
-    {"BatchNormalizationV1", ngi_lower_batchnorm},
-    {"SyncBatchNormalization", ngi_lower_batchnorm},
-    {"LayerNormalization", ngi_lower_layernorm},
-    {"Activation", ngi_lower_activation},
-    {"ReLU", ngi_lower_relu},
-    {"LeakyReLU", ngi_lower_leaky_relu},
-    {"PReLU", ngi_lower_prelu},
-    {"ELU", ngi_lower_elu},
-    {"Softmax", ngi_lower_softmax},
-    {"ThresholdedReLU", ngi_lower_thresholded_relu},
-    {"MaxPooling2D", ngi_lower_max_pool},
-    {"MaxPool2D", ngi_lower_max_pool},
-    {"AveragePooling2D", ngi_lower_avg_pool},
-    {"AvgPool2D", ngi_lower_avg_pool},
-    {"GlobalAveragePooling2D", ngi_lower_global_avg},
-    {"GlobalAvgPool2D", ngi_lower_global_avg},
-    {"GlobalMaxPooling2D", ngi_lower_global_max},
-    {"GlobalMaxPool2D", ngi_lower_global_max},
-    {"Flatten", ngi_lower_flatten},
-    {"Reshape", ngi_lower_reshape},
-    {"Permute", ngi_lower_permute},
-    {"ZeroPadding2D", ngi_lower_zero_pad},
-    {"Cropping2D", ngi_lower_crop},
-    {"UpSampling2D", ngi_lower_upsample},
-    {"Resizing", ngi_lower_resizing},
-    {"CenterCrop", ngi_lower_center_crop},
-    {"Rescaling", ngi_lower_rescaling},
-    {"Normalization", ngi_lower_normalization},
-    {"Concatenate", ngi_lower_concat},
-    {"Average", ngi_lower_average},
-    {"Minimum", ngi_lower_minimum},
-    /* Layers and Keras 3 op layers share these names; op layers may have constants. */
-    {"Add", ngi_lower_op_add},
-    {"Subtract", ngi_lower_op_subtract},
-    {"Multiply", ngi_lower_op_multiply},
-    {"Maximum", ngi_lower_maximum},
-    {"TrueDivide", ngi_lower_op_divide},
-    {"Divide", ngi_lower_op_divide},
-    {"BiasAdd", ngi_lower_op_add},
-    {"GetItem", ngi_lower_get_item},
-    {"Stack", ngi_lower_stack},
-    {"Relu", ngi_lower_op_activation},
-    {"Relu6", ngi_lower_op_activation},
-    {"Sigmoid", ngi_lower_op_activation},
-    {"Silu", ngi_lower_op_activation},
-    {"HardSigmoid", ngi_lower_op_activation},
-    {"HardSilu", ngi_lower_op_activation},
-    {"Tanh", ngi_lower_op_activation},
-    {"TFOpLambda", ngi_lower_lambda_op},
-    {"SlicingOpLambda", ngi_lower_slicing_op},
+/* Sorted by kind, not by name. `true`: does something else in training. */
+static const ngi_layer_row layer_rows[] = {
+    {"Conv2D", ngi_lower_conv2d, false},
+    {"Convolution2D", ngi_lower_conv2d, false},
+    {"SeparableConv2D", ngi_lower_separable, false},
+    {"SeparableConvolution2D", ngi_lower_separable, false},
+    {"DepthwiseConv2D", ngi_lower_depthwise, false},
+    {"Dense", ngi_lower_dense, false},
+    {"BatchNormalization", ngi_lower_batchnorm, true},
+    {"BatchNormalizationV1", ngi_lower_batchnorm, true},
+    {"BatchNormalizationV2", ngi_lower_batchnorm, true},
+    {"SyncBatchNormalization", ngi_lower_batchnorm, true},
+    {"LayerNormalization", ngi_lower_layernorm, false},
+    {"LayerScale", ngi_lower_layer_scale, false}, /* keras.applications.convnext */
+    {"Normalization", ngi_lower_normalization, false},
+    {"Rescaling", ngi_lower_rescaling, false},
+    {"Activation", ngi_lower_activation, false},
+    {"ReLU", ngi_lower_relu, false},
+    {"LeakyReLU", ngi_lower_relu, false},
+    {"PReLU", ngi_lower_prelu, false},
+    {"ELU", ngi_lower_relu, false},
+    {"Softmax", ngi_lower_softmax, false},
+    {"ThresholdedReLU", ngi_lower_relu, false},
+    {"MaxPooling2D", ngi_lower_max_pool, false},
+    {"MaxPool2D", ngi_lower_max_pool, false},
+    {"AveragePooling2D", ngi_lower_avg_pool, false},
+    {"AvgPool2D", ngi_lower_avg_pool, false},
+    {"GlobalAveragePooling2D", ngi_lower_global_avg, false},
+    {"GlobalAvgPool2D", ngi_lower_global_avg, false},
+    {"GlobalMaxPooling2D", ngi_lower_global_max, false},
+    {"GlobalMaxPool2D", ngi_lower_global_max, false},
+    {"Flatten", ngi_lower_flatten, false},
+    {"Reshape", ngi_lower_reshape, false},
+    {"Permute", ngi_lower_permute, false},
+    {"ZeroPadding2D", ngi_lower_zero_pad, false},
+    {"Cropping2D", ngi_lower_crop, false},
+    {"UpSampling2D", ngi_lower_upsample, false},
+    {"Resizing", ngi_lower_resizing, false},
+    {"CenterCrop", ngi_lower_center_crop, false},
+    {"RandomCrop", ngi_lower_random_crop, true},
+    {"Add", ngi_lower_add, false},
+    {"Subtract", ngi_lower_subtract, false},
+    {"Multiply", ngi_lower_multiply, false},
+    {"Average", ngi_lower_average, false},
+    {"Maximum", ngi_lower_maximum, false},
+    {"Minimum", ngi_lower_minimum, false},
+    {"Concatenate", ngi_lower_concat, false},
+    {"CustomScaleLayer", ngi_lower_scaled_sum, false}, /* keras.applications.inception_resnet_v2 */
     /* Nothing happens at inference. */
-    {"Dropout", ngi_lower_identity},
-    {"SpatialDropout2D", ngi_lower_identity},
-    {"AlphaDropout", ngi_lower_identity},
-    {"GaussianDropout", ngi_lower_identity},
-    {"GaussianNoise", ngi_lower_identity},
-    {"ActivityRegularization", ngi_lower_identity},
-    {"RandomFlip", ngi_lower_identity},
-    {"RandomRotation", ngi_lower_identity},
-    {"RandomZoom", ngi_lower_identity},
-    {"RandomTranslation", ngi_lower_identity},
-    {"RandomContrast", ngi_lower_identity},
-    {"RandomBrightness", ngi_lower_identity},
-    {"RandomHeight", ngi_lower_identity},
-    {"RandomWidth", ngi_lower_identity},
-    {"RandomHue", ngi_lower_identity},
-    {"RandomSaturation", ngi_lower_identity},
-    {"RandomSharpness", ngi_lower_identity},
-    {"RandomShear", ngi_lower_identity},
-    {"RandomGrayscale", ngi_lower_identity},
-    {"RandomErasing", ngi_lower_identity},
-    {"RandomColorJitter", ngi_lower_identity},
-    {"RandomColorDegeneration", ngi_lower_identity},
-    {"RandomPosterization", ngi_lower_identity},
-    {"RandomGaussianBlur", ngi_lower_identity},
-    {"RandomPerspective", ngi_lower_identity},
-    {"RandomElasticTransform", ngi_lower_identity},
-    {"RandomInvert", ngi_lower_identity},
-    {"Cast", ngi_lower_identity},
+    {"Identity", ngi_lower_identity, false},
+    {"ActivityRegularization", ngi_lower_identity, false},
+    {"Dropout", ngi_lower_identity, true},
+    {"SpatialDropout1D", ngi_lower_identity, true},
+    {"SpatialDropout2D", ngi_lower_identity, true},
+    {"AlphaDropout", ngi_lower_identity, true},
+    {"GaussianDropout", ngi_lower_identity, true},
+    {"GaussianNoise", ngi_lower_identity, true},
+    {"FixedDropout", ngi_lower_identity, true},    /* the efficientnet package */
+    {"StochasticDepth", ngi_lower_identity, true}, /* keras.applications.convnext */
+    {"RandomBrightness", ngi_lower_identity, true},
+    {"RandomColorDegeneration", ngi_lower_identity, true},
+    {"RandomColorJitter", ngi_lower_identity, true},
+    {"RandomContrast", ngi_lower_identity, true},
+    {"RandomElasticTransform", ngi_lower_identity, true},
+    {"RandomErasing", ngi_lower_identity, true},
+    {"RandomFlip", ngi_lower_identity, true},
+    {"RandomGaussianBlur", ngi_lower_identity, true},
+    {"RandomGrayscale", ngi_lower_identity, true},
+    {"RandomHeight", ngi_lower_identity, true},
+    {"RandomHue", ngi_lower_identity, true},
+    {"RandomInvert", ngi_lower_identity, true},
+    {"RandomPerspective", ngi_lower_identity, true},
+    {"RandomPosterization", ngi_lower_identity, true},
+    {"RandomRotation", ngi_lower_identity, true},
+    {"RandomSaturation", ngi_lower_identity, true},
+    {"RandomSharpness", ngi_lower_identity, true},
+    {"RandomShear", ngi_lower_identity, true},
+    {"RandomTranslation", ngi_lower_identity, true},
+    {"RandomWidth", ngi_lower_identity, true},
+    {"RandomZoom", ngi_lower_identity, true},
 };
 
-const ngi_layer_row *ngi_layer_row_find(const char *class_name)
+/* keras.ops of Keras 3, by class; TFOpLambda and SlicingOpLambda of Keras 2 carry the function's name in their
+ * configuration (keras_layers_op.c). */
+static const ngi_layer_row op_rows[] = {
+    {"Add", ngi_lower_op_add, false},
+    {"Subtract", ngi_lower_op_subtract, false},
+    {"Multiply", ngi_lower_op_multiply, false},
+    {"Divide", ngi_lower_op_divide, false},
+    {"TrueDivide", ngi_lower_op_divide, false},
+    {"Negative", ngi_lower_op_negative, false},
+    {"Square", ngi_lower_op_square, false},
+    {"Maximum", ngi_lower_op_maximum, false},
+    {"Minimum", ngi_lower_op_minimum, false},
+    {"Clip", ngi_lower_op_clip, false},
+    {"GetItem", ngi_lower_op_getitem, false},
+    {"Stack", ngi_lower_op_stack, false},
+    {"Concatenate", ngi_lower_op_concat, false},
+    {"Reshape", ngi_lower_op_reshape, false},
+    {"Transpose", ngi_lower_op_transpose, false},
+    {"ExpandDims", ngi_lower_op_expand, false},
+    {"Squeeze", ngi_lower_op_squeeze, false},
+    {"Mean", ngi_lower_op_mean, false},
+    {"Max", ngi_lower_op_max, false},
+    {"Pad", ngi_lower_op_pad, false},
+    {"Resize", ngi_lower_op_resize, false},
+    {"Cast", ngi_lower_op_cast, false},
+    {"Identity", ngi_lower_identity, false},
+    {"StopGradient", ngi_lower_identity, false},
+    {"Relu", ngi_lower_op_activation, false},
+    {"Relu6", ngi_lower_op_activation, false},
+    {"LeakyRelu", ngi_lower_op_activation, false},
+    {"Elu", ngi_lower_op_activation, false},
+    {"Selu", ngi_lower_op_activation, false},
+    {"Celu", ngi_lower_op_activation, false},
+    {"Gelu", ngi_lower_op_activation, false},
+    {"Silu", ngi_lower_op_activation, false},
+    {"Softplus", ngi_lower_op_activation, false},
+    {"Softsign", ngi_lower_op_activation, false},
+    {"Sigmoid", ngi_lower_op_activation, false},
+    {"HardSigmoid", ngi_lower_op_activation, false},
+    {"HardSilu", ngi_lower_op_activation, false},
+    {"HardTanh", ngi_lower_op_activation, false},
+    {"LogSigmoid", ngi_lower_op_activation, false},
+    {"Tanh", ngi_lower_op_activation, false},
+    {"TanhShrink", ngi_lower_op_activation, false},
+    {"SoftShrink", ngi_lower_op_activation, false},
+    {"HardShrink", ngi_lower_op_activation, false},
+    {"Threshold", ngi_lower_op_activation, false},
+    {"Squareplus", ngi_lower_op_activation, false},
+    {"SparsePlus", ngi_lower_op_activation, false},
+    {"SparseSigmoid", ngi_lower_op_activation, false},
+    {"Exp", ngi_lower_op_activation, false},
+    {"Softmax", ngi_lower_softmax, false},
+    {"TFOpLambda", ngi_lower_lambda, false},
+    {"SlicingOpLambda", ngi_lower_lambda, false},
+};
+
+const ngi_layer_row *ngi_layer_row_find(const char *class_name, bool op)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    const ngi_layer_row *rows = op ? op_rows : layer_rows;
+    size_t n = op ? sizeof op_rows / sizeof *op_rows : sizeof layer_rows / sizeof *layer_rows;
+    for (size_t i = 0; i < n; i++)
         if (strcmp(rows[i].class_name, class_name) == 0)
             return &rows[i];
     return NULL;
 }
 
+/* ---- Arguments --------------------------------------------------------------------------------- */
+
 ng_status ngi_call_input(const ngi_building_layer *l, const ngi_call *call, int *node, ng_error *err)
 {
-    if (call->n_args < 1 || call->args[0].node < 0)
-        return ngi_fail(err, NG_E_FORMAT, "%s: %d inputs, expected one tensor", l->where, call->n_args);
+    if (call->n_args != 1 || call->args[0].node < 0)
+        return ngi_fail(err, NG_E_FORMAT, "%s: takes one tensor, is called with %d arguments", l->where, call->n_args);
     *node = call->args[0].node;
     return NG_OK;
+}
+
+ngi_call_arg ngi_call_find(const ngi_building_layer *l, const ngi_call *call, int position, const char *const keys[])
+{
+    if (position < call->n_args)
+        return call->args[position];
+    for (int k = 0; keys[k]; k++) {
+        for (int i = 0; i < call->n_keywords; i++)
+            if (strcmp(call->keywords[i].key, keys[k]) == 0)
+                return call->keywords[i].arg;
+        const json_t *own = json_object_get(l->config, keys[k]);
+        if (own)
+            return (ngi_call_arg){-1, own};
+    }
+    return (ngi_call_arg){-1, NULL};
+}
+
+/* ---- Weights and constants --------------------------------------------------------------------- */
+
+/* A configuration may not ask for more than the files can hold, nor for more than a model may have. */
+static ng_status count_values(ngi_keras_builder *b, const ngi_building_layer *l, const char *name, const ngi_shape *shape,
+                              ng_error *err)
+{
+    char text[NGI_SHAPE_TEXT];
+    int64_t n = ngi_shape_count(shape), most = NGI_MAX_MODEL_BYTES / sizeof(float);
+    bool by_files = b->opts->max_values > 0 && b->opts->max_values < most;
+    most = by_files ? b->opts->max_values : most;
+    if (n < 0 || n > most - b->values)
+        return ngi_fail(err, by_files ? NG_E_FORMAT : NG_E_LIMIT, "%s: its weight '%s' of shape %s is more than %s", l->where,
+                        name, ngi_shape_text(shape, text),
+                        by_files ? "the weight files hold" : "a model may have (8 GB of weights)");
+    b->values += n;
+    return NG_OK;
+}
+
+static ng_status add_weight(ngi_keras_builder *b, const ngi_building_layer *l, const char *name, const ngi_shape *shape,
+                            bool trainable, int *out, ng_error *err)
+{
+    char *path = ngi_sprintf("%s/%s", l->path, name);
+    if (!path)
+        return ngi_fail_memory(err, strlen(l->path));
+    ng_status status = ngi_graph_add_weight(b->graph, path, shape, trainable && l->trainable, NULL, out, err);
+    ngi_free(path);
+    return status;
 }
 
 ng_status ngi_layer_weight(ngi_keras_builder *b, ngi_building_layer *l, int slot, const char *name, ngi_shape shape,
                            bool trainable, int *out, ng_error *err)
 {
+    char x[NGI_SHAPE_TEXT], y[NGI_SHAPE_TEXT];
     if (slot < l->n_weights) { /* a later call of a shared layer */
         *out = l->weights[slot];
-        char x[NGI_SHAPE_TEXT], y[NGI_SHAPE_TEXT];
         const ngi_shape *first = &b->graph->weights[*out].shape;
         if (!ngi_shape_equal(first, &shape))
-            return ngi_fail(err, NG_E_SHAPE, "%s: %s was %s at the first call and would be %s at another", l->where, name,
-                            ngi_shape_text(first, x), ngi_shape_text(&shape, y));
+            return ngi_fail(err, NG_E_SHAPE, "%s: its weight '%s' is %s at its first call and would be %s at another",
+                            l->where, name, ngi_shape_text(first, x), ngi_shape_text(&shape, y));
         return NG_OK;
     }
-    char *path = ngi_sprintf("%s/%s", l->path, name);
-    if (!path)
-        return ngi_fail_memory(err, strlen(l->path));
-    ng_status status = ngi_graph_add_weight(b->graph, path, &shape, trainable && l->trainable, NULL, out, err);
-    ngi_free(path);
-    if (status == NG_OK)
-        l->weights[l->n_weights++] = *out;
-    return status;
+    NGI_TRY(count_values(b, l, name, &shape, err));
+    NGI_TRY(add_weight(b, l, name, &shape, trainable, out, err));
+    l->weights[l->n_weights++] = *out;
+    return NG_OK;
 }
 
-ng_status ngi_layer_constant(ngi_keras_builder *b, ngi_building_layer *l, const char *name, const double *values, int n,
+ng_status ngi_layer_constant(ngi_keras_builder *b, ngi_building_layer *l, const char *name, const double *values, int64_t n,
                              int *out, ng_error *err)
 {
-    ngi_shape shape = ngi_shape_of(1, (int64_t)n);
-    char *path = ngi_sprintf("%s/%s", l->path, name);
-    if (!path)
-        return ngi_fail_memory(err, strlen(l->path));
-    ng_status status = ngi_graph_add_weight(b->graph, path, &shape, false, NULL, out, err);
-    ngi_free(path);
-    for (int i = 0; i < n && status == NG_OK; i++)
-        b->graph->weights[*out].data[i] = (float)values[i];
-    return status;
+    ngi_shape shape = ngi_shape_of(1, n);
+    NGI_TRY(add_weight(b, l, name, &shape, false, out, err));
+    b->graph->weights[*out].constant = true;
+    for (int64_t i = 0; i < n; i++) {
+        float value = (float)values[i];
+        if (!(value - value == 0)) /* NaN or infinite */
+            return ngi_fail(err, NG_E_FORMAT, "%s: its %s is not finite", l->where, name);
+        b->graph->weights[*out].data[i] = value;
+    }
+    return NG_OK;
 }
+
+/* ---- Nodes ------------------------------------------------------------------------------------- */
 
 ng_status ngi_layer_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, ngi_op op, const ngi_attr *attr,
                          const int *inputs, int n_inputs, const int weights[NGI_NODE_WEIGHTS], int *out, ng_error *err)
 {
-    char call[24] = "";
+    char again[24] = ""; /* later calls of a shared layer: "conv:1", "conv:1/relu" */
     if (l->calls)
-        snprintf(call, sizeof call, ":%d", l->calls);
-    char *name = ngi_sprintf("%s%s%s%s", l->path, suffix ? "/" : "", suffix ? suffix : "", call);
+        snprintf(again, sizeof again, ":%d", l->calls);
+    char *name = ngi_sprintf("%s%s%s%s", l->path, again, suffix ? "/" : "", suffix ? suffix : "");
     if (!name)
         return ngi_fail_memory(err, strlen(l->path));
-    ng_status status =
-        ngi_graph_add_node(b->graph, name, op, attr, l->layer, inputs, n_inputs, weights, out, err);
+    ng_status status = ngi_graph_add_node(b->graph, name, op, attr, l->layer, inputs, n_inputs, weights, out, err);
     ngi_free(name);
-    if (status == NG_OK)
-        status = ngi_node_infer(b->graph, *out, err);
+    NGI_TRY(status);
+    status = ngi_node_infer(b->graph, *out, err);
+    if (status != NG_OK)
+        ngi_error_prefix(err, "%s", l->where);
     return status;
 }
 
+ng_status ngi_layer_affine(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, int in, const double *scale,
+                           int64_t n_scale, const double *offset, int64_t n_offset, int *out, ng_error *err)
+{
+    int w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    ngi_attr attr;
+    ngi_attr_init(&attr);
+    NGI_TRY(ngi_layer_constant(b, l, "scale", scale, n_scale, &w[0], err));
+    NGI_TRY(ngi_layer_constant(b, l, "offset", offset, n_offset, &w[1], err));
+    return ngi_layer_node(b, l, suffix, NGI_OP_AFFINE, &attr, &in, 1, w, out, err);
+}
+
+/* ---- Fields ------------------------------------------------------------------------------------ */
+
 ng_status ngi_layer_channels_last(const ngi_building_layer *l, ng_error *err)
 {
-    const char *format = NULL;
+    const char *format = "channels_last";
     NGI_TRY(ngi_json_string(l->config, "data_format", l->where, &format, err));
-    if (format && strcmp(format, "channels_first") == 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: data_format is channels_first; only channels_last models are run. Rebuild "
-                        "the model with data_format='channels_last' and load its weights, which have the same layout",
-                        l->where);
+    if (strcmp(format, "channels_last") != 0 && strcmp(format, "NHWC") != 0)
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: data_format is '%.40s'; only channels_last models are run. Rebuild the model with "
+                        "data_format='channels_last'; convolution weights have the same layout in both", l->where, format);
     return NG_OK;
 }
 
@@ -178,217 +286,69 @@ ng_status ngi_layer_axis(const ngi_building_layer *l, int64_t axis, int rank, in
 {
     int64_t a = axis < 0 ? axis + rank + 1 : axis; /* Keras counts the batch */
     if (a < 1 || a > rank)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: axis %lld of a tensor of %d dimensions", l->where, (long long)axis,
-                        rank + 1);
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: axis %lld of a tensor of %d dimensions with the batch%s", l->where,
+                        (long long)axis, rank + 1, a == 0 ? ": the batch is not to be touched" : "");
     *out = (int)a - 1;
     return NG_OK;
 }
 
-/* ---- Activations ------------------------------------------------------------------------------- */
-
-/* The name in an activation's specification: "relu", {"class_name": "ReLU", "config": {...}}, a serialised function. */
-static ng_status activation_name(const ngi_building_layer *l, const json_t *spec, const char **name, const json_t **config,
-                                 ng_error *err)
+ng_status ngi_layer_one_axis(const ngi_building_layer *l, int64_t fallback, int rank, int *out, ng_error *err)
 {
-    *config = NULL;
-    *name = json_string_value(spec);
-    if (!*name && json_is_object(spec)) {
-        const json_t *inner = json_object_get(spec, "config");
-        *name = json_string_value(inner); /* {"class_name": "function", "config": "relu"} */
-        if (!*name) {
-            *name = json_string_value(json_object_get(spec, "class_name"));
-            *config = inner;
-        }
-    }
-    if (!*name)
-        return ngi_fail(err, NG_E_FORMAT, "%s: an activation without a name", l->where);
-    const char *mark = strrchr(*name, '>');
-    if (mark)
-        *name = mark + 1;
-    return NG_OK;
-}
-
-typedef struct activation_row {
-    const char *name;
-    ngi_activation kind;
-    float alpha, threshold;
-} activation_row;
-
-/* Names that Keras uses beside those of NGI_ACTIVATION_LIST, and default parameters. */
-static const activation_row activation_rows[] = {
-    {"ReLU", NGI_ACT_RELU, 0, 0},
-    {"swish", NGI_ACT_SILU, 0, 0},
-    {"hard_swish", NGI_ACT_HARD_SILU, 0, 0},
-    {"elu", NGI_ACT_ELU, 1, 0},
-    {"celu", NGI_ACT_CELU, 1, 0},
-    {"leaky_relu", NGI_ACT_LEAKY_RELU, 0.2f, 0},
-    {"LeakyReLU", NGI_ACT_LEAKY_RELU, 0.3f, 0},
-    {"soft_shrink", NGI_ACT_SOFT_SHRINK, 0, 0.5f},
-    {"hard_shrink", NGI_ACT_HARD_SHRINK, 0, 0.5f},
-    {"squareplus", NGI_ACT_SQUAREPLUS, 4, 0},
-    {"log_sigmoid", NGI_ACT_LOG_SIGMOID, 0, 0},
-    {"exponential", NGI_ACT_EXPONENTIAL, 0, 0},
-};
-
-/* Finds the kind and its default parameters. */
-static bool find_activation(const ngi_keras_builder *b, const char *name, ngi_activation_attr *out)
-{
-    *out = (ngi_activation_attr){.max_value = INFINITY};
-    if (strcmp(name, "hard_sigmoid") == 0) {
-        out->kind = b->keras2 ? NGI_ACT_HARD_SIGMOID_2 : NGI_ACT_HARD_SIGMOID;
-        return true;
-    }
-    for (size_t i = 0; i < sizeof activation_rows / sizeof *activation_rows; i++)
-        if (strcmp(name, activation_rows[i].name) == 0) {
-            out->kind = activation_rows[i].kind;
-            out->alpha = activation_rows[i].alpha;
-            out->threshold = activation_rows[i].threshold;
-            return true;
-        }
-    for (int i = 0; i < NGI_ACT_COUNT; i++)
-        if (strcmp(name, ngi_activation_name((ngi_activation)i)) == 0) {
-            out->kind = (ngi_activation)i;
-            return true;
-        }
-    return false;
-}
-
-static ng_status softmax_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, int64_t axis, int in, int *out,
-                              ng_error *err)
-{
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    NGI_TRY(ngi_layer_axis(l, axis, b->graph->nodes[in].shape.rank, &attr.axis, err));
-    return ngi_layer_node(b, l, suffix, NGI_OP_SOFTMAX, &attr, &in, 1, NULL, out, err);
-}
-
-/* One activation node; `suffix` NULL where the layer is nothing else. */
-static ng_status activation_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, const json_t *spec, int in,
-                                 int *out, ng_error *err)
-{
-    const char *name;
-    const json_t *config;
-    NGI_TRY(activation_name(l, spec, &name, &config, err));
-    if (strcmp(name, "softmax") == 0 || strcmp(name, "Softmax") == 0)
-        return softmax_node(b, l, suffix ? name : NULL, -1, in, out, err);
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    if (!find_activation(b, name, &attr.act))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: the activation '%s' is not known; replace it by one that Keras names",
-                        l->where, name);
-    NGI_TRY(ngi_json_float(config, "alpha", l->where, &attr.act.alpha, err));
-    NGI_TRY(ngi_json_float(config, "negative_slope", l->where, &attr.act.alpha, err));
-    NGI_TRY(ngi_json_float(config, "max_value", l->where, &attr.act.max_value, err));
-    NGI_TRY(ngi_json_float(config, "threshold", l->where, &attr.act.threshold, err));
-    ngi_op op = attr.act.kind == NGI_ACT_LINEAR ? NGI_OP_IDENTITY : NGI_OP_ACTIVATION;
-    return ngi_layer_node(b, l, suffix ? name : NULL, op, &attr, &in, 1, NULL, out, err);
-}
-
-ng_status ngi_layer_activation(ngi_keras_builder *b, ngi_building_layer *l, const json_t *spec, int in, int *out,
-                               ng_error *err)
-{
-    *out = in;
-    if (!spec || json_is_null(spec))
-        return NG_OK;
-    const char *name;
-    const json_t *config;
-    NGI_TRY(activation_name(l, spec, &name, &config, err));
-    if (strcmp(name, "linear") == 0)
-        return NG_OK;
-    return activation_node(b, l, "", spec, in, out, err);
-}
-
-ng_status ngi_lower_activation(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    int in = -1;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    return activation_node(b, l, NULL, json_object_get(l->config, "activation"), in, out, err);
-}
-
-ng_status ngi_lower_op_activation(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
-                                  ng_error *err)
-{
-    static const char *const names[][2] = {{"Relu", "relu"},       {"Relu6", "relu6"},
-                                           {"Sigmoid", "sigmoid"}, {"Silu", "silu"},
-                                           {"Tanh", "tanh"},       {"HardSigmoid", "hard_sigmoid"},
-                                           {"HardSilu", "hard_silu"}};
-    int in = -1;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(l->class_name, names[i][0]) == 0)
-            (void)find_activation(b, names[i][1], &attr.act);
-    return ngi_layer_node(b, l, NULL, NGI_OP_ACTIVATION, &attr, &in, 1, NULL, out, err);
-}
-
-/* A layer that is one activation with parameters under these keys. */
-static ng_status parametric(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_activation kind,
-                            float alpha, float threshold, int *out, ng_error *err)
-{
-    int in = -1;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    attr.act.kind = kind;
-    attr.act.alpha = alpha;
-    attr.act.threshold = threshold;
-    NGI_TRY(ngi_json_float(l->config, "alpha", l->where, &attr.act.alpha, err));
-    NGI_TRY(ngi_json_float(l->config, "negative_slope", l->where, &attr.act.alpha, err));
-    NGI_TRY(ngi_json_float(l->config, "max_value", l->where, &attr.act.max_value, err));
-    NGI_TRY(ngi_json_float(l->config, kind == NGI_ACT_THRESHOLD ? "theta" : "threshold", l->where, &attr.act.threshold,
-                           err));
-    return ngi_layer_node(b, l, NULL, NGI_OP_ACTIVATION, &attr, &in, 1, NULL, out, err);
-}
-
-ng_status ngi_lower_relu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    return parametric(b, l, call, NGI_ACT_RELU, 0, 0, out, err);
-}
-
-ng_status ngi_lower_leaky_relu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    return parametric(b, l, call, NGI_ACT_LEAKY_RELU, 0.3f, 0, out, err);
-}
-
-ng_status ngi_lower_elu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    return parametric(b, l, call, NGI_ACT_ELU, 1, 0, out, err);
-}
-
-ng_status ngi_lower_thresholded_relu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
-                                     ng_error *err)
-{
-    return parametric(b, l, call, NGI_ACT_THRESHOLD, 0, 1, out, err);
-}
-
-ng_status ngi_lower_softmax(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    int in = -1, axis = -1;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
     const json_t *spec = json_object_get(l->config, "axis");
+    int64_t axis = fallback;
     if (json_is_array(spec) && json_array_size(spec) == 1)
-        axis = (int)json_integer_value(json_array_get(spec, 0));
-    else
-        NGI_TRY(ngi_json_int(l->config, "axis", l->where, -NGI_MAX_RANK, NGI_MAX_RANK, &axis, err));
-    return softmax_node(b, l, NULL, axis, in, out, err);
+        spec = json_array_get(spec, 0);
+    if (spec && !json_is_null(spec) && !ngi_json_to_int(spec, -NGI_MAX_RANK - 1, NGI_MAX_RANK, &axis))
+        return ngi_fail(err, json_is_array(spec) ? NG_E_UNSUPPORTED : NG_E_FORMAT,
+                        "%s: \"axis\": expected one axis%s", l->where,
+                        json_is_array(spec) ? ", found a list: several are not run" : "");
+    return ngi_layer_axis(l, axis, rank, out, err);
 }
 
-ng_status ngi_lower_prelu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+/* ---- Numbers ----------------------------------------------------------------------------------- */
+
+static int64_t count_numbers(const json_t *v)
 {
-    int in = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    ngi_shape shape = b->graph->nodes[in].shape;
-    const json_t *shared = json_object_get(l->config, "shared_axes"), *axis;
     size_t i;
-    json_array_foreach(shared, i, axis)
+    json_t *item;
+    int64_t sum = 0;
+    if (json_is_number(v))
+        return 1;
+    if (!json_is_array(v))
+        return -1;
+    json_array_foreach(v, i, item)
     {
-        int at = 0;
-        NGI_TRY(ngi_layer_axis(l, json_integer_value(axis), shape.rank, &at, err));
-        shape.dim[at] = 1;
+        int64_t n = count_numbers(item); /* as deep as the JSON, which is bounded */
+        if (n < 0)
+            return -1;
+        sum += n;
     }
-    NGI_TRY(ngi_layer_weight(b, l, 0, "alpha", shape, true, &w[0], err));
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    return ngi_layer_node(b, l, NULL, NGI_OP_PRELU, &attr, &in, 1, w, out, err);
+    return sum;
+}
+
+static void store_numbers(const json_t *v, double **at)
+{
+    size_t i;
+    json_t *item;
+    if (json_is_number(v))
+        *(*at)++ = json_number_value(v);
+    json_array_foreach(v, i, item) store_numbers(item, at);
+}
+
+ng_status ngi_numbers(const json_t *value, double **out, int64_t *n, ng_error *err)
+{
+    const json_t *config = json_object_get(value, "config"); /* {"class_name": "__tensor__", "config": {"value": ...}} */
+    if (json_is_object(config))
+        value = json_object_get(config, "value");
+    *out = NULL;
+    *n = count_numbers(value);
+    if (*n <= 0) {
+        *n = 0;
+        return NG_OK;
+    }
+    double *at = *out = ngi_alloc((size_t)*n, sizeof **out);
+    if (!*out)
+        return ngi_fail_memory(err, (size_t)*n * sizeof **out);
+    store_numbers(value, &at);
+    return NG_OK;
 }

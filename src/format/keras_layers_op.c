@@ -1,195 +1,120 @@
-/* Arithmetic in the graph: Rescaling and Normalization, and the op layers that preprocess_input and operators on tensors
- * leave behind (Keras 3: TrueDivide, Subtract, GetItem, Stack ...; Keras 2: TFOpLambda, SlicingOpLambda). */
+/* Arithmetic in the graph: Rescaling, and the functions on tensors that preprocess_input and operators leave behind. Keras 3
+ * has a class for each (TrueDivide, Subtract ...), Keras 2 has TFOpLambda with the function's name. A constant operand of one
+ * number, or of one for each channel, becomes scale and offset. */
 #include "format/keras_build.h"
 
 #include <math.h>
 #include <string.h>
 
+static const char *const first_keys[] = {"x", "x1", "a", "value", NULL};
+static const char *const second_keys[] = {"y", "x2", "b", "bias", NULL};
+
 /* ---- Constants --------------------------------------------------------------------------------- */
 
-#define MOST_VALUES 65536
-
-/* Appends all numbers of a nested list. */
-static bool flatten_numbers(const json_t *value, double *out, int *n, int depth)
+/* A number, or a list of numbers in lists of one: what broadcasts along the last axis. */
+static bool is_row(const json_t *v)
 {
-    if (json_is_number(value)) {
-        if (*n == MOST_VALUES)
+    const json_t *config = json_object_get(v, "config");
+    v = json_is_object(config) ? json_object_get(config, "value") : v;
+    while (json_array_size(v) == 1)
+        v = json_array_get(v, 0);
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (!json_is_number(json_array_get(v, i)))
             return false;
-        out[(*n)++] = json_number_value(value);
-        return true;
-    }
-    if (!json_is_array(value) || depth > 8)
-        return false;
-    for (size_t i = 0; i < json_array_size(value); i++)
-        if (!flatten_numbers(json_array_get(value, i), out, n, depth + 1))
-            return false;
-    return true;
+    return json_is_number(v) || json_is_array(v);
 }
 
-/* A constant operand as 1 or `channels` numbers: a number, a nested list, {"class_name": "__tensor__", ...}. */
-static ng_status read_constant(const ngi_building_layer *l, const json_t *value, int64_t channels, double **out, int *n,
-                               ng_error *err)
+/* A constant operand of `in`: 1 or c numbers. Free *out. */
+static ng_status read_constant(const ngi_keras_builder *b, const ngi_building_layer *l, const json_t *value, int in,
+                               double **out, int64_t *n, ng_error *err)
 {
-    const json_t *inner = json_object_get(json_object_get(value, "config"), "value");
-    *n = 0;
-    *out = ngi_alloc(MOST_VALUES, sizeof **out);
-    if (!*out)
-        return ngi_fail_memory(err, MOST_VALUES * sizeof **out);
-    if (flatten_numbers(inner ? inner : value, *out, n, 0) && (*n == 1 || *n == channels))
+    const ngi_shape *s = &b->graph->nodes[in].shape;
+    int64_t channels = s->dim[s->rank - 1];
+    NGI_TRY(ngi_numbers(value, out, n, err));
+    if (*n > 0 && is_row(value) && (*n == 1 || *n == channels))
         return NG_OK;
     ngi_free(*out);
     *out = NULL;
-    return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a constant of %d values; one, or one for each of %lld channels, is read",
-                    l->where, *n, (long long)channels);
+    return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a constant operand of %lld numbers; one, or one for each of the %lld channels, is "
+                    "read", l->where, (long long)*n, (long long)channels);
 }
 
-/* x * scale + offset with constants of 1 or c values. */
-static ng_status affine(ngi_keras_builder *b, ngi_building_layer *l, int in, const double *scale, int n_scale,
-                        const double *offset, int n_offset, int *out, ng_error *err)
-{
-    int w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    NGI_TRY(ngi_layer_constant(b, l, "scale", scale, n_scale, &w[0], err));
-    NGI_TRY(ngi_layer_constant(b, l, "offset", offset, n_offset, &w[1], err));
-    return ngi_layer_node(b, l, NULL, NGI_OP_AFFINE, &attr, &in, 1, w, out, err);
-}
-
-static int64_t channels_of(const ngi_keras_builder *b, int node)
-{
-    const ngi_shape *s = &b->graph->nodes[node].shape;
-    return s->rank ? s->dim[s->rank - 1] : 1;
-}
-
-/* ---- Layers ------------------------------------------------------------------------------------ */
+/* ---- Rescaling --------------------------------------------------------------------------------- */
 
 ng_status ngi_lower_rescaling(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    int in = -1, n_scale, n_offset = 1;
+    int in = -1;
+    int64_t n_scale = 0, n_offset = 1;
+    double *scale = NULL, *offset = NULL, zero = 0;
     NGI_TRY(ngi_call_input(l, call, &in, err));
-    double *scale, zero = 0, *offset = &zero;
-    NGI_TRY(read_constant(l, json_object_get(l->config, "scale"), channels_of(b, in), &scale, &n_scale, err));
     const json_t *spec = json_object_get(l->config, "offset");
+    NGI_TRY(read_constant(b, l, json_object_get(l->config, "scale"), in, &scale, &n_scale, err));
     ng_status status = NG_OK;
     if (spec && !json_is_null(spec))
-        status = read_constant(l, spec, channels_of(b, in), &offset, &n_offset, err);
+        status = read_constant(b, l, spec, in, &offset, &n_offset, err);
     if (status == NG_OK)
-        status = affine(b, l, in, scale, n_scale, offset, n_offset, out, err);
-    if (offset != &zero)
-        ngi_free(offset);
+        status = ngi_layer_affine(b, l, NULL, in, scale, n_scale, offset ? offset : &zero, n_offset, out, err);
     ngi_free(scale);
+    ngi_free(offset);
     return status;
 }
 
-/* Mean and variance from the configuration, spread over the channels. */
-static ng_status given_moment(ngi_keras_builder *b, ngi_building_layer *l, const char *key, int64_t channels, int *out,
-                              ng_error *err)
-{
-    double *values;
-    int n;
-    NGI_TRY(read_constant(l, json_object_get(l->config, key), channels, &values, &n, err));
-    for (int i = n; i < channels && i < MOST_VALUES; i++)
-        values[i] = values[0];
-    ng_status status = ngi_layer_constant(b, l, key, values, (int)channels, out, err);
-    ngi_free(values);
-    return status;
-}
-
-/* (x - mean) / max(sqrt(variance), 1e-7): a batch norm whose epsilon is 1e-14. */
-ng_status ngi_lower_normalization(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    int in = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    bool invert = false;
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    attr.epsilon = 1e-14f;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    NGI_TRY(ngi_json_bool(l->config, "invert", l->where, &invert, err));
-    const json_t *axis = json_object_get(l->config, "axis");
-    bool last = json_is_array(axis) && json_array_size(axis) == 1;
-    if (last || json_is_integer(axis)) {
-        int at;
-        NGI_TRY(ngi_layer_axis(l, json_integer_value(last ? json_array_get(axis, 0) : axis),
-                               b->graph->nodes[in].shape.rank, &at, err));
-        last = at == b->graph->nodes[in].shape.rank - 1;
-    }
-    int64_t channels = channels_of(b, in);
-    bool given = json_object_get(l->config, "mean") && !json_is_null(json_object_get(l->config, "mean"));
-    if (invert || (!last && !given) || channels > MOST_VALUES)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: only normalisation of the last axis is run (axis=-1, invert=False)",
-                        l->where);
-    if (given) {
-        NGI_TRY(given_moment(b, l, "mean", channels, &w[2], err));
-        NGI_TRY(given_moment(b, l, "variance", channels, &w[3], err));
-    } else {
-        NGI_TRY(ngi_layer_weight(b, l, 0, "mean", ngi_shape_of(1, channels), false, &w[2], err));
-        NGI_TRY(ngi_layer_weight(b, l, 1, "variance", ngi_shape_of(1, channels), false, &w[3], err));
-    }
-    return ngi_layer_node(b, l, NULL, NGI_OP_BATCHNORM, &attr, &in, 1, w, out, err);
-}
-
-/* ---- Binary operators -------------------------------------------------------------------------- */
-
-/* The two operands, wherever they stand. */
-static ng_status operands(const ngi_building_layer *l, const ngi_call *call, ngi_call_arg *x, ngi_call_arg *y,
-                          ng_error *err)
-{
-    bool second = call->n_args >= 2;
-    *x = call->args[0];
-    *y = second ? call->args[1] : call->y;
-    if (call->n_args < 1 || (x->node < 0 && y->node < 0) || (y->node < 0 && !y->value))
-        return ngi_fail(err, NG_E_FORMAT, "%s: two operands are expected", l->where);
-    return NG_OK;
-}
+/* ---- Operators --------------------------------------------------------------------------------- */
 
 /* One tensor and one constant as scale and offset. */
 static ng_status constant_operator(ngi_keras_builder *b, ngi_building_layer *l, ngi_op op, ngi_call_arg x, ngi_call_arg y,
                                    int *out, ng_error *err)
 {
-    bool swapped = x.node < 0; /* constant first */
-    int in = swapped ? y.node : x.node, n;
-    double *c, one = swapped && op == NGI_OP_SUBTRACT ? -1 : 1, zero = 0;
+    bool swapped = x.node < 0; /* the constant comes first */
+    int in = swapped ? y.node : x.node;
+    int64_t n = 0;
+    double *c = NULL, one = swapped && op == NGI_OP_SUBTRACT ? -1 : 1, zero = 0;
     if (swapped && op == NGI_OP_DIVIDE)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a constant divided by a tensor is not run", l->where);
-    NGI_TRY(read_constant(l, swapped ? x.value : y.value, channels_of(b, in), &c, &n, err));
-    for (int i = 0; i < n; i++) {
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: divides a constant by a tensor, which is not run", l->where);
+    NGI_TRY(read_constant(b, l, swapped ? x.value : y.value, in, &c, &n, err));
+    for (int64_t i = 0; i < n; i++) {
         if (op == NGI_OP_DIVIDE)
             c[i] = 1 / c[i];
         if (op == NGI_OP_SUBTRACT && !swapped)
             c[i] = -c[i];
     }
     bool scales = op == NGI_OP_MULTIPLY || op == NGI_OP_DIVIDE;
-    ng_status status = scales ? affine(b, l, in, c, n, &zero, 1, out, err) : affine(b, l, in, &one, 1, c, n, out, err);
+    ng_status status = scales ? ngi_layer_affine(b, l, NULL, in, c, n, &zero, 1, out, err)
+                              : ngi_layer_affine(b, l, NULL, in, &one, 1, c, n, out, err);
     ngi_free(c);
     return status;
 }
 
-static ng_status binary(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out, ng_error *err)
+static ng_status read_operands(const ngi_building_layer *l, const ngi_call *call, ngi_call_arg *x, ngi_call_arg *y,
+                               ng_error *err)
 {
-    ngi_call_arg x, y;
-    NGI_TRY(operands(l, call, &x, &y, err));
-    if (x.node < 0 || y.node < 0)
-        return constant_operator(b, l, op, x, y, out, err);
-    int inputs[2] = {x.node, y.node};
+    *x = ngi_call_find(l, call, 0, first_keys);
+    *y = ngi_call_find(l, call, 1, second_keys);
+    if (call->n_args > 2 || (x->node < 0 && !x->value) || (y->node < 0 && !y->value) || (x->node < 0 && y->node < 0))
+        return ngi_fail(err, NG_E_FORMAT, "%s: takes two operands, one of them a tensor", l->where);
+    return NG_OK;
+}
+
+static ng_status tensors(ngi_keras_builder *b, ngi_building_layer *l, ngi_op op, int x, int y, int *out, ng_error *err)
+{
+    int inputs[2] = {x, y};
     ngi_attr attr;
     ngi_attr_init(&attr);
     return ngi_layer_node(b, l, NULL, op, &attr, inputs, 2, NULL, out, err);
 }
 
-/* A merge layer has tensors only, any number of them; an op layer has two operands. */
-static bool is_merge(const ngi_call *call)
+static ng_status binary(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out, ng_error *err)
 {
-    if (call->y.node >= 0 || call->y.value)
-        return false;
-    for (int i = 0; i < call->n_args; i++)
-        if (call->args[i].node < 0)
-            return false;
-    return call->n_args != 2;
+    ngi_call_arg x, y;
+    NGI_TRY(read_operands(l, call, &x, &y, err));
+    if (x.node < 0 || y.node < 0)
+        return constant_operator(b, l, op, x, y, out, err);
+    return tensors(b, l, op, x.node, y.node, out, err);
 }
 
 ng_status ngi_lower_op_add(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    return is_merge(call) ? ngi_lower_add(b, l, call, out, err) : binary(b, l, call, NGI_OP_ADD, out, err);
+    return binary(b, l, call, NGI_OP_ADD, out, err);
 }
 
 ng_status ngi_lower_op_subtract(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
@@ -199,7 +124,7 @@ ng_status ngi_lower_op_subtract(ngi_keras_builder *b, ngi_building_layer *l, con
 
 ng_status ngi_lower_op_multiply(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    return is_merge(call) ? ngi_lower_multiply(b, l, call, out, err) : binary(b, l, call, NGI_OP_MULTIPLY, out, err);
+    return binary(b, l, call, NGI_OP_MULTIPLY, out, err);
 }
 
 ng_status ngi_lower_op_divide(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
@@ -207,204 +132,161 @@ ng_status ngi_lower_op_divide(ngi_keras_builder *b, ngi_building_layer *l, const
     return binary(b, l, call, NGI_OP_DIVIDE, out, err);
 }
 
-/* ---- Slicing ----------------------------------------------------------------------------------- */
-
-static bool is_ellipsis(const json_t *item)
+ng_status ngi_lower_op_negative(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    const char *class_name = json_string_value(json_object_get(item, "class_name"));
-    return class_name && strcmp(class_name, "__ellipsis__") == 0;
+    int in = -1;
+    double minus = -1, zero = 0;
+    NGI_TRY(ngi_call_input(l, call, &in, err));
+    return ngi_layer_affine(b, l, NULL, in, &minus, 1, &zero, 1, out, err);
 }
 
-/* start or stop of a slice on an axis of n elements, Python's way; `fallback` where it is null. */
-static int64_t clamp_index(const json_t *value, int64_t n, int64_t low, int64_t high, int64_t fallback)
+ng_status ngi_lower_op_square(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    if (!json_is_integer(value))
-        return fallback;
-    int64_t i = json_integer_value(value);
-    i = i < 0 ? i + n : i;
-    return i < low ? low : i > high ? high : i;
+    int in = -1;
+    NGI_TRY(ngi_call_input(l, call, &in, err));
+    return tensors(b, l, NGI_OP_MULTIPLY, in, in, out, err);
 }
 
-/* One entry of x[...] on axis `at`: an index (the axis goes) or a slice. */
-static ng_status read_item(const ngi_building_layer *l, const json_t *item, int at, int64_t n, ngi_attr *attr, bool *drop,
-                           ng_error *err)
+/* ---- Limits ------------------------------------------------------------------------------------ */
+
+/* sign * min(relu(sign * (x - low)), width) + low: with sign 1 the maximum with low, with sign -1 the minimum. */
+static ng_status limit(ngi_keras_builder *b, ngi_building_layer *l, int in, double sign, double low, double width, int *out,
+                       ng_error *err)
 {
-    if (json_is_integer(item)) {
-        int64_t i = json_integer_value(item);
-        attr->begin[at] = i < 0 ? i + n : i;
-        attr->extent[at] = 1;
-        *drop = true;
-        return NG_OK;
-    }
-    const json_t *slice = json_object_get(item, "config");
-    slice = json_is_object(slice) ? slice : item;
-    if (!json_is_object(slice))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: an index that is neither a number nor a slice", l->where);
-    const json_t *step_value = json_object_get(slice, "step");
-    int64_t step = json_is_integer(step_value) ? json_integer_value(step_value) : 1;
-    if (step == 0 || step > INT32_MAX || step < -INT32_MAX)
-        return ngi_fail(err, NG_E_FORMAT, "%s: a slice of step %lld", l->where, (long long)step);
-    bool up = step > 0;
-    int64_t begin = clamp_index(json_object_get(slice, "start"), n, up ? 0 : -1, up ? n : n - 1, up ? 0 : n - 1);
-    int64_t end = clamp_index(json_object_get(slice, "stop"), n, up ? 0 : -1, up ? n : n - 1, up ? n : -1);
-    int64_t count = up ? (end - begin + step - 1) / step : (begin - end - step - 1) / -step;
-    if (count < 1)
-        return ngi_fail(err, NG_E_SHAPE, "%s: an empty slice", l->where);
-    attr->begin[at] = begin;
-    attr->step[at] = step;
-    attr->extent[at] = count;
-    return NG_OK;
+    ngi_activation_attr act = {.kind = NGI_ACT_RELU, .max_value = (float)width};
+    double offset = -sign * low;
+    if (sign > 0 && low == 0)
+        return ngi_layer_elementwise(b, l, NULL, &act, in, out, err);
+    NGI_TRY(ngi_layer_affine(b, l, "shifted", in, &sign, 1, &offset, 1, out, err));
+    NGI_TRY(ngi_layer_elementwise(b, l, "limited", &act, *out, out, err));
+    return ngi_layer_affine(b, l, NULL, *out, &sign, 1, &low, 1, out, err);
 }
 
-static bool is_whole(const json_t *item)
+static ng_status extremum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out,
+                          ng_error *err)
 {
-    const json_t *slice = json_object_get(item, "config");
-    slice = json_is_object(slice) ? slice : item;
-    const json_t *step = json_object_get(slice, "step");
-    return json_is_object(slice) && !json_is_integer(json_object_get(slice, "start")) &&
-           !json_is_integer(json_object_get(slice, "stop")) && (!json_is_integer(step) || json_integer_value(step) == 1);
+    ngi_call_arg x, y;
+    NGI_TRY(read_operands(l, call, &x, &y, err));
+    if (x.node >= 0 && y.node >= 0)
+        return tensors(b, l, op, x.node, y.node, out, err);
+    const json_t *value = x.node < 0 ? x.value : y.value;
+    if (!json_is_number(value))
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a limit that is not one number", l->where);
+    return limit(b, l, x.node < 0 ? y.node : x.node, op == NGI_OP_MAXIMUM ? 1 : -1, json_number_value(value), INFINITY, out,
+                 err);
 }
 
-/* x[items]: items count the batch axis, which must stay whole. */
-static ng_status slice_node(ngi_keras_builder *b, ngi_building_layer *l, int in, const json_t *items, int *out,
+ng_status ngi_lower_op_maximum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    return extremum(b, l, call, NGI_OP_MAXIMUM, out, err);
+}
+
+ng_status ngi_lower_op_minimum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    return extremum(b, l, call, NGI_OP_MINIMUM, out, err);
+}
+
+ng_status ngi_lower_op_clip(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    static const char *const low_keys[] = {"x_min", "clip_value_min", NULL}, *const high_keys[] = {"x_max", "clip_value_max",
+                                                                                                  NULL};
+    ngi_call_arg x = ngi_call_find(l, call, 0, first_keys), low = ngi_call_find(l, call, 1, low_keys),
+                 high = ngi_call_find(l, call, 2, high_keys);
+    if (x.node < 0 || !json_is_number(low.value) || !json_is_number(high.value))
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: limits that are not two numbers", l->where);
+    double from = json_number_value(low.value), to = json_number_value(high.value);
+    if (!(from <= to))
+        return ngi_fail(err, NG_E_FORMAT, "%s: limits of %g and %g", l->where, from, to);
+    return limit(b, l, x.node, 1, from, to - from, out, err);
+}
+
+/* ---- TFOpLambda and SlicingOpLambda ------------------------------------------------------------ */
+
+static const struct {
+    const char *function;
+    ngi_lower_function *lower;
+} functions[] = {
+    {"math.add", ngi_lower_op_add},
+    {"__operators__.add", ngi_lower_op_add},
+    {"nn.bias_add", ngi_lower_op_add},
+    {"math.subtract", ngi_lower_op_subtract},
+    {"math.multiply", ngi_lower_op_multiply},
+    {"math.truediv", ngi_lower_op_divide},
+    {"math.divide", ngi_lower_op_divide},
+    {"math.divide_no_nan", ngi_lower_op_divide},
+    {"math.negative", ngi_lower_op_negative},
+    {"math.square", ngi_lower_op_square},
+    {"math.maximum", ngi_lower_op_maximum},
+    {"math.minimum", ngi_lower_op_minimum},
+    {"clip_by_value", ngi_lower_op_clip},
+    {"__operators__.getitem", ngi_lower_op_getitem},
+    {"stack", ngi_lower_op_stack},
+    {"concat", ngi_lower_op_concat},
+    {"reshape", ngi_lower_op_reshape},
+    {"transpose", ngi_lower_op_transpose},
+    {"compat.v1.transpose", ngi_lower_op_transpose},
+    {"expand_dims", ngi_lower_op_expand},
+    {"squeeze", ngi_lower_op_squeeze},
+    {"math.reduce_mean", ngi_lower_op_mean},
+    {"math.reduce_max", ngi_lower_op_max},
+    {"pad", ngi_lower_op_pad},
+    {"compat.v1.pad", ngi_lower_op_pad},
+    {"image.resize", ngi_lower_op_resize},
+    {"cast", ngi_lower_op_cast},
+    {"identity", ngi_lower_identity},
+    {"stop_gradient", ngi_lower_identity},
+};
+
+static const char *const activations[][2] = {
+    {"nn.relu", "relu"},         {"nn.relu6", "relu6"},       {"nn.leaky_relu", "leaky_relu"}, {"nn.elu", "elu"},
+    {"nn.selu", "selu"},         {"nn.gelu", "gelu"},         {"nn.silu", "silu"},             {"nn.swish", "silu"},
+    {"math.sigmoid", "sigmoid"}, {"nn.sigmoid", "sigmoid"},   {"math.tanh", "tanh"},           {"nn.tanh", "tanh"},
+    {"math.softplus", "softplus"}, {"nn.softplus", "softplus"}, {"nn.softsign", "softsign"},   {"math.exp", "exponential"},
+};
+
+/* tf.nn.softmax(x, axis=-1). */
+static ng_status softmax(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    static const char *const keys[] = {"axis", NULL};
+    int in = -1;
+    int64_t axis = -1;
+    ngi_attr attr;
+    ngi_attr_init(&attr);
+    NGI_TRY(ngi_call_input(l, call, &in, err));
+    const json_t *value = ngi_call_find(l, call, 1, keys).value;
+    if (value && !json_is_null(value) && !ngi_json_to_int(value, -NGI_MAX_RANK - 1, NGI_MAX_RANK, &axis))
+        return ngi_fail(err, NG_E_FORMAT, "%s: \"axis\" is not a number", l->where);
+    NGI_TRY(ngi_layer_axis(l, axis, b->graph->nodes[in].shape.rank, &attr.axis, err));
+    return ngi_layer_node(b, l, NULL, NGI_OP_SOFTMAX, &attr, &in, 1, NULL, out, err);
+}
+
+static ng_status activation(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, const char *name, int *out,
                             ng_error *err)
 {
-    const ngi_shape shape = b->graph->nodes[in].shape;
-    bool drop[NGI_MAX_RANK] = {false}, dropped = false;
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    int axis = 0; /* with batch */
-    size_t n = json_array_size(items);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *item = json_array_get(items, i);
-        if (is_ellipsis(item)) {
-            axis = shape.rank + 1 - (int)(n - i - 1);
-            continue;
-        }
-        if (axis < 0 || axis > shape.rank || (axis == 0 && !is_whole(item)))
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: this indexing is not read: it touches the batch or too many axes",
-                            l->where);
-        if (axis > 0)
-            NGI_TRY(read_item(l, item, axis - 1, shape.dim[axis - 1], &attr, &drop[axis - 1], err));
-        axis++;
-    }
-    for (int i = 0; i < shape.rank; i++)
-        dropped = dropped || drop[i];
-    NGI_TRY(ngi_layer_node(b, l, dropped ? "slice" : NULL, NGI_OP_SLICE, &attr, &in, 1, NULL, out, err));
-    if (!dropped)
-        return NG_OK;
-    ngi_attr_init(&attr);
-    for (int i = 0; i < shape.rank; i++)
-        if (!drop[i])
-            attr.target.dim[attr.target.rank++] = b->graph->nodes[*out].shape.dim[i];
-    return ngi_layer_node(b, l, NULL, NGI_OP_RESHAPE, &attr, out, 1, NULL, out, err);
+    static const char *const alpha_keys[] = {"alpha", NULL}, *const rough_keys[] = {"approximate", NULL};
+    ngi_call_arg x = ngi_call_find(l, call, 0, first_keys), alpha = ngi_call_find(l, call, 1, alpha_keys);
+    ngi_activation_attr act;
+    if (x.node < 0 || !ngi_activation_find(b, name, &act))
+        return ngi_fail(err, NG_E_FORMAT, "%s: takes one tensor", l->where);
+    if (json_is_number(alpha.value))
+        act.alpha = (float)json_number_value(alpha.value);
+    if (act.kind == NGI_ACT_GELU && json_is_true(ngi_call_find(l, call, 1, rough_keys).value))
+        act.kind = NGI_ACT_GELU_TANH;
+    return ngi_layer_elementwise(b, l, NULL, &act, x.node, out, err);
 }
 
-ng_status ngi_lower_get_item(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_lambda(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    int in = -1;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    const json_t *key = call->n_args > 1 ? call->args[1].value : json_object_get(call->kwargs, "key");
-    if (!json_is_array(key))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: this indexing is not read", l->where);
-    return slice_node(b, l, in, key, out, err);
-}
-
-ng_status ngi_lower_slicing_op(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    int in = -1;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    const json_t *items = json_object_get(call->kwargs, "slice_spec");
-    if (!json_is_array(items))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: this indexing is not read", l->where);
-    return slice_node(b, l, in, items, out, err);
-}
-
-/* Stack along a new last axis: each tensor gets an axis of one, then they are joined. */
-ng_status ngi_lower_stack(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    int axis = 0, inputs[NGI_CALL_ARGS];
-    NGI_TRY(ngi_json_int(l->config, "axis", l->where, -NGI_MAX_RANK, NGI_MAX_RANK, &axis, err));
-    ngi_attr attr;
-    for (int i = 0; i < call->n_args; i++) {
-        if (call->args[i].node < 0)
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a constant among the inputs is not read", l->where);
-        ngi_attr_init(&attr);
-        attr.target = b->graph->nodes[call->args[i].node].shape;
-        if (attr.target.rank == NGI_MAX_RANK || (axis != -1 && axis != attr.target.rank + 1))
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: only stacking along a new last axis is run", l->where);
-        attr.target.dim[attr.target.rank++] = 1;
-        char suffix[32];
-        snprintf(suffix, sizeof suffix, "expand%d", i);
-        NGI_TRY(ngi_layer_node(b, l, suffix, NGI_OP_RESHAPE, &attr, &call->args[i].node, 1, NULL, &inputs[i], err));
-    }
-    if (call->n_args < 1)
-        return ngi_fail(err, NG_E_FORMAT, "%s: no inputs", l->where);
-    ngi_attr_init(&attr);
-    attr.axis = b->graph->nodes[inputs[0]].shape.rank - 1;
-    return ngi_layer_node(b, l, NULL, NGI_OP_CONCAT, &attr, inputs, call->n_args, NULL, out, err);
-}
-
-/* ---- TFOpLambda -------------------------------------------------------------------------------- */
-
-static const struct {
-    const char *function;
-    ngi_op op;
-} operators[] = {{"math.truediv", NGI_OP_DIVIDE},       {"math.divide", NGI_OP_DIVIDE},
-                 {"__operators__.truediv", NGI_OP_DIVIDE}, {"math.subtract", NGI_OP_SUBTRACT},
-                 {"math.add", NGI_OP_ADD},              {"__operators__.add", NGI_OP_ADD},
-                 {"nn.bias_add", NGI_OP_ADD},           {"math.multiply", NGI_OP_MULTIPLY}};
-
-static const struct {
-    const char *function;
-    ngi_activation kind;
-} functions[] = {{"nn.relu", NGI_ACT_RELU},       {"nn.relu6", NGI_ACT_RELU6},   {"math.sigmoid", NGI_ACT_SIGMOID},
-                 {"nn.sigmoid", NGI_ACT_SIGMOID}, {"math.tanh", NGI_ACT_TANH},   {"nn.tanh", NGI_ACT_TANH},
-                 {"nn.silu", NGI_ACT_SILU},       {"nn.swish", NGI_ACT_SILU},    {"math.exp", NGI_ACT_EXPONENTIAL},
-                 {"cast", NGI_ACT_LINEAR},        {"identity", NGI_ACT_LINEAR},  {"stop_gradient", NGI_ACT_LINEAR}};
-
-/* tf.reduce_mean(x, axis=[1, 2]): a global average. */
-static ng_status reduce_mean(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    int in = -1;
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    const json_t *axes = json_object_get(call->kwargs, "axis");
-    NGI_TRY(ngi_json_bool(call->kwargs, "keepdims", l->where, &attr.keepdims, err));
-    bool spatial = json_array_size(axes) == 2;
-    for (size_t i = 0; i < 2 && spatial; i++) {
-        json_int_t a = json_integer_value(json_array_get(axes, i));
-        spatial = (a < 0 ? a + 4 : a) == (json_int_t)i + 1;
-    }
-    if (!spatial)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a mean over other axes than height and width is not run", l->where);
-    return ngi_layer_node(b, l, NULL, NGI_OP_GLOBAL_AVG, &attr, &in, 1, NULL, out, err);
-}
-
-ng_status ngi_lower_lambda_op(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
-{
-    const char *function = "";
+    const char *function = strcmp(l->class_name, "SlicingOpLambda") == 0 ? "__operators__.getitem" : "";
     NGI_TRY(ngi_json_string(l->config, "function", l->where, &function, err));
-    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
-        if (strcmp(function, operators[i].function) == 0)
-            return binary(b, l, call, operators[i].op, out, err);
-    if (strcmp(function, "math.reduce_mean") == 0)
-        return reduce_mean(b, l, call, out, err);
-    int in = -1;
-    NGI_TRY(ngi_call_input(l, call, &in, err));
-    ngi_attr attr;
-    ngi_attr_init(&attr);
-    if (strcmp(function, "nn.softmax") == 0) {
-        attr.axis = b->graph->nodes[in].shape.rank - 1;
-        return ngi_layer_node(b, l, NULL, NGI_OP_SOFTMAX, &attr, &in, 1, NULL, out, err);
-    }
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-        if (strcmp(function, functions[i].function) == 0) {
-            attr.act.kind = functions[i].kind;
-            return ngi_layer_node(b, l, NULL, attr.act.kind == NGI_ACT_LINEAR ? NGI_OP_IDENTITY : NGI_OP_ACTIVATION, &attr,
-                                  &in, 1, NULL, out, err);
-        }
-    return ngi_fail(err, NG_E_UNSUPPORTED, "%s: the TensorFlow function '%s' is not read; replace it by a Keras layer",
+        if (strcmp(function, functions[i].function) == 0)
+            return functions[i].lower(b, l, call, out, err);
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
+        if (strcmp(function, activations[i][0]) == 0)
+            return activation(b, l, call, activations[i][1], out, err);
+    if (strcmp(function, "nn.softmax") == 0)
+        return softmax(b, l, call, out, err);
+    return ngi_fail(err, NG_E_UNSUPPORTED, "%s: the TensorFlow function 'tf.%.80s' is not run; replace it by a Keras layer",
                     l->where, function);
 }

@@ -208,6 +208,7 @@ ng_status ngi_lower_resizing(ngi_keras_builder *b, ngi_building_layer *l, const 
     return ngi_layer_node(b, l, NULL, NGI_OP_RESIZE, &attr, &in, 1, NULL, out, err);
 }
 
+/* Cuts the centre; where the input is smaller, Keras cuts it to the aspect ratio and enlarges it. */
 ng_status ngi_lower_center_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
     int in = -1, size[2] = {0, 0};
@@ -218,9 +219,15 @@ ng_status ngi_lower_center_crop(ngi_keras_builder *b, ngi_building_layer *l, con
     NGI_TRY(ngi_json_int(l->config, "height", l->where, 1, 65536, &size[0], err));
     NGI_TRY(ngi_json_int(l->config, "width", l->where, 1, 65536, &size[1], err));
     const ngi_shape *s = &b->graph->nodes[in].shape;
-    if (s->rank != 3 || s->dim[0] < size[0] || s->dim[1] < size[1] || !size[0] || !size[1])
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: the crop of %dx%d is larger than its input: Keras would resize, which is "
-                        "not run here", l->where, size[0], size[1]);
+    if (s->rank != 3 || !size[0] || !size[1])
+        return ngi_fail(err, NG_E_FORMAT, "%s: a crop to %dx%d of an input of %d dimensions", l->where, size[0], size[1],
+                        s->rank);
+    if (s->dim[0] < size[0] || s->dim[1] < size[1]) {
+        attr.size_h = size[0];
+        attr.size_w = size[1];
+        attr.bilinear = attr.crop_to_aspect = true;
+        return ngi_layer_node(b, l, NULL, NGI_OP_RESIZE, &attr, &in, 1, NULL, out, err);
+    }
     for (int i = 0; i < 2; i++) {
         attr.begin[i] = (s->dim[i] - size[i]) / 2;
         attr.extent[i] = size[i];
@@ -228,17 +235,31 @@ ng_status ngi_lower_center_crop(ngi_keras_builder *b, ngi_building_layer *l, con
     return ngi_layer_node(b, l, NULL, NGI_OP_SLICE, &attr, &in, 1, NULL, out, err);
 }
 
+/* At inference an input of the crop's size passes through; others would be resized. */
+ng_status ngi_lower_random_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    int in = -1, size[2] = {0, 0};
+    NGI_TRY(ngi_call_input(l, call, &in, err));
+    NGI_TRY(ngi_json_int(l->config, "height", l->where, 1, 65536, &size[0], err));
+    NGI_TRY(ngi_json_int(l->config, "width", l->where, 1, 65536, &size[1], err));
+    const ngi_shape *s = &b->graph->nodes[in].shape;
+    if (s->rank != 3 || s->dim[0] != size[0] || s->dim[1] != size[1])
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: would resize its input to %dx%d at inference, which is not run; resize "
+                        "before it", l->where, size[0], size[1]);
+    return ngi_lower_identity(b, l, call, out, err);
+}
+
 /* ---- Merges ------------------------------------------------------------------------------------ */
 
 static ng_status merge(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, const ngi_attr *attr,
                        int *out, ng_error *err)
 {
-    int inputs[NGI_CALL_ARGS];
+    int inputs[NGI_MAX_INPUTS];
     if (call->n_args < 1)
-        return ngi_fail(err, NG_E_FORMAT, "%s: no inputs", l->where);
+        return ngi_fail(err, NG_E_FORMAT, "%s: has no inputs", l->where);
     for (int i = 0; i < call->n_args; i++)
         if ((inputs[i] = call->args[i].node) < 0)
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a constant among the inputs is not read", l->where);
+            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: has a constant among its inputs, which is not read", l->where);
     return ngi_layer_node(b, l, NULL, op, attr, inputs, call->n_args, NULL, out, err);
 }
 
@@ -282,12 +303,27 @@ ng_status ngi_lower_minimum(ngi_keras_builder *b, ngi_building_layer *l, const n
 
 ng_status ngi_lower_concat(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    int axis = -1;
     ngi_attr attr;
     ngi_attr_init(&attr);
     if (call->n_args < 1 || call->args[0].node < 0)
-        return ngi_fail(err, NG_E_FORMAT, "%s: no inputs", l->where);
-    NGI_TRY(ngi_json_int(l->config, "axis", l->where, -NGI_MAX_RANK, NGI_MAX_RANK, &axis, err));
-    NGI_TRY(ngi_layer_axis(l, axis, b->graph->nodes[call->args[0].node].shape.rank, &attr.axis, err));
+        return ngi_fail(err, NG_E_FORMAT, "%s: has no inputs", l->where);
+    NGI_TRY(ngi_layer_one_axis(l, -1, b->graph->nodes[call->args[0].node].shape.rank, &attr.axis, err));
     return merge(b, l, call, NGI_OP_CONCAT, &attr, out, err);
+}
+
+/* x + y * scale. */
+ng_status ngi_lower_scaled_sum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    float scale = 1;
+    double zero = 0;
+    int scaled = -1;
+    ngi_attr attr;
+    ngi_attr_init(&attr);
+    NGI_TRY(ngi_json_float(l->config, "scale", l->where, &scale, err));
+    if (call->n_args != 2 || call->args[0].node < 0 || call->args[1].node < 0)
+        return ngi_fail(err, NG_E_FORMAT, "%s: takes two tensors", l->where);
+    double factor = scale;
+    NGI_TRY(ngi_layer_affine(b, l, "scaled", call->args[1].node, &factor, 1, &zero, 1, &scaled, err));
+    int inputs[2] = {call->args[0].node, scaled};
+    return ngi_layer_node(b, l, NULL, NGI_OP_ADD, &attr, inputs, 2, NULL, out, err);
 }

@@ -50,15 +50,15 @@ static ng_status spatial_input(const ngi_keras_builder *b, const ngi_building_la
 ng_status ngi_lower_conv2d(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
     ngi_attr attr;
-    int in, filters = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    int64_t channels;
+    int in = -1, filters = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    int64_t channels = 0;
     bool bias = true;
     NGI_TRY(spatial_input(b, l, call, &in, &channels, err));
     NGI_TRY(read_convolution(l, &attr, err));
     NGI_TRY(ngi_json_int(l->config, "filters", l->where, 1, MOST_FILTERS, &filters, err));
     NGI_TRY(ngi_json_bool(l->config, "use_bias", l->where, &bias, err));
     if (filters == 0 || channels % attr.groups)
-        return ngi_fail(err, NG_E_FORMAT, "%s: %d filters, %d groups on %lld channels", l->where, filters, attr.groups,
+        return ngi_fail(err, NG_E_FORMAT, "%s: %d filters in %d groups on %lld channels", l->where, filters, attr.groups,
                         (long long)channels);
     ngi_shape kernel = ngi_shape_of(4, (int64_t)attr.kernel_h, (int64_t)attr.kernel_w, channels / attr.groups,
                                     (int64_t)filters);
@@ -66,14 +66,14 @@ ng_status ngi_lower_conv2d(ngi_keras_builder *b, ngi_building_layer *l, const ng
     if (bias)
         NGI_TRY(ngi_layer_weight(b, l, 1, "bias", ngi_shape_of(1, (int64_t)filters), true, &w[1], err));
     NGI_TRY(ngi_layer_node(b, l, NULL, NGI_OP_CONV2D, &attr, &in, 1, w, out, err));
-    return ngi_layer_activation(b, l, json_object_get(l->config, "activation"), *out, out, err);
+    return ngi_layer_activation(b, l, *out, out, err);
 }
 
 ng_status ngi_lower_depthwise(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
     ngi_attr attr;
-    int in, multiplier = 1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    int64_t channels;
+    int in = -1, multiplier = 1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    int64_t channels = 0;
     bool bias = true;
     NGI_TRY(spatial_input(b, l, call, &in, &channels, err));
     NGI_TRY(read_convolution(l, &attr, err));
@@ -85,14 +85,14 @@ ng_status ngi_lower_depthwise(ngi_keras_builder *b, ngi_building_layer *l, const
     if (bias)
         NGI_TRY(ngi_layer_weight(b, l, 1, "bias", ngi_shape_of(1, channels * multiplier), true, &w[1], err));
     NGI_TRY(ngi_layer_node(b, l, NULL, NGI_OP_DEPTHWISE, &attr, &in, 1, w, out, err));
-    return ngi_layer_activation(b, l, json_object_get(l->config, "activation"), *out, out, err);
+    return ngi_layer_activation(b, l, *out, out, err);
 }
 
 ng_status ngi_lower_separable(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
     ngi_attr attr, point;
-    int in, multiplier = 1, filters = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1}, p[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    int64_t channels;
+    int in = -1, multiplier = 1, filters = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1}, p[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    int64_t channels = 0;
     bool bias = true;
     NGI_TRY(spatial_input(b, l, call, &in, &channels, err));
     NGI_TRY(read_convolution(l, &attr, err));
@@ -109,43 +109,40 @@ ng_status ngi_lower_separable(ngi_keras_builder *b, ngi_building_layer *l, const
     NGI_TRY(ngi_layer_node(b, l, "depthwise", NGI_OP_DEPTHWISE, &attr, &in, 1, w, out, err));
     ngi_attr_init(&point);
     NGI_TRY(ngi_layer_node(b, l, NULL, NGI_OP_CONV2D, &point, out, 1, p, out, err));
-    return ngi_layer_activation(b, l, json_object_get(l->config, "activation"), *out, out, err);
+    return ngi_layer_activation(b, l, *out, out, err);
 }
 
 ng_status ngi_lower_dense(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
     ngi_attr attr;
-    int in, units = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    int in = -1, units = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     bool bias = true;
     NGI_TRY(ngi_call_input(l, call, &in, err));
     NGI_TRY(ngi_json_int(l->config, "units", l->where, 1, MOST_FILTERS, &units, err));
     NGI_TRY(ngi_json_bool(l->config, "use_bias", l->where, &bias, err));
     const ngi_shape *s = &b->graph->nodes[in].shape;
     if (units == 0 || s->rank < 1)
-        return ngi_fail(err, NG_E_FORMAT, "%s: no units", l->where);
+        return ngi_fail(err, NG_E_FORMAT, "%s: \"units\" is missing", l->where);
+    if (json_is_integer(json_object_get(l->config, "lora_rank")))
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: LoRA weights are not read; save the model after merging them", l->where);
     ngi_shape kernel = ngi_shape_of(2, s->dim[s->rank - 1], (int64_t)units);
     NGI_TRY(ngi_layer_weight(b, l, 0, "kernel", kernel, true, &w[0], err));
     if (bias)
         NGI_TRY(ngi_layer_weight(b, l, 1, "bias", ngi_shape_of(1, (int64_t)units), true, &w[1], err));
     ngi_attr_init(&attr);
     NGI_TRY(ngi_layer_node(b, l, NULL, NGI_OP_DENSE, &attr, &in, 1, w, out, err));
-    return ngi_layer_activation(b, l, json_object_get(l->config, "activation"), *out, out, err);
+    return ngi_layer_activation(b, l, *out, out, err);
 }
 
-/* The axis of a normalisation over channels: a number or a list of one; the last. */
+/* The axis of a normalisation over channels must be the last. */
 static ng_status channel_axis(const ngi_building_layer *l, int rank, ng_error *err)
 {
-    const json_t *spec = json_object_get(l->config, "axis");
-    if (json_is_array(spec) && json_array_size(spec) == 1)
-        spec = json_array_get(spec, 0);
-    int64_t axis = -1;
-    if (spec && !json_is_null(spec) && !ngi_json_to_int(spec, -NGI_MAX_RANK, NGI_MAX_RANK, &axis))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: normalisation over several axes", l->where);
-    int at;
-    NGI_TRY(ngi_layer_axis(l, axis, rank, &at, err));
+    int at = 0;
+    NGI_TRY(ngi_layer_one_axis(l, -1, rank, &at, err));
     if (at != rank - 1)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: axis %lld; only normalisation of the last axis (channels_last) is run. "
-                        "Rebuild the model with axis=-1", l->where, (long long)axis);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: normalises axis %d of %d with the batch; only the last one (channels_last) is run. Rebuild the model "
+                        "with axis=-1", l->where, at + 1, rank + 1);
     return NG_OK;
 }
 
@@ -154,11 +151,14 @@ ng_status ngi_lower_batchnorm(ngi_keras_builder *b, ngi_building_layer *l, const
     ngi_attr attr;
     ngi_attr_init(&attr);
     attr.epsilon = 1e-3f;
-    int in, slot = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    bool scale = true, center = true;
+    int in = -1, slot = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    bool scale = true, center = true, renorm = false;
     NGI_TRY(ngi_call_input(l, call, &in, err));
     const ngi_shape *s = &b->graph->nodes[in].shape;
     NGI_TRY(channel_axis(l, s->rank, err));
+    NGI_TRY(ngi_json_bool(l->config, "renorm", l->where, &renorm, err));
+    if (renorm)
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: renorm=True is not read; rebuild the layer without it", l->where);
     NGI_TRY(ngi_json_float(l->config, "epsilon", l->where, &attr.epsilon, err));
     NGI_TRY(ngi_json_bool(l->config, "scale", l->where, &scale, err));
     NGI_TRY(ngi_json_bool(l->config, "center", l->where, &center, err));
@@ -177,7 +177,7 @@ ng_status ngi_lower_layernorm(ngi_keras_builder *b, ngi_building_layer *l, const
     ngi_attr attr;
     ngi_attr_init(&attr);
     attr.epsilon = 1e-3f;
-    int in, slot = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    int in = -1, slot = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     bool scale = true, center = true;
     NGI_TRY(ngi_call_input(l, call, &in, err));
     const ngi_shape s = b->graph->nodes[in].shape;
@@ -206,4 +206,74 @@ ng_status ngi_lower_layernorm(ngi_keras_builder *b, ngi_building_layer *l, const
     if (center && !attr.rms)
         NGI_TRY(ngi_layer_weight(b, l, slot++, "beta", part, true, &w[1], err));
     return ngi_layer_node(b, l, NULL, NGI_OP_LAYERNORM, &attr, &in, 1, w, out, err);
+}
+
+/* Keras's applications scale a branch by one number a channel. */
+ng_status ngi_lower_layer_scale(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    int in = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    double zero = 0;
+    ngi_attr attr;
+    ngi_attr_init(&attr);
+    NGI_TRY(ngi_call_input(l, call, &in, err));
+    const ngi_shape *s = &b->graph->nodes[in].shape;
+    NGI_TRY(ngi_layer_weight(b, l, 0, "gamma", ngi_shape_of(1, s->dim[s->rank - 1]), true, &w[0], err));
+    NGI_TRY(ngi_layer_constant(b, l, "offset", &zero, 1, &w[1], err));
+    return ngi_layer_node(b, l, NULL, NGI_OP_AFFINE, &attr, &in, 1, w, out, err);
+}
+
+/* ---- Normalization ----------------------------------------------------------------------------- */
+
+/* "mean" or "variance" of the configuration as one constant a channel. */
+static ng_status given_moment(ngi_keras_builder *b, ngi_building_layer *l, const char *key, int64_t channels, int *out,
+                              ng_error *err)
+{
+    double *values;
+    int64_t n;
+    NGI_TRY(ngi_numbers(json_object_get(l->config, key), &values, &n, err));
+    ng_status status = NG_OK;
+    double *all = ngi_alloc((size_t)channels, sizeof *all);
+    if (!all)
+        status = ngi_fail_memory(err, (size_t)channels * sizeof *all);
+    else if (n != 1 && n != channels)
+        status = ngi_fail(err, NG_E_FORMAT, "%s: \"%s\": %lld numbers for %lld channels", l->where, key, (long long)n,
+                          (long long)channels);
+    for (int64_t i = 0; i < channels && status == NG_OK; i++)
+        all[i] = values[n == 1 ? 0 : i];
+    if (status == NG_OK)
+        status = ngi_layer_constant(b, l, key, all, channels, out, err);
+    ngi_free(values);
+    ngi_free(all);
+    return status;
+}
+
+/* (x - mean) / max(sqrt(variance), 1e-7): a batch norm whose epsilon is 1e-14. Its third weight counts what adapt() saw. */
+ng_status ngi_lower_normalization(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+{
+    int in = -1, count = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    bool invert = false;
+    ngi_attr attr;
+    ngi_attr_init(&attr);
+    attr.epsilon = 1e-14f;
+    NGI_TRY(ngi_call_input(l, call, &in, err));
+    NGI_TRY(ngi_json_bool(l->config, "invert", l->where, &invert, err));
+    const ngi_shape s = b->graph->nodes[in].shape;
+    const json_t *mean = json_object_get(l->config, "mean"), *axis = json_object_get(l->config, "axis");
+    bool given = mean && !json_is_null(mean);
+    bool scalar = axis && (json_is_null(axis) || (json_is_array(axis) && json_array_size(axis) == 0));
+    if (invert || (scalar && !given))
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %s is not run; use axis=-1 and invert=False", l->where,
+                        invert ? "invert=True" : "axis=None with adapt()");
+    if (!scalar)
+        NGI_TRY(channel_axis(l, s.rank, err));
+    int64_t channels = s.dim[s.rank - 1];
+    if (given) {
+        NGI_TRY(given_moment(b, l, "mean", channels, &w[2], err));
+        NGI_TRY(given_moment(b, l, "variance", channels, &w[3], err));
+    } else {
+        NGI_TRY(ngi_layer_weight(b, l, 0, "mean", ngi_shape_of(1, channels), false, &w[2], err));
+        NGI_TRY(ngi_layer_weight(b, l, 1, "variance", ngi_shape_of(1, channels), false, &w[3], err));
+        NGI_TRY(ngi_layer_weight(b, l, 2, "count", (ngi_shape){0}, false, &count, err));
+    }
+    return ngi_layer_node(b, l, NULL, NGI_OP_BATCHNORM, &attr, &in, 1, w, out, err);
 }

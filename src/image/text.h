@@ -1,11 +1,18 @@
-/* Text as a grey mask, for titles and colour bars. */
+/* Text as grey masks. */
 #ifndef NGI_IMAGE_TEXT_H
 #define NGI_IMAGE_TEXT_H
 
-#include "image/resample.h"
+#include "base/base.h"
 
-/* Renders one line of UTF-8 at a font size of `pixels` into a new one-channel mask (0 background, 255 ink). Where the
- * system has no font the mask is 1x1 and empty: a picture without its text is better than none. */
-NG_NODISCARD ng_status ngi_text_render(const char *text, int pixels, ng_image *out, ng_error *err);
+typedef struct ngi_text_style {
+    int pixels;     /* font size */
+    bool bold;
+    int wrap_width; /* longer text is broken into centred lines of at most this many pixels; 0: one line */
+} ngi_text_style;
+
+/* Draws UTF-8 `text` into a new one-channel mask (0: nothing, 255: full ink). One line of text reaches from the
+ * font's ascent down, so that lines placed side by side share their base line. The mask is empty ({0}) where there
+ * is nothing to draw: no text, characters without ink, or a system without any font. */
+NG_NODISCARD ng_status ngi_text_draw(const char *text, const ngi_text_style *style, ng_image *mask, ng_error *err);
 
 #endif

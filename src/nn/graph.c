@@ -99,7 +99,7 @@ ng_status ngi_graph_add_weight(ngi_graph *g, const char *name, const ngi_shape *
         return ngi_fail(err, NG_E_LIMIT, "%s: a weight of shape %s is beyond the limits", name,
                         ngi_shape_text(shape, text));
     }
-    ngi_weight weight = {ngi_strdup(name), *shape, data, trainable};
+    ngi_weight weight = {ngi_strdup(name), *shape, data, trainable, false};
     size_t bytes = (size_t)count * sizeof(float);
     if (!data && (weight.data = ngi_alloc_aligned(bytes)))
         memset(weight.data, 0, bytes);

@@ -137,6 +137,7 @@ typedef struct ngi_weight {
     ngi_shape shape;
     float *data; /* 64-byte aligned */
     bool trainable;
+    bool constant; /* a number of the configuration (x / 127.5), not one of the model's parameters */
 } ngi_weight;
 
 #define NGI_NODE_WEIGHTS 4

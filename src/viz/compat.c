@@ -24,9 +24,9 @@ static void min_max_scale(float *x, int64_t n, float epsilon)
 /* The base image at another size by cv2.resize, as RGB. */
 static ng_status base_image(const ng_image *image, int width, int height, ng_image *out, ng_error *err)
 {
-    NGI_TRY(ngi_image_allocate(width, height, 3, out, err));
+    NGI_TRY(ngi_image_create(width, height, 3, out, err));
     ng_image rgb;
-    ng_status status = ngi_image_allocate(image->width, image->height, 3, &rgb, err);
+    ng_status status = ngi_image_create(image->width, image->height, 3, &rgb, err);
     for (int64_t i = 0; status == NG_OK && i < (int64_t)image->width * image->height; i++)
         for (int c = 0; c < 3; c++)
             rgb.data[3 * i + c] = image->data[i * image->channels + (image->channels == 3 ? c : 0)];
@@ -68,13 +68,16 @@ static ng_status article(const ng_map *map, const ng_geometry *g, const uint8_t 
 static ng_status keras(const ng_map *map, const uint8_t *rgb, ng_image *heat, ng_error *err)
 {
     ng_image grid;
-    NGI_TRY(ngi_image_allocate(map->width, map->height, 3, &grid, err));
+    NGI_TRY(ngi_image_create(map->width, map->height, 3, &grid, err));
     for (int64_t i = 0; i < (int64_t)map->height * map->width; i++) {
         float v = map->max > 0 ? map->data[i] / map->max : 0;
         memcpy(grid.data + 3 * i, rgb + 3 * (uint8_t)(255 * v), 3);
     }
-    ng_status status = ngi_image_resample(grid.data, grid.height, grid.width, 3, heat->data, heat->height, heat->width,
-                                          NG_RESAMPLE_PIL_BICUBIC, err);
+    ng_image coloured = {0};
+    ng_status status = ngi_image_resize(&grid, heat->width, heat->height, NG_RESAMPLE_PIL_BICUBIC, &coloured, err);
+    if (status == NG_OK)
+        memcpy(heat->data, coloured.data, (size_t)3 * (size_t)heat->width * (size_t)heat->height);
+    ng_image_clear(&coloured);
     ng_image_clear(&grid);
     return status;
 }
@@ -134,7 +137,7 @@ static ng_status blend(const ng_image *image, const ng_image *heat, const ng_ren
 {
     ng_image base;
     NGI_TRY(base_image(image, heat->width, heat->height, &base, err));
-    ng_status status = ngi_image_allocate(heat->width, heat->height, 3, out, err);
+    ng_status status = ngi_image_create(heat->width, heat->height, 3, out, err);
     if (status == NG_OK)
         switch (opts->compat) {
         case NG_COMPAT_ARTICLE:
@@ -159,7 +162,7 @@ ng_status ngi_compat_render(const ng_map *map, const ng_image *image, const ng_g
 {
     bool keras_size = opts->compat == NG_COMPAT_KERAS; /* the image's size; the others work at the input's */
     const ngi_colormap *colours = ngi_colormap_find(keras_size ? "jet-matplotlib" : "jet", err);
-    NGI_TRY(ngi_image_allocate(keras_size ? g->image_width : g->input_width,
+    NGI_TRY(ngi_image_create(keras_size ? g->image_width : g->input_width,
                                keras_size ? g->image_height : g->input_height, 3, heatmap, err));
     ng_status status;
     if (opts->compat == NG_COMPAT_ARTICLE)

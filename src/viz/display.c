@@ -174,7 +174,7 @@ static ng_status draw(const ng_map *map, const ng_image *image, const ng_geometr
 {
     ngi_display d;
     NGI_TRY(ngi_display_choose(map, opts, &d, err));
-    NGI_TRY(ngi_image_allocate(g->image_width, g->image_height, 3, out, err));
+    NGI_TRY(ngi_image_create(g->image_width, g->image_height, 3, out, err));
     double alpha = image ? opts->alpha : 1;
     for (int y = 0; y < out->height; y++)
         for (int x = 0; x < out->width; x++) {

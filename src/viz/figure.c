@@ -26,13 +26,14 @@ void ngi_paste(ng_image *canvas, const ng_image *src, int x, int y)
 ng_status ngi_write_text(ng_image *canvas, const char *text, int pixels, int x, int y, ngi_anchor anchor, int most_width,
                          ng_error *err)
 {
+    ngi_text_style style = {.pixels = pixels};
     ng_image mask;
-    NGI_TRY(ngi_text_render(text, pixels, &mask, err));
-    while (mask.width > most_width && pixels > 8) { /* a long title is set smaller */
-        int smaller = pixels * most_width / mask.width;
-        pixels = smaller < pixels ? smaller : pixels - 1;
+    NGI_TRY(ngi_text_draw(text, &style, &mask, err));
+    while (mask.width > most_width && style.pixels > 8) { /* a long title is set smaller */
+        int smaller = style.pixels * most_width / mask.width;
+        style.pixels = smaller < 8 ? 8 : smaller < style.pixels ? smaller : style.pixels - 1;
         ng_image_clear(&mask);
-        NGI_TRY(ngi_text_render(text, pixels < 8 ? 8 : pixels, &mask, err));
+        NGI_TRY(ngi_text_draw(text, &style, &mask, err));
     }
     int left = anchor == NGI_LEFT ? x : anchor == NGI_CENTRE ? x - mask.width / 2 : x - mask.width;
     for (int row = 0; row < mask.height; row++)
@@ -51,7 +52,7 @@ ng_status ngi_write_text(ng_image *canvas, const char *text, int pixels, int x, 
 
 static ng_status white_canvas(int width, int height, ng_image *out, ng_error *err)
 {
-    NGI_TRY(ngi_image_allocate(width, height, 3, out, err));
+    NGI_TRY(ngi_image_create(width, height, 3, out, err));
     memset(out->data, 255, (size_t)width * (size_t)height * 3);
     return NG_OK;
 }

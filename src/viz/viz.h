@@ -2,7 +2,9 @@
 #ifndef NGI_VIZ_H
 #define NGI_VIZ_H
 
+#include "image/image.h"
 #include "image/text.h"
+#include "tensor/tensor.h"
 
 typedef struct ngi_colormap {
     const char *name;

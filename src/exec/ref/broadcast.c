@@ -3,9 +3,9 @@
 
 ngi_walk ngi_walk_make(const ngi_shape *full, const ngi_shape *part)
 {
-    ngi_walk w = {0};
+    ngi_walk w = {0}, r = {0};
     int64_t stride = 1;
-    /* From the last axis: reversed here, put right below. */
+    /* w goes from the last axis to the first; r is w put right. */
     for (int k = 1; k <= full->rank; k++) {
         int64_t dim = full->dim[full->rank - k];
         int64_t have = k <= part->rank ? part->dim[part->rank - k] : 1;
@@ -24,13 +24,11 @@ ngi_walk ngi_walk_make(const ngi_shape *full, const ngi_shape *part)
     }
     if (w.rank == 0)
         w.dim[w.rank++] = 1;
-    for (int i = 0; i < w.rank / 2; i++) {
-        int j = w.rank - 1 - i;
-        int64_t dim = w.dim[i], step = w.step[i];
-        w.dim[i] = w.dim[j], w.step[i] = w.step[j];
-        w.dim[j] = dim, w.step[j] = step;
+    for (r.rank = 0; r.rank < w.rank; r.rank++) {
+        r.dim[r.rank] = w.dim[w.rank - 1 - r.rank];
+        r.step[r.rank] = w.step[w.rank - 1 - r.rank];
     }
-    return w;
+    return r;
 }
 
 void ngi_walk_rows(const ngi_walk *w, ngi_walk_row *row, void *context)

@@ -16,7 +16,8 @@ static depthwise_geometry geometry(const ngi_ref *k)
 
 size_t ngi_ref_depthwise_scratch(const ngi_ref *k)
 {
-    return (size_t)(k->in_count + k->step.out_shape->dim[2]) * sizeof(double);
+    int64_t sums = k->step.backward ? k->in_count : 0;
+    return (size_t)(sums + k->step.out_shape->dim[2]) * sizeof(double);
 }
 
 static void add_tap(const depthwise_geometry *g, double *restrict acc, const float *restrict pixel,

@@ -1,340 +1,307 @@
-/* Merges of several tensors with NumPy broadcasting: add, subtract, multiply, divide, average, maximum, minimum. At a
- * tie of maximum or minimum the first input gets the gradient, as in TensorFlow's MaximumGrad. */
-#include "exec/ref/broadcast.h"
+/* Elementwise operations of several inputs with NumPy broadcasting of the axes behind the batch, and
+ * PReLU, whose slopes broadcast the same way. Inputs are folded from the first to the last, as Keras's
+ * merging layers do. Maximum and minimum give the gradient to the first of equal inputs (TensorFlow). */
 #include "exec/ref/ref.h"
 
-#include <string.h>
+#include "exec/ref/broadcast.h"
 
-/* What a walk over one input does to the full tensor. */
-typedef enum combine {
-    COMBINE_SET,
-    COMBINE_ADD,
-    COMBINE_SUBTRACT,
-    COMBINE_MULTIPLY,
-    COMBINE_DIVIDE,
-    COMBINE_MAXIMUM,
-    COMBINE_MINIMUM,
-    COMBINE_KEEP_EQUAL,   /* full = 0 where part differs from reference */
-    COMBINE_KEEP_UNEQUAL, /* full = 0 where part equals reference */
-} combine;
+#if defined(__GNUC__) && !defined(__clang__)
+/* dst may be a; they never overlap otherwise. */
+#define NO_CARRIED_DEPENDENCE _Pragma("GCC ivdep")
+#else
+#define NO_CARRIED_DEPENDENCE
+#endif
 
-typedef struct combine_job {
-    combine kind;
-    float *full;
-    const float *part, *reference; /* reference [full]: only for KEEP_* */
-} combine_job;
+/* dst[i] = f(a[i], b[i * step]) with step 0 or 1. */
+typedef void combine_row(float *dst, const float *a, const float *b, int64_t step, int64_t n);
 
-/* step 0 or 1 is a constant in each branch, so that both loops are vectorised. */
-#define EACH(expression)                            \
-    do {                                            \
-        if (step)                                   \
-            for (int64_t i = 0; i < n; i++) {       \
-                const float x = p[i];               \
-                f[i] = (expression);                \
-            }                                       \
-        else {                                      \
-            const float x = p[0];                   \
-            for (int64_t i = 0; i < n; i++)         \
-                f[i] = (expression);                \
-        }                                           \
-    } while (0)
-
-static void combine_row(void *context, int64_t at, int64_t part, int64_t step, int64_t n)
-{
-    const combine_job *job = context;
-    float *restrict f = job->full + at;
-    const float *restrict p = job->part + part, *restrict r = job->reference ? job->reference + at : NULL;
-    switch (job->kind) {
-    case COMBINE_SET:
-        EACH(x);
-        break;
-    case COMBINE_ADD:
-        EACH(f[i] + x);
-        break;
-    case COMBINE_SUBTRACT:
-        EACH(f[i] - x);
-        break;
-    case COMBINE_MULTIPLY:
-        EACH(f[i] * x);
-        break;
-    case COMBINE_DIVIDE:
-        EACH(f[i] / x);
-        break;
-    case COMBINE_MAXIMUM:
-        EACH(f[i] >= x ? f[i] : x);
-        break;
-    case COMBINE_MINIMUM:
-        EACH(f[i] <= x ? f[i] : x);
-        break;
-    case COMBINE_KEEP_EQUAL:
-        EACH(x == r[i] ? f[i] : 0.0f);
-        break;
-    case COMBINE_KEEP_UNEQUAL:
-        EACH(x == r[i] ? 0.0f : f[i]);
-        break;
+#define COMBINE(name, expression)                                                              \
+    static void name(float *dst, const float *a, const float *b, int64_t step, int64_t n)     \
+    {                                                                                          \
+        if (step == 0) {                                                                       \
+            const float y = b[0];                                                              \
+            NO_CARRIED_DEPENDENCE                                                              \
+            for (int64_t i = 0; i < n; i++) {                                                  \
+                const float x = a[i];                                                          \
+                dst[i] = expression;                                                           \
+            }                                                                                  \
+            return;                                                                            \
+        }                                                                                      \
+        NO_CARRIED_DEPENDENCE                                                                  \
+        for (int64_t i = 0; i < n; i++) {                                                      \
+            const float x = a[i], y = b[i];                                                    \
+            dst[i] = expression;                                                               \
+        }                                                                                      \
     }
+
+COMBINE(row_add, x + y)
+COMBINE(row_subtract, x - y)
+COMBINE(row_multiply, x *y)
+COMBINE(row_divide, x / y)
+COMBINE(row_maximum, x < y || y != y ? y : x)
+COMBINE(row_minimum, x > y || y != y ? y : x)
+COMBINE(row_keep_equal, x == y ? dst[i] : 0.0f)
+COMBINE(row_drop_equal, x == y ? 0.0f : dst[i])
+COMBINE(row_prelu, x > 0.0f ? x : y * x)
+COMBINE(row_prelu_slope, x > 0.0f ? dst[i] : x < 0.0f ? dst[i] * y : x * 0.0f)
+
+typedef struct combine_walk {
+    combine_row *row;
+    float *dst;     /* full shape */
+    const float *a; /* full shape */
+    const float *b; /* broadcast */
+} combine_walk;
+
+static void combine_one(void *context, int64_t at, int64_t part, int64_t step, int64_t n)
+{
+    const combine_walk *w = context;
+    w->row(w->dst + at, w->a + at, w->b + part, step, n);
 }
 
-/* Applies `kind` with input i of image n to the full tensor. */
-static void apply(const ngi_ref *k, const ngi_run *run, int64_t n, int i, combine kind, float *full,
-                  const float *reference)
+/* dst = row(a, b) over one image; `shape` is b's. */
+static void combine(const ngi_ref *k, combine_row *row, float *dst, const float *a, const float *b,
+                    const ngi_shape *shape)
 {
-    const ngi_shape *shape = ngi_ref_in_shape(k, i);
     ngi_walk walk = ngi_walk_make(k->step.out_shape, shape);
-    combine_job job = {kind, full, run->in[i] + n * ngi_shape_count(shape), reference};
-    ngi_walk_rows(&walk, combine_row, &job);
+    combine_walk w = {row, dst, a, b};
+    ngi_walk_rows(&walk, combine_one, &w);
 }
 
-static void forward(const ngi_ref *k, const ngi_run *run, combine kind, float scale)
+static const float *image(const ngi_ref *k, const ngi_run *run, int i, int n)
 {
-    for (int64_t n = 0; n < run->n; n++) {
+    return run->in[i] + n * ngi_shape_count(ngi_ref_in_shape(k, i));
+}
+
+static void spread_one(void *context, int64_t at, int64_t part, int64_t step, int64_t n)
+{
+    const combine_walk *w = context;
+    for (int64_t i = 0; i < n; i++)
+        w->dst[at + i] = w->b[part + i * step];
+}
+
+/* The first input where it has the full shape, else its broadcast in `room`. */
+static const float *full_first(const ngi_ref *k, const ngi_run *run, int n, float *room)
+{
+    const float *first = image(k, run, 0, n);
+    if (k->in_count == k->out_count)
+        return first;
+    ngi_walk walk = ngi_walk_make(k->step.out_shape, ngi_ref_in_shape(k, 0));
+    combine_walk w = {.dst = room, .b = first};
+    ngi_walk_rows(&walk, spread_one, &w);
+    return room;
+}
+
+static void fold(const ngi_ref *k, const ngi_run *run, combine_row *row)
+{
+    for (int n = 0; n < run->n; n++) {
         float *out = run->out + n * k->out_count;
-        for (int i = 0; i < k->step.n_inputs; i++)
-            apply(k, run, n, i, i ? kind : COMBINE_SET, out, NULL);
-        if (scale != 1)
-            for (int64_t i = 0; i < k->out_count; i++)
-                out[i] *= scale;
+        const float *sum = full_first(k, run, n, out);
+        for (int i = 1; i < k->step.n_inputs; i++) {
+            combine(k, row, out, sum, image(k, run, i, n), ngi_ref_in_shape(k, i));
+            sum = out;
+        }
+        if (sum != out)
+            ngi_ref_store(out, sum, k->out_count, false);
     }
 }
 
-/* ---- Backward: a term of the full shape, summed over what was broadcast ------------------------ */
-
-typedef struct reduce_job {
-    const float *full;
-    double *part;
-} reduce_job;
-
-static void reduce_row(void *context, int64_t at, int64_t part, int64_t step, int64_t n)
-{
-    const reduce_job *job = context;
-    const float *f = job->full + at;
-    double *p = job->part + part;
-    if (step)
-        for (int64_t i = 0; i < n; i++)
-            p[i] += f[i];
-    else
-        for (int64_t i = 0; i < n; i++)
-            *p += f[i];
-}
-
-static int64_t padded_out(const ngi_ref *k)
-{
-    return (k->out_count + 15) / 16 * 16;
-}
-
-/* A term for one image, then the sums of a broadcast input. */
+/* Backward: the sums of a broadcast input in double, then one image of the full shape in float. */
 size_t ngi_ref_eltwise_scratch(const ngi_ref *k)
 {
-    if (!k->step.backward)
-        return 0;
-    int64_t most = 0;
-    for (int i = 0; i < k->step.n_inputs; i++) {
-        int64_t count = ngi_shape_count(ngi_ref_in_shape(k, i));
-        most = count > most ? count : most;
-    }
-    return (size_t)padded_out(k) * sizeof(float) + (size_t)most * sizeof(double);
+    return k->step.backward ? (size_t)k->out_count * (sizeof(double) + sizeof(float)) : 0;
 }
 
-static void give(const ngi_ref *k, const ngi_run *run, int64_t n, int i, const float *term)
+typedef struct reduce_walk {
+    double *sum;
+    const float *local;
+} reduce_walk;
+
+static void reduce_one(void *context, int64_t at, int64_t part, int64_t step, int64_t n)
+{
+    const reduce_walk *w = context;
+    const float *local = w->local + at;
+    double *sum = w->sum + part;
+    if (step == 0)
+        *sum += ngi_sum(local, n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            sum[i] += local[i];
+}
+
+/* Stores the gradient of the full shape into that of input i, summed over what was broadcast. */
+static void give(const ngi_ref *k, const ngi_run *run, int i, int n, const float *local)
 {
     const ngi_shape *shape = ngi_ref_in_shape(k, i);
-    int64_t count = ngi_shape_count(shape);
-    float *grad = run->grad_in[i] + n * count;
+    const int64_t count = ngi_shape_count(shape);
+    float *dx = run->grad_in[i] + n * count;
     if (count == k->out_count) {
-        ngi_ref_store(grad, term, count, run->accumulate[i]);
+        ngi_ref_store(dx, local, count, run->accumulate[i]);
         return;
     }
-    double *sums = (double *)((float *)run->scratch + padded_out(k));
-    memset(sums, 0, (size_t)count * sizeof *sums);
+    double *sum = run->scratch;
+    for (int64_t c = 0; c < count; c++)
+        sum[c] = 0.0;
     ngi_walk walk = ngi_walk_make(k->step.out_shape, shape);
-    reduce_job job = {term, sums};
-    ngi_walk_rows(&walk, reduce_row, &job);
-    ngi_ref_store_double(grad, sums, count, run->accumulate[i]);
+    ngi_walk_rows(&walk, reduce_one, &(reduce_walk){sum, local});
+    ngi_ref_store_double(dx, sum, count, run->accumulate[i]);
 }
 
-/* term = grad_out * d(out)/d(input i), of the full shape. */
-typedef void term_function(const ngi_ref *k, const ngi_run *run, int64_t n, int i, float *term);
-
-static void backward(const ngi_ref *k, const ngi_run *run, term_function *function)
+/* Room for one image of the full shape behind the double sums. */
+static float *room(const ngi_ref *k, const ngi_run *run)
 {
-    float *term = run->scratch;
-    for (int64_t n = 0; n < run->n; n++)
-        for (int i = 0; i < k->step.n_inputs; i++) {
-            if (!run->grad_in[i])
-                continue;
-            memcpy(term, run->grad_out + n * k->out_count, (size_t)k->out_count * sizeof *term);
-            if (function)
-                function(k, run, n, i, term);
-            give(k, run, n, i, term);
-        }
+    return (float *)((double *)run->scratch + k->out_count);
 }
 
-static void negate(const ngi_ref *k, float *term)
+static void scale(float *dst, const float *src, float factor, int64_t n)
 {
-    for (int64_t j = 0; j < k->out_count; j++)
-        term[j] = -term[j];
-}
-
-static void subtract_term(const ngi_ref *k, const ngi_run *run, int64_t n, int i, float *term)
-{
-    (void)run;
-    (void)n;
-    if (i == 1)
-        negate(k, term);
-}
-
-static void multiply_term(const ngi_ref *k, const ngi_run *run, int64_t n, int i, float *term)
-{
-    for (int j = 0; j < k->step.n_inputs; j++)
-        if (j != i)
-            apply(k, run, n, j, COMBINE_MULTIPLY, term, NULL);
-}
-
-static void divide_term(const ngi_ref *k, const ngi_run *run, int64_t n, int i, float *term)
-{
-    apply(k, run, n, 1, COMBINE_DIVIDE, term, NULL);
-    if (i == 0)
-        return;
-    apply(k, run, n, 0, COMBINE_MULTIPLY, term, NULL);
-    apply(k, run, n, 1, COMBINE_DIVIDE, term, NULL);
-    negate(k, term);
-}
-
-static void average_term(const ngi_ref *k, const ngi_run *run, int64_t n, int i, float *term)
-{
-    (void)run;
-    (void)n;
-    (void)i;
-    for (int64_t j = 0; j < k->out_count; j++)
-        term[j] /= (float)k->step.n_inputs;
-}
-
-static void extreme_term(const ngi_ref *k, const ngi_run *run, int64_t n, int i, float *term)
-{
-    const float *out = run->out + n * k->out_count;
-    apply(k, run, n, i, COMBINE_KEEP_EQUAL, term, out);
-    for (int j = 0; j < i; j++)
-        apply(k, run, n, j, COMBINE_KEEP_UNEQUAL, term, out);
+    for (int64_t i = 0; i < n; i++)
+        dst[i] = src[i] * factor;
 }
 
 void ngi_ref_add_forward(const ngi_ref *k, const ngi_run *run)
 {
-    forward(k, run, COMBINE_ADD, 1);
+    fold(k, run, row_add);
 }
 
 void ngi_ref_add_backward(const ngi_ref *k, const ngi_run *run)
 {
-    backward(k, run, NULL);
+    for (int i = 0; i < k->step.n_inputs; i++)
+        for (int n = 0; run->grad_in[i] && n < run->n; n++)
+            give(k, run, i, n, run->grad_out + n * k->out_count);
 }
 
 void ngi_ref_subtract_forward(const ngi_ref *k, const ngi_run *run)
 {
-    forward(k, run, COMBINE_SUBTRACT, 1);
+    fold(k, run, row_subtract);
 }
 
 void ngi_ref_subtract_backward(const ngi_ref *k, const ngi_run *run)
 {
-    backward(k, run, subtract_term);
+    float *local = room(k, run);
+    for (int i = 0; i < 2; i++)
+        for (int n = 0; run->grad_in[i] && n < run->n; n++) {
+            scale(local, run->grad_out + n * k->out_count, i == 0 ? 1.0f : -1.0f, k->out_count);
+            give(k, run, i, n, local);
+        }
 }
 
 void ngi_ref_multiply_forward(const ngi_ref *k, const ngi_run *run)
 {
-    forward(k, run, COMBINE_MULTIPLY, 1);
+    fold(k, run, row_multiply);
 }
 
 void ngi_ref_multiply_backward(const ngi_ref *k, const ngi_run *run)
 {
-    backward(k, run, multiply_term);
+    float *local = room(k, run);
+    for (int i = 0; i < k->step.n_inputs; i++)
+        for (int n = 0; run->grad_in[i] && n < run->n; n++) {
+            const float *product = run->grad_out + n * k->out_count;
+            for (int j = 0; j < k->step.n_inputs; j++)
+                if (j != i) {
+                    combine(k, row_multiply, local, product, image(k, run, j, n), ngi_ref_in_shape(k, j));
+                    product = local;
+                }
+            give(k, run, i, n, product);
+        }
 }
 
 void ngi_ref_divide_forward(const ngi_ref *k, const ngi_run *run)
 {
-    forward(k, run, COMBINE_DIVIDE, 1);
+    fold(k, run, row_divide);
 }
 
+/* a/b: to a goes g/b, to b goes -g a / b^2. */
 void ngi_ref_divide_backward(const ngi_ref *k, const ngi_run *run)
 {
-    backward(k, run, divide_term);
+    float *local = room(k, run);
+    for (int i = 0; i < 2; i++)
+        for (int n = 0; run->grad_in[i] && n < run->n; n++) {
+            const float *b = image(k, run, 1, n);
+            const ngi_shape *shape = ngi_ref_in_shape(k, 1);
+            combine(k, row_divide, local, run->grad_out + n * k->out_count, b, shape);
+            if (i == 1) {
+                combine(k, row_multiply, local, local, image(k, run, 0, n), ngi_ref_in_shape(k, 0));
+                combine(k, row_divide, local, local, b, shape);
+                scale(local, local, -1.0f, k->out_count);
+            }
+            give(k, run, i, n, local);
+        }
 }
 
 void ngi_ref_average_forward(const ngi_ref *k, const ngi_run *run)
 {
-    forward(k, run, COMBINE_ADD, 1.0f / (float)k->step.n_inputs);
+    const float count = (float)k->step.n_inputs;
+    fold(k, run, row_add);
+    for (int64_t i = 0; i < run->n * k->out_count; i++)
+        run->out[i] /= count;
 }
 
 void ngi_ref_average_backward(const ngi_ref *k, const ngi_run *run)
 {
-    backward(k, run, average_term);
+    float *local = room(k, run);
+    for (int n = 0; n < run->n; n++) {
+        scale(local, run->grad_out + n * k->out_count, 1.0f / (float)k->step.n_inputs, k->out_count);
+        for (int i = 0; i < k->step.n_inputs; i++)
+            if (run->grad_in[i])
+                give(k, run, i, n, local);
+    }
+}
+
+/* The gradient goes to the first input that equals the output. */
+static void extremum_backward(const ngi_ref *k, const ngi_run *run)
+{
+    float *local = room(k, run);
+    for (int i = 0; i < k->step.n_inputs; i++)
+        for (int n = 0; run->grad_in[i] && n < run->n; n++) {
+            const float *out = run->out + n * k->out_count;
+            ngi_ref_store(local, run->grad_out + n * k->out_count, k->out_count, false);
+            for (int j = 0; j <= i; j++)
+                combine(k, j < i ? row_drop_equal : row_keep_equal, local, out, image(k, run, j, n),
+                        ngi_ref_in_shape(k, j));
+            give(k, run, i, n, local);
+        }
 }
 
 void ngi_ref_maximum_forward(const ngi_ref *k, const ngi_run *run)
 {
-    forward(k, run, COMBINE_MAXIMUM, 1);
+    fold(k, run, row_maximum);
 }
 
 void ngi_ref_maximum_backward(const ngi_ref *k, const ngi_run *run)
 {
-    backward(k, run, extreme_term);
+    extremum_backward(k, run);
 }
 
 void ngi_ref_minimum_forward(const ngi_ref *k, const ngi_run *run)
 {
-    forward(k, run, COMBINE_MINIMUM, 1);
+    fold(k, run, row_minimum);
 }
 
 void ngi_ref_minimum_backward(const ngi_ref *k, const ngi_run *run)
 {
-    backward(k, run, extreme_term);
+    extremum_backward(k, run);
 }
 
-/* ---- PReLU: relu(x) - alpha relu(-x), alpha broadcast ------------------------------------------ */
-
-typedef struct prelu_job {
-    const float *x, *grad, *alpha;
-    float *y;
-    bool accumulate;
-} prelu_job;
-
-static void prelu_row(void *context, int64_t at, int64_t part, int64_t step, int64_t n)
-{
-    const prelu_job *job = context;
-    for (int64_t i = 0; i < n; i++) {
-        float x = job->x[at + i];
-        job->y[at + i] = x > 0 ? x : job->alpha[part + i * step] * x;
-    }
-}
-
-static void prelu_grad_row(void *context, int64_t at, int64_t part, int64_t step, int64_t n)
-{
-    const prelu_job *job = context;
-    for (int64_t i = 0; i < n; i++) {
-        float x = job->x[at + i], slope = x > 0 ? 1 : x < 0 ? job->alpha[part + i * step] : 0;
-        float g = job->grad[at + i] * slope;
-        job->y[at + i] = job->accumulate ? job->y[at + i] + g : g;
-    }
-}
-
-static ngi_walk alpha_walk(const ngi_ref *k)
+static const ngi_shape *alpha_shape(const ngi_ref *k)
 {
     const ngi_graph *g = k->step.graph;
-    return ngi_walk_make(k->step.out_shape, &g->weights[g->nodes[k->step.root].weights[0]].shape);
+    return &g->weights[g->nodes[k->step.root].weights[0]].shape;
 }
 
 void ngi_ref_prelu_forward(const ngi_ref *k, const ngi_run *run)
 {
-    ngi_walk walk = alpha_walk(k);
-    for (int64_t n = 0; n < run->n; n++) {
-        prelu_job job = {run->in[0] + n * k->in_count, NULL, k->step.w[0], run->out + n * k->out_count, false};
-        ngi_walk_rows(&walk, prelu_row, &job);
-    }
+    for (int n = 0; n < run->n; n++)
+        combine(k, row_prelu, run->out + n * k->out_count, run->in[0] + n * k->in_count, k->step.w[0],
+                alpha_shape(k));
 }
 
+/* Keras writes relu(x) - alpha * relu(-x): the slope at 0 is 0. */
 void ngi_ref_prelu_backward(const ngi_ref *k, const ngi_run *run)
 {
-    ngi_walk walk = alpha_walk(k);
-    for (int64_t n = 0; n < run->n; n++) {
-        prelu_job job = {run->in[0] + n * k->in_count, run->grad_out + n * k->out_count, k->step.w[0],
-                         run->grad_in[0] + n * k->in_count, run->accumulate[0]};
-        ngi_walk_rows(&walk, prelu_grad_row, &job);
+    float *local = room(k, run);
+    for (int n = 0; n < run->n; n++) {
+        ngi_ref_store(local, run->grad_out + n * k->out_count, k->out_count, false);
+        combine(k, row_prelu_slope, local, run->in[0] + n * k->in_count, k->step.w[0], alpha_shape(k));
+        give(k, run, 0, n, local);
     }
 }

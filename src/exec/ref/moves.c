@@ -21,19 +21,27 @@ static void copy_row(float *dst, int64_t to, const float *src, int64_t from, int
         dst[i * to] = add ? dst[i * to] + src[i * from] : src[i * from];
 }
 
-static void copy_axis(const strided_copy *c, int axis, float *dst, const float *src, bool add)
-{
-    if (axis == c->rank - 1) {
-        copy_row(dst, c->to[axis], src, c->from[axis], c->dim[axis], add);
-        return;
-    }
-    for (int64_t i = 0; i < c->dim[axis]; i++)
-        copy_axis(c, axis + 1, dst + i * c->to[axis], src + i * c->from[axis], add);
-}
-
 static void copy(const strided_copy *c, float *dst, const float *src, bool add)
 {
-    copy_axis(c, 0, dst + c->to_start, src + c->from_start, add);
+    int64_t index[NGI_MAX_RANK] = {0};
+    const int last = c->rank - 1;
+    dst += c->to_start;
+    src += c->from_start;
+    for (;;) {
+        copy_row(dst, c->to[last], src, c->from[last], c->dim[last], add);
+        int axis = last - 1;
+        for (; axis >= 0; axis--) {
+            dst += c->to[axis];
+            src += c->from[axis];
+            if (++index[axis] < c->dim[axis])
+                break;
+            dst -= c->to[axis] * c->dim[axis];
+            src -= c->from[axis] * c->dim[axis];
+            index[axis] = 0;
+        }
+        if (axis < 0)
+            return;
+    }
 }
 
 /* The same elements the other way round. */
@@ -75,7 +83,7 @@ static strided_copy plan_copy(const ngi_ref *k)
     case NGI_OP_SLICE:
         for (int i = 0; i < c.rank; i++) {
             c.from_start += a->begin[i] * in_stride[i];
-            c.from[i] = in_stride[i] * a->step[i];
+            c.from[i] = c.dim[i] > 1 ? in_stride[i] * a->step[i] : 0; /* a lone element's step may be huge */
         }
         break;
     case NGI_OP_CROP:

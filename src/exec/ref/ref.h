@@ -22,7 +22,7 @@ typedef struct ngi_ref {
     ngi_ref_tap *taps;           /* UPSAMPLE, RESIZE: rows [oh], then columns [ow] */
 } ngi_ref;
 
-/* One row for each op. `prepare` and `scratch` may be NULL; scratch is in bytes. */
+/* One row for each op; scratch (bytes) and prepare may be NULL. */
 typedef struct ngi_ref_op {
     void (*forward)(const ngi_ref *k, const ngi_run *run);
     void (*backward)(const ngi_ref *k, const ngi_run *run);
@@ -30,39 +30,39 @@ typedef struct ngi_ref_op {
     ng_status (*prepare)(ngi_ref *k, ng_error *err);
 } ngi_ref_op;
 
-/* X(op suffix, function stem): rows with _forward and _backward; see ref.c for the hooks. */
-#define NGI_REF_OPS(X)                   \
-    X(IDENTITY, identity)                \
-    X(CONV2D, conv)                      \
-    X(DEPTHWISE, depthwise)              \
-    X(DENSE, dense)                      \
-    X(BATCHNORM, affine)                 \
-    X(LAYERNORM, layernorm)              \
-    X(ACTIVATION, activation)            \
-    X(PRELU, prelu)                      \
-    X(SOFTMAX, softmax)                  \
-    X(MAX_POOL, max_pool)                \
-    X(AVG_POOL, avg_pool)                \
-    X(GLOBAL_AVG, global_avg)            \
-    X(GLOBAL_MAX, global_max)            \
-    X(RESHAPE, identity)                 \
-    X(PERMUTE, permute)                  \
-    X(ZERO_PAD, zero_pad)                \
-    X(CROP, crop)                        \
-    X(UPSAMPLE, resize)                  \
-    X(RESIZE, resize)                    \
-    X(ADD, add)                          \
-    X(SUBTRACT, subtract)                \
-    X(MULTIPLY, multiply)                \
-    X(DIVIDE, divide)                    \
-    X(AVERAGE, average)                  \
-    X(MAXIMUM, maximum)                  \
-    X(MINIMUM, minimum)                  \
-    X(CONCAT, concat)                    \
-    X(AFFINE, affine)                    \
-    X(SLICE, slice)
+/* X(op suffix, function stem, scratch hook, prepare hook): each op has _forward and _backward. */
+#define NGI_REF_OPS(X)                                                   \
+    X(IDENTITY, identity, NULL, NULL)                                    \
+    X(CONV2D, conv, ngi_ref_conv_scratch, NULL)                          \
+    X(DEPTHWISE, depthwise, ngi_ref_depthwise_scratch, NULL)             \
+    X(DENSE, dense, ngi_ref_dense_scratch, NULL)                         \
+    X(BATCHNORM, affine, NULL, ngi_ref_batchnorm_prepare)                \
+    X(LAYERNORM, layernorm, ngi_ref_layernorm_scratch, NULL)             \
+    X(ACTIVATION, activation, NULL, NULL)                                \
+    X(PRELU, prelu, ngi_ref_eltwise_scratch, NULL)                       \
+    X(SOFTMAX, softmax, ngi_ref_softmax_scratch, NULL)                   \
+    X(MAX_POOL, max_pool, ngi_ref_pool_scratch, NULL)                    \
+    X(AVG_POOL, avg_pool, ngi_ref_pool_scratch, NULL)                    \
+    X(GLOBAL_AVG, global_avg, ngi_ref_pool_scratch, NULL)                \
+    X(GLOBAL_MAX, global_max, ngi_ref_pool_scratch, NULL)                \
+    X(RESHAPE, identity, NULL, NULL)                                     \
+    X(PERMUTE, permute, NULL, NULL)                                      \
+    X(ZERO_PAD, zero_pad, NULL, NULL)                                    \
+    X(CROP, crop, NULL, NULL)                                            \
+    X(UPSAMPLE, resize, ngi_ref_resize_scratch, ngi_ref_resize_prepare)  \
+    X(RESIZE, resize, ngi_ref_resize_scratch, ngi_ref_resize_prepare)    \
+    X(ADD, add, ngi_ref_eltwise_scratch, NULL)                           \
+    X(SUBTRACT, subtract, ngi_ref_eltwise_scratch, NULL)                 \
+    X(MULTIPLY, multiply, ngi_ref_eltwise_scratch, NULL)                 \
+    X(DIVIDE, divide, ngi_ref_eltwise_scratch, NULL)                     \
+    X(AVERAGE, average, ngi_ref_eltwise_scratch, NULL)                   \
+    X(MAXIMUM, maximum, ngi_ref_eltwise_scratch, NULL)                   \
+    X(MINIMUM, minimum, ngi_ref_eltwise_scratch, NULL)                   \
+    X(CONCAT, concat, NULL, NULL)                                        \
+    X(AFFINE, affine, NULL, ngi_ref_affine_prepare)                      \
+    X(SLICE, slice, NULL, NULL)
 
-#define NGI_REF_DECLARE(op, stem)                                       \
+#define NGI_REF_DECLARE(op, stem, scratch, prepare)                      \
     void ngi_ref_##stem##_forward(const ngi_ref *k, const ngi_run *run); \
     void ngi_ref_##stem##_backward(const ngi_ref *k, const ngi_run *run);
 NGI_REF_OPS(NGI_REF_DECLARE)

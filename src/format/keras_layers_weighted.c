@@ -247,10 +247,11 @@ static ng_status given_moment(ngi_keras_builder *b, ngi_building_layer *l, const
     return status;
 }
 
-/* (x - mean) / max(sqrt(variance), 1e-7): a batch norm whose epsilon is 1e-14. Its third weight counts what adapt() saw. */
+/* (x - mean) / max(sqrt(variance), 1e-7): a batch norm whose epsilon is 1e-14. Keras's third weight, the count of what
+ * adapt() saw, is an integer that nothing is computed from: readers pass over it. */
 ng_status ngi_lower_normalization(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
 {
-    int in = -1, count = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    int in = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     bool invert = false;
     ngi_attr attr;
     ngi_attr_init(&attr);
@@ -273,7 +274,6 @@ ng_status ngi_lower_normalization(ngi_keras_builder *b, ngi_building_layer *l, c
     } else {
         NGI_TRY(ngi_layer_weight(b, l, 0, "mean", ngi_shape_of(1, channels), false, &w[2], err));
         NGI_TRY(ngi_layer_weight(b, l, 1, "variance", ngi_shape_of(1, channels), false, &w[3], err));
-        NGI_TRY(ngi_layer_weight(b, l, 2, "count", (ngi_shape){0}, false, &count, err));
     }
     return ngi_layer_node(b, l, NULL, NGI_OP_BATCHNORM, &attr, &in, 1, w, out, err);
 }

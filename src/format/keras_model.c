@@ -46,12 +46,18 @@ static bool is_sequential(const ngi_kmodel *m, const char *class_name)
     return strcmp(class_name, "Sequential") == 0 || json_is_array(m->config);
 }
 
-/* Functions on tensors are saved like layers; Keras 3 tells them apart by their module only. */
+/* Functions on tensors are saved like layers. Keras 3 tells them apart by their module; where it leaves that out (HDF5), by a
+ * configuration without what every layer has. */
 static bool is_op(const json_t *json, const char *class_name)
 {
     const char *module = json_string_value(json_object_get(json, "module"));
-    return strcmp(class_name, "TFOpLambda") == 0 || strcmp(class_name, "SlicingOpLambda") == 0 ||
-           (module && strstr(module, ".ops"));
+    if (strcmp(class_name, "TFOpLambda") == 0 || strcmp(class_name, "SlicingOpLambda") == 0)
+        return true;
+    if (module)
+        return strstr(module, ".ops") != NULL;
+    const json_t *first_call = json_array_get(json_object_get(json, "inbound_nodes"), 0);
+    return json_is_object(first_call) && !json_object_get(json_object_get(json, "config"), "trainable") &&
+           ngi_layer_row_find(class_name, true);
 }
 
 /* ---- Release ----------------------------------------------------------------------------------- */

@@ -32,7 +32,8 @@ ng_status ngi_json_parse(const char *where, const char *text, size_t size, json_
 {
     *out = NULL;
     if (size > NGI_MAX_CONFIG_BYTES)
-        return ngi_fail(err, NG_E_LIMIT, "%s: %zu bytes of JSON, the limit is %zu", where, size, NGI_MAX_CONFIG_BYTES);
+        return ngi_fail(err, NG_E_LIMIT, "%s: %zu bytes of JSON, the limit is %zu", where, size,
+                        NGI_MAX_CONFIG_BYTES);
     if (size == 0)
         return ngi_fail(err, NG_E_FORMAT, "%s: empty, expected JSON", where);
     int depth = depth_of(text, size);
@@ -46,11 +47,12 @@ ng_status ngi_json_parse(const char *where, const char *text, size_t size, json_
     return NG_OK;
 }
 
-static ng_status wrong(const char *where, const char *key, const char *expected, const json_t *found, ng_error *err)
+static ng_status wrong(const char *where, const char *key, const char *expected, const json_t *found,
+                       ng_error *err)
 {
     char *text = json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT);
-    ng_status status = ngi_fail(err, NG_E_FORMAT, "%s: \"%s\": expected %s, found %.60s", where, key, expected,
-                                text ? text : "?");
+    ng_status status = ngi_fail(err, NG_E_FORMAT, "%s: \"%s\": expected %s, found %.60s", where, key,
+                                expected, text ? text : "?");
     free(text);
     return status;
 }
@@ -65,7 +67,8 @@ static const json_t *member(const json_t *object, const char *key)
 bool ngi_json_to_int(const json_t *value, int64_t low, int64_t high, int64_t *out)
 {
     double number = json_number_value(value);
-    if (!json_is_number(value) || !(number >= (double)low && number <= (double)high) || number != floor(number))
+    if (!json_is_number(value) || !(number >= (double)low && number <= (double)high) ||
+        number != floor(number))
         return false;
     *out = json_is_integer(value) ? (int64_t)json_integer_value(value) : (int64_t)number;
     return true;
@@ -112,7 +115,8 @@ ng_status ngi_json_bool(const json_t *object, const char *key, const char *where
     return NG_OK;
 }
 
-ng_status ngi_json_string(const json_t *object, const char *key, const char *where, const char **out, ng_error *err)
+ng_status ngi_json_string(const json_t *object, const char *key, const char *where, const char **out,
+                          ng_error *err)
 {
     const json_t *value = member(object, key);
     if (value && !json_is_string(value))
@@ -122,8 +126,8 @@ ng_status ngi_json_string(const json_t *object, const char *key, const char *whe
     return NG_OK;
 }
 
-ng_status ngi_json_pair(const json_t *object, const char *key, const char *where, int low, int high, int out[2],
-                        ng_error *err)
+ng_status ngi_json_pair(const json_t *object, const char *key, const char *where, int low, int high,
+                        int out[2], ng_error *err)
 {
     const json_t *value = member(object, key);
     if (!value)

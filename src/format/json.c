@@ -57,10 +57,14 @@ static ng_status wrong(const char *where, const char *key, const char *expected,
     return status;
 }
 
-/* The member, NULL when it is missing or null. */
+/* The member, NULL when it is missing or null. Some Keras versions write a NumPy scalar where others write a number:
+ * {"class_name": "__numpy__", "config": {"value": 0.0, "dtype": "float32"}}. */
 static const json_t *member(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
+    const char *class_name = json_string_value(json_object_get(value, "class_name"));
+    if (class_name && (strcmp(class_name, "__numpy__") == 0 || strcmp(class_name, "__tensor__") == 0))
+        value = json_object_get(json_object_get(value, "config"), "value");
     return value && !json_is_null(value) ? value : NULL;
 }
 

@@ -327,6 +327,12 @@ static void test_forms(void **state)
                    NULL),
         err);
     CHECK_NEAR(find_node("r")->attr.act.max_value, 6, 0);
+    /* A NumPy scalar for a number, as Keras 2.12 writes. */
+    CHECK_OK(
+        build_text(ONE("LeakyReLU", ",\"alpha\":{\"class_name\":\"__numpy__\",\"config\":{\"value\":0.25}}"),
+                   NULL),
+        err);
+    CHECK_NEAR(find_node("x")->attr.act.alpha, 0.25, 0);
     /* model_config around it, as in HDF5 attributes of some writers. */
     CHECK_OK(build_text("{\"model_config\":" ONE("Flatten", "") "}", NULL), err);
     /* A class of someone's own around a plain configuration is still one. */

@@ -35,9 +35,9 @@ typedef struct ngi_step {
 typedef struct ngi_run {
     int n;
     const float *const *in; /* [n_inputs] activations, [n] + shape. Backward: kept only for the ops that
-                               ngi_op_backward_reads names (NULL otherwise) */
-    float *out;             /* [n] + out_shape. Backward: the forward's output, to be read; NULL unless
-                               ngi_op_backward_reads names it or an activation is fused */
+                               ngi_op_backward_reads names, else overwritten by then */
+    float *out;             /* [n] + out_shape. Backward: the forward's output, to be read only
+                               where ngi_op_backward_reads names it or an activation is fused */
     const float *grad_out;  /* backward: dS/d(out), after the fused activation: the kernel applies its
                                derivative, which follows from `out` (ngi_activate_grad with x = out) */
     float *const *grad_in;  /* backward: [n_inputs], NULL where no gradient is wanted. Overwritten, except
@@ -76,7 +76,7 @@ typedef struct ngi_backend {
 } ngi_backend;
 
 extern const ngi_backend ngi_backend_native, ngi_backend_onednn, ngi_backend_ref;
-/* "auto": onednn, then ref. "onednn": the same (steps it has no kernel for run on ref). "ref": ref only. */
+/* "auto": native, onednn, then ref. "onednn": onednn, then ref (for what it has no kernel for). "ref": ref only. */
 const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /* NULL-terminated list */
 
 /* Version of oneDNN in use ("2.6.3") and the instruction set it settled on ("avx512_core"). Static texts. */

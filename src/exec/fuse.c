@@ -8,22 +8,24 @@
 /* The only consumer of a node among the needed ones; -1: none or several. */
 static int only_consumer(const ngi_plan *p, int node)
 {
-    int found = -1;
-    for (int i = node + 1; i < p->graph->n_nodes; i++)
-        for (int k = 0; p->needed[i] && k < p->graph->nodes[i].n_inputs; k++)
-            if (p->graph->nodes[i].inputs[k] == node) {
-                if (found >= 0)
-                    return -1;
-                found = i;
-            }
-    return found;
+    return p->uses[node] == 1 ? p->reader[node] : -1;
 }
 
-/* Whether the derivative follows from the activation's output alone. */
+/* Whether the derivative follows from the activation's output alone. Not so where a ReLU is cut at a maximum other than
+ * 6: Keras passes the gradient at the maximum itself, and the output does not tell that from what was cut. */
 static bool derivable(const ngi_activation_attr *a)
 {
-    return a->kind == NGI_ACT_LINEAR || a->kind == NGI_ACT_RELU6 || (a->kind == NGI_ACT_LEAKY_RELU && a->alpha > 0) ||
-           (a->kind == NGI_ACT_RELU && a->alpha >= 0 && a->threshold == 0);
+    switch (a->kind) {
+    case NGI_ACT_LINEAR:
+    case NGI_ACT_RELU6:
+        return true;
+    case NGI_ACT_LEAKY_RELU:
+        return a->alpha > 0;
+    case NGI_ACT_RELU:
+        return a->alpha >= 0 && a->threshold == 0 && (isinf(a->max_value) || a->max_value == 6);
+    default:
+        return false;
+    }
 }
 
 static bool has_kernel(ngi_op op)
@@ -123,6 +125,7 @@ ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err)
     }
     ng_status status = NG_OK;
     for (int i = 0; i < g->n_nodes && status == NG_OK; i++) {
+        p->step_of[i] = -1;
         bool runs = p->needed[i] && !done[i] && p->storage[i] == i && g->nodes[i].op != NGI_OP_INPUT;
         if (!runs)
             continue;
@@ -131,6 +134,8 @@ ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err)
         for (int last = p->steps[p->n_steps - 1].step.node; last > i; last = g->nodes[last].inputs[0])
             done[last] = true;
     }
+    for (int i = 0; i < p->n_steps; i++)
+        p->step_of[p->steps[i].step.node] = i;
     ngi_free(done);
     return status;
 }

@@ -1,5 +1,5 @@
 /* Where everything lies: lifetimes over the forward schedule (times 0..F-1) and the backward one (F..), then offsets in
- * one block, largest first, each at the lowest place that is free during its life.
+ * one block: greedy by size, each in the smallest gap that is free during its life.
  *
  * What the backward pass reads stays to the end, since it may run again for another class; so does what the caller may
  * read. Gradients reuse the room of activations that only the forward pass needs. */
@@ -9,6 +9,7 @@
 
 #define ALIGNMENT 64
 #define FOREVER (1 << 30)
+#define MAX_BLOCK ((size_t)1 << 46) /* bytes: far beyond any machine, far below an overflow */
 
 /* One block: activations or gradients of a storage node. */
 typedef struct block {
@@ -109,29 +110,41 @@ static bool overlap(const block *a, const block *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* The lowest offset at which `b` meets none of the placed blocks it shares time with. */
-static size_t place(block *const *placed, int n, const block *b)
+/* Best fit: the smallest gap that takes `b` between the blocks it shares time with, else behind the last of them.
+ * placed [n] is in the order of the offsets; `b` is put in its place. */
+static void place(block **placed, int n, block *b)
 {
-    size_t at = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (int i = 0; i < n; i++)
-            if (overlap(placed[i], b) && at < placed[i]->offset + placed[i]->size && placed[i]->offset < at + b->size) {
-                at = placed[i]->offset + placed[i]->size;
-                moved = true;
-            }
+    size_t end = 0, best = SIZE_MAX;
+    b->offset = 0;
+    for (int i = 0; i < n; i++) {
+        const block *other = placed[i];
+        if (!overlap(other, b))
+            continue;
+        size_t gap = other->offset > end ? other->offset - end : 0;
+        if (gap >= b->size && gap < best) {
+            best = gap;
+            b->offset = end;
+        }
+        end = other->offset + other->size > end ? other->offset + other->size : end;
     }
-    return at;
+    if (best == SIZE_MAX)
+        b->offset = end;
+    int at = n;
+    for (; at > 0 && placed[at - 1]->offset > b->offset; at--)
+        placed[at] = placed[at - 1];
+    placed[at] = b;
 }
 
 ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err)
 {
     int nodes = p->graph->n_nodes, n = 0;
     layout l = {p, ngi_alloc_zero(2 * (size_t)nodes, sizeof *l.blocks)};
-    block **order = ngi_alloc(2 * (size_t)nodes, sizeof *order);
-    if (!l.blocks || !order) {
+    block **order = ngi_alloc(2 * (size_t)nodes, sizeof *order); /* by size */
+    block **placed = ngi_alloc(2 * (size_t)nodes, sizeof *placed); /* by offset */
+    if (!l.blocks || !order || !placed) {
         ngi_free(l.blocks);
         ngi_free(order);
+        ngi_free(placed);
         return ngi_fail_memory(err, 2 * (size_t)nodes * sizeof *l.blocks);
     }
     forward_uses(&l);
@@ -147,14 +160,18 @@ ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err)
     p->scratch = (p->scratch + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     p->bytes = p->scratch;
     qsort(order, (size_t)n, sizeof *order, by_size);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && p->bytes <= MAX_BLOCK; i++) {
         block *b = order[i];
-        b->offset = place(order, i, b);
+        place(placed, i, b);
         (b->gradient ? p->grad_offset : p->offset)[b->node] = p->scratch + b->offset;
         size_t end = p->scratch + b->offset + b->size;
         p->bytes = end > p->bytes ? end : p->bytes;
     }
     ngi_free(l.blocks);
     ngi_free(order);
+    ngi_free(placed);
+    if (p->bytes > MAX_BLOCK)
+        return ngi_fail(err, NG_E_LIMIT, "the activations of %d images need more than %zu bytes; lower the batch", p->batch,
+                        MAX_BLOCK);
     return NG_OK;
 }

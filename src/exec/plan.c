@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define MAX_BATCH 65536 /* times NGI_MAX_ELEMENTS: no tensor's bytes overflow 64 bits */
+
 /* ---- Marking nodes ----------------------------------------------------------------------------- */
 
 static ng_status mark(const ngi_graph *g, const int *nodes, int n, bool *flags, bool *also, ng_error *err)
@@ -71,14 +73,16 @@ static bool is_alias(const ngi_node *n)
     return n->op == NGI_OP_IDENTITY || n->op == NGI_OP_RESHAPE;
 }
 
-/* Consumers of a node on the gradients' way, each use counted. */
-static int path_consumers(const ngi_plan *p, int node)
+static void count_uses(ngi_plan *p)
 {
-    int count = 0;
-    for (int i = node + 1; i < p->graph->n_nodes; i++)
-        for (int k = 0; p->on_path[i] && k < p->graph->nodes[i].n_inputs; k++)
-            count += p->graph->nodes[i].inputs[k] == node;
-    return count;
+    for (int i = 0; i < p->graph->n_nodes; i++) {
+        const ngi_node *n = &p->graph->nodes[i];
+        for (int k = 0; k < n->n_inputs && p->needed[i]; k++) {
+            p->uses[n->inputs[k]]++;
+            p->path_uses[n->inputs[k]] += p->on_path[i];
+            p->reader[n->inputs[k]] = i;
+        }
+    }
 }
 
 static void choose_storage(ngi_plan *p)
@@ -89,7 +93,7 @@ static void choose_storage(ngi_plan *p)
         p->storage[i] = is_alias(n) ? p->storage[n->inputs[0]] : i;
         p->grad_storage[i] = p->on_path[i] ? i : -1;
         /* A reshape shares its input's gradient where it is the only one to contribute to it. */
-        if (p->on_path[i] && is_alias(n) && p->on_path[n->inputs[0]] && path_consumers(p, n->inputs[0]) == 1)
+        if (p->on_path[i] && is_alias(n) && p->on_path[n->inputs[0]] && p->path_uses[n->inputs[0]] == 1)
             p->grad_storage[i] = p->grad_storage[n->inputs[0]];
     }
 }
@@ -124,14 +128,6 @@ static ng_status note_served(ngi_plan *p, ng_error *err)
     }
     ngi_free(above);
     return NG_OK;
-}
-
-static int step_of(const ngi_plan *p, int node)
-{
-    for (int i = 0; i < p->n_steps; i++)
-        if (p->steps[i].step.node == node)
-            return i;
-    return -1;
 }
 
 /* Marks one step's gradients as written and notes which were before. */
@@ -169,7 +165,7 @@ static ng_status schedule_backward(ngi_plan *p, ng_error *err)
             written[storage] = true;
             continue;
         }
-        int step = step_of(p, i);
+        int step = p->step_of[i];
         if (step >= 0 && p->steps[step].backward)
             schedule_step(p, step, written);
     }
@@ -197,12 +193,16 @@ static ng_status allocate_tables(ngi_plan *p, ng_error *err)
     p->visible = ngi_alloc_zero(n, sizeof *p->visible);
     p->wanted = ngi_alloc_zero(n, sizeof *p->wanted);
     p->on_path = ngi_alloc_zero(n, sizeof *p->on_path);
+    p->uses = ngi_alloc_zero(n, sizeof *p->uses);
+    p->path_uses = ngi_alloc_zero(n, sizeof *p->path_uses);
+    p->reader = ngi_alloc_zero(n, sizeof *p->reader);
+    p->step_of = ngi_alloc_zero(n, sizeof *p->step_of);
     p->storage = ngi_alloc_zero(n, sizeof *p->storage);
     p->grad_storage = ngi_alloc_zero(n, sizeof *p->grad_storage);
     p->offset = ngi_alloc_zero(n, sizeof *p->offset);
     p->grad_offset = ngi_alloc_zero(n, sizeof *p->grad_offset);
-    bool all = p->needed && p->visible && p->wanted && p->on_path && p->storage && p->grad_storage && p->offset &&
-               p->grad_offset;
+    bool all = p->needed && p->visible && p->wanted && p->on_path && p->uses && p->path_uses && p->reader &&
+               p->step_of && p->storage && p->grad_storage && p->offset && p->grad_offset;
     return all ? NG_OK : ngi_fail_memory(err, n * 32);
 }
 
@@ -217,6 +217,7 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
         p->n_backends++;
     }
     NGI_TRY(mark_nodes(p, o, err));
+    count_uses(p);
     choose_storage(p);
     NGI_TRY(ngi_plan_make_steps(p, o->keep_unfused, err));
     NGI_TRY(schedule_backward(p, err));
@@ -229,8 +230,9 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
 ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *o, ngi_plan **out, ng_error *err)
 {
     *out = NULL;
-    if (o->batch < 1 || o->threads < 1 || o->root < 0 || o->root >= g->n_nodes)
-        return ngi_fail(err, NG_E_ARGUMENT, "batch %d, threads %d, root node %d", o->batch, o->threads, o->root);
+    if (o->batch < 1 || o->batch > MAX_BATCH || o->threads < 1 || o->root < 0 || o->root >= g->n_nodes)
+        return ngi_fail(err, NG_E_ARGUMENT, "batch %d (1 to %d), threads %d (from 1), root node %d (0 to %d)", o->batch,
+                        MAX_BATCH, o->threads, o->root, g->n_nodes - 1);
     ngi_plan *p = ngi_alloc_zero(1, sizeof *p);
     if (!p)
         return ngi_fail_memory(err, sizeof *p);
@@ -266,6 +268,10 @@ void ngi_plan_free(ngi_plan *p)
     ngi_free(p->visible);
     ngi_free(p->wanted);
     ngi_free(p->on_path);
+    ngi_free(p->uses);
+    ngi_free(p->path_uses);
+    ngi_free(p->reader);
+    ngi_free(p->step_of);
     ngi_free(p->storage);
     ngi_free(p->grad_storage);
     ngi_free(p->offset);

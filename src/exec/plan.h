@@ -39,6 +39,9 @@ struct ngi_plan {
     /* Per node */
     bool *needed, *visible, *wanted; /* run at all; readable after a run; gradient readable */
     bool *on_path;                   /* between a wanted node and the root */
+    int *uses, *path_uses;           /* times it is read by needed nodes, by nodes on the path */
+    int *reader;                     /* the last needed node that reads it */
+    int *step_of;                    /* the step that writes it; -1: none */
     int *storage;                    /* node whose block holds this one's activations */
     int *grad_storage;               /* likewise for gradients; -1: no gradient */
     size_t *offset, *grad_offset;    /* bytes, of storage nodes */

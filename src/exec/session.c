@@ -16,6 +16,7 @@ struct ngi_run_session {
     step_pointers *steps;
     const float **in;  /* all steps' inputs, one after the other */
     float **grad_in;
+    int images; /* of the last forward; 0: none, or it failed */
 };
 
 static float *activation(const ngi_run_session *s, int node)
@@ -111,6 +112,7 @@ ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n,
     const ngi_graph *g = p->graph;
     if (n < 1 || n > p->batch)
         return ngi_fail(err, NG_E_ARGUMENT, "%d images, the plan is for 1 to %d", n, p->batch);
+    s->images = 0;
     for (int i = 0; i < g->n_inputs; i++)
         memcpy(activation(s, g->inputs[i]), inputs[i],
                (size_t)n * (size_t)ngi_shape_count(&g->nodes[g->inputs[i]].shape) * sizeof(float));
@@ -118,6 +120,7 @@ ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n,
         ngi_run run = run_of(s, i, n);
         NGI_TRY(p->steps[i].kernel.forward(&p->steps[i].kernel, &run, err));
     }
+    s->images = n;
     return NG_OK;
 }
 
@@ -138,8 +141,12 @@ static void pass_on(const ngi_run_session *s, const ngi_backward_item *item, int
 ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to, ng_error *err)
 {
     const ngi_plan *p = s->plan;
-    if (p->grad_storage[p->root] < 0 || (to >= 0 && !p->wanted[to]))
-        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without this gradient");
+    if (p->grad_storage[p->root] < 0)
+        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without gradients");
+    if (to >= 0 && !p->wanted[to])
+        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without the gradient of '%s'", p->graph->nodes[to].name);
+    if (n < 1 || n != s->images)
+        return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
     uint64_t asked = to < 0 ? ~(uint64_t)0 : ngi_plan_wanted_bit(p, to);
     memcpy(gradient(s, p->root), seed,
            (size_t)n * (size_t)ngi_shape_count(&p->graph->nodes[p->root].shape) * sizeof(float));

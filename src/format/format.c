@@ -7,7 +7,8 @@
 
 #include "format/json.h"
 
-static const ngi_format *const formats[] = {&ngi_format_architecture, &ngi_format_keras, &ngi_format_h5, &ngi_format_tfjs};
+static const ngi_format *const formats[] = {&ngi_format_architecture, &ngi_format_keras, &ngi_format_h5,
+                                            &ngi_format_tfjs};
 
 bool ngi_file_peek(const char *path, char *bytes, size_t size)
 {
@@ -21,7 +22,8 @@ bool ngi_file_peek(const char *path, char *bytes, size_t size)
     return got > 0;
 }
 
-ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, char hex[NGI_HASH_TEXT], ng_error *err)
+ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, char hex[NGI_HASH_TEXT],
+                         ng_error *err)
 {
     ngi_hash h;
     NGI_TRY(ngi_hash_init(&h, err));
@@ -42,7 +44,8 @@ static ng_status find_notes(const char *path, char **out, ng_error *err)
 {
     bool is_folder = ngi_path_is_directory(path);
     char *folder = is_folder ? ngi_strdup(path) : ngi_path_folder(path);
-    char *own = ngi_sprintf("%s.netgaze.json", path), *shared = folder ? ngi_path_join(folder, "netgaze.json") : NULL;
+    char *own = ngi_sprintf("%s.netgaze.json", path),
+         *shared = folder ? ngi_path_join(folder, "netgaze.json") : NULL;
     ngi_free(folder);
     *out = NULL;
     ng_status status = own && shared ? NG_OK : ngi_fail_memory(err, strlen(path));
@@ -62,7 +65,8 @@ static ng_status read_labels(const char *path, const json_t *labels, ngi_model_f
 {
     size_t n = json_array_size(labels);
     if (!json_is_array(labels) || n == 0 || n > MOST_LABELS)
-        return ngi_fail(err, NG_E_FORMAT, "%s: \"labels\": expected a list of 1 to %d strings", path, MOST_LABELS);
+        return ngi_fail(err, NG_E_FORMAT, "%s: \"labels\": expected a list of 1 to %d strings", path,
+                        MOST_LABELS);
     out->labels = ngi_alloc_zero(n, sizeof *out->labels);
     if (!out->labels)
         return ngi_fail_memory(err, n * sizeof *out->labels);
@@ -82,11 +86,13 @@ static ng_status read_notes(const char *path, const json_t *json, ngi_model_file
     const char *preprocess = NULL, *key;
     json_t *value;
     if (!json_is_object(json))
-        return ngi_fail(err, NG_E_FORMAT, "%s: expected an object {\"labels\": [...], \"preprocess\": \"...\"}", path);
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: expected an object {\"labels\": [...], \"preprocess\": \"...\"}", path);
     json_object_foreach((json_t *)json, key, value)
     {
         if (strcmp(key, "labels") != 0 && strcmp(key, "preprocess") != 0)
-            return ngi_fail(err, NG_E_FORMAT, "%s: \"%.60s\" is not known; \"labels\" and \"preprocess\" are", path, key);
+            return ngi_fail(err, NG_E_FORMAT, "%s: \"%.60s\" is not known; \"labels\" and \"preprocess\" are",
+                            path, key);
     }
     NGI_TRY(ngi_json_string(json, "preprocess", path, &preprocess, err));
     if (preprocess && !(out->preprocess = ngi_strdup(preprocess)))
@@ -122,23 +128,26 @@ static ng_status refuse(const char *path, ng_error *err)
 {
     char first[16] = {0};
     if (!ngi_path_exists(path))
-        return ngi_fail(err, NG_E_NOT_FOUND, "%s: no such file or folder, and not a built-in architecture (inception_v3)",
-                        path);
+        return ngi_fail(err, NG_E_NOT_FOUND,
+                        "%s: no such file or folder, and not a built-in architecture (inception_v3)", path);
     if (ngi_path_is_directory(path)) {
         char *saved = ngi_path_join(path, "saved_model.pb");
         bool is_saved = saved && ngi_path_exists(saved);
         ngi_free(saved);
-        return ngi_fail(err, is_saved ? NG_E_UNSUPPORTED : NG_E_FORMAT, "%s: a folder %s", path,
-                        is_saved ? "with a TensorFlow SavedModel, which is not read. Convert it: python -c \"import tf_keras; "
-                                   "tf_keras.models.load_model('DIR').save('model.h5')\""
-                                 : "without a model.json; expected a .keras or .h5 file, or the folder of a TensorFlow.js "
-                                   "layers model");
+        return ngi_fail(
+            err, is_saved ? NG_E_UNSUPPORTED : NG_E_FORMAT, "%s: a folder %s", path,
+            is_saved
+                ? "with a TensorFlow SavedModel, which is not read. Convert it: python -c \"import tf_keras; "
+                  "tf_keras.models.load_model('DIR').save('model.h5')\""
+                : "without a model.json; expected a .keras or .h5 file, or the folder of a TensorFlow.js "
+                  "layers model");
     }
     if (!ngi_file_peek(path, first, sizeof first - 1))
         return ngi_fail(err, NG_E_FORMAT, "%s: the file is empty (0 bytes) or cannot be read", path);
-    return ngi_fail(err, NG_E_FORMAT, "%s: not a model: expected a .keras archive (zip), a Keras .h5 file (HDF5) or a "
-                    "TensorFlow.js model.json; the file begins with 0x%02x%02x%02x%02x", path, first[0] & 255,
-                    first[1] & 255, first[2] & 255, first[3] & 255);
+    return ngi_fail(err, NG_E_FORMAT,
+                    "%s: not a model: expected a .keras archive (zip), a Keras .h5 file (HDF5) or a "
+                    "TensorFlow.js model.json; the file begins with 0x%02x%02x%02x%02x",
+                    path, first[0] & 255, first[1] & 255, first[2] & 255, first[3] & 255);
 }
 
 ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)

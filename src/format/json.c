@@ -32,7 +32,8 @@ ng_status ngi_json_parse(const char *where, const char *text, size_t size, json_
 {
     *out = NULL;
     if (size > NGI_MAX_CONFIG_BYTES)
-        return ngi_fail(err, NG_E_LIMIT, "%s: %zu bytes of JSON, the limit is %zu", where, size, NGI_MAX_CONFIG_BYTES);
+        return ngi_fail(err, NG_E_LIMIT, "%s: %zu bytes of JSON, the limit is %zu", where, size,
+                        NGI_MAX_CONFIG_BYTES);
     if (size == 0)
         return ngi_fail(err, NG_E_FORMAT, "%s: empty, expected JSON", where);
     int depth = depth_of(text, size);
@@ -46,26 +47,32 @@ ng_status ngi_json_parse(const char *where, const char *text, size_t size, json_
     return NG_OK;
 }
 
-static ng_status wrong(const char *where, const char *key, const char *expected, const json_t *found, ng_error *err)
+static ng_status wrong(const char *where, const char *key, const char *expected, const json_t *found,
+                       ng_error *err)
 {
     char *text = json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT);
-    ng_status status = ngi_fail(err, NG_E_FORMAT, "%s: \"%s\": expected %s, found %.60s", where, key, expected,
-                                text ? text : "?");
+    ng_status status = ngi_fail(err, NG_E_FORMAT, "%s: \"%s\": expected %s, found %.60s", where, key,
+                                expected, text ? text : "?");
     free(text);
     return status;
 }
 
-/* The member, NULL when it is missing or null. */
+/* The member, NULL when it is missing or null. Some Keras versions write a NumPy scalar where others write a number:
+ * {"class_name": "__numpy__", "config": {"value": 0.0, "dtype": "float32"}}. */
 static const json_t *member(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
+    const char *class_name = json_string_value(json_object_get(value, "class_name"));
+    if (class_name && (strcmp(class_name, "__numpy__") == 0 || strcmp(class_name, "__tensor__") == 0))
+        value = json_object_get(json_object_get(value, "config"), "value");
     return value && !json_is_null(value) ? value : NULL;
 }
 
 bool ngi_json_to_int(const json_t *value, int64_t low, int64_t high, int64_t *out)
 {
     double number = json_number_value(value);
-    if (!json_is_number(value) || !(number >= (double)low && number <= (double)high) || number != floor(number))
+    if (!json_is_number(value) || !(number >= (double)low && number <= (double)high) ||
+        number != floor(number))
         return false;
     *out = json_is_integer(value) ? (int64_t)json_integer_value(value) : (int64_t)number;
     return true;
@@ -112,7 +119,8 @@ ng_status ngi_json_bool(const json_t *object, const char *key, const char *where
     return NG_OK;
 }
 
-ng_status ngi_json_string(const json_t *object, const char *key, const char *where, const char **out, ng_error *err)
+ng_status ngi_json_string(const json_t *object, const char *key, const char *where, const char **out,
+                          ng_error *err)
 {
     const json_t *value = member(object, key);
     if (value && !json_is_string(value))
@@ -122,8 +130,8 @@ ng_status ngi_json_string(const json_t *object, const char *key, const char *whe
     return NG_OK;
 }
 
-ng_status ngi_json_pair(const json_t *object, const char *key, const char *where, int low, int high, int out[2],
-                        ng_error *err)
+ng_status ngi_json_pair(const json_t *object, const char *key, const char *where, int low, int high,
+                        int out[2], ng_error *err)
 {
     const json_t *value = member(object, key);
     if (!value)

@@ -12,12 +12,12 @@ typedef struct ngi_keras_builder {
     const char *where; /* the file */
     const ngi_load_opts *opts;
     ngi_graph *graph;
-    bool keras2;     /* written by Keras 2 (or tf-keras): hard_sigmoid and some names differ */
-    bool training;   /* inside a model that is called with training=True */
-    int usual_side;  /* for an open input size; 0: not known */
-    int n_layers;    /* of all models */
-    int n_calls;     /* built so far */
-    int64_t values;  /* in all weights so far */
+    bool keras2;    /* written by Keras 2 (or tf-keras): hard_sigmoid and some names differ */
+    bool training;  /* inside a model that is called with training=True */
+    int usual_side; /* for an open input size; 0: not known */
+    int n_layers;   /* of all models */
+    int n_calls;    /* built so far */
+    int64_t values; /* in all weights so far */
 } ngi_keras_builder;
 
 /* ---- Calls ------------------------------------------------------------------------------------- */
@@ -44,7 +44,8 @@ typedef struct ngi_call {
 /* The argument at this position, or under one of these names (NULL ends them), also among the layer's own
  * configuration; {-1, NULL} where there is none. */
 typedef struct ngi_building_layer ngi_building_layer;
-ngi_call_arg ngi_call_find(const ngi_building_layer *l, const ngi_call *call, int position, const char *const keys[]);
+ngi_call_arg ngi_call_find(const ngi_building_layer *l, const ngi_call *call, int position,
+                           const char *const keys[]);
 
 /* ---- Leaf layers ------------------------------------------------------------------------------- */
 
@@ -57,15 +58,15 @@ struct ngi_building_layer {
     const char *class_name;
     const json_t *config;
     bool trainable;
-    bool training;  /* this call asks for training=True */
-    int layer;      /* graph layer */
-    int calls;      /* done so far */
+    bool training;                  /* this call asks for training=True */
+    int layer;                      /* graph layer */
+    int calls;                      /* done so far */
     int weights[NGI_LAYER_WEIGHTS]; /* graph weights in Keras's order */
     int n_weights;
 };
 
-typedef ng_status ngi_lower_function(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
-                                     ng_error *err);
+typedef ng_status ngi_lower_function(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call,
+                                     int *out, ng_error *err);
 
 typedef struct ngi_layer_row {
     const char *class_name;
@@ -79,21 +80,23 @@ const ngi_layer_row *ngi_layer_row_find(const char *class_name, bool op);
 /* ---- What lowering functions use --------------------------------------------------------------- */
 
 /* The one tensor a call passes; an error for none or several. */
-NG_NODISCARD ng_status ngi_call_input(const ngi_building_layer *l, const ngi_call *call, int *node, ng_error *err);
+NG_NODISCARD ng_status ngi_call_input(const ngi_building_layer *l, const ngi_call *call, int *node,
+                                      ng_error *err);
 /* A weight of the layer: made at the first call, found again at later ones. Slots are asked for in Keras's order. */
-NG_NODISCARD ng_status ngi_layer_weight(ngi_keras_builder *b, ngi_building_layer *l, int slot, const char *name,
-                                        ngi_shape shape, bool trainable, int *out, ng_error *err);
+NG_NODISCARD ng_status ngi_layer_weight(ngi_keras_builder *b, ngi_building_layer *l, int slot,
+                                        const char *name, ngi_shape shape, bool trainable, int *out,
+                                        ng_error *err);
 /* A constant that is no weight of Keras's: scale and offset of an AFFINE. */
 NG_NODISCARD ng_status ngi_layer_constant(ngi_keras_builder *b, ngi_building_layer *l, const char *name,
                                           const double *values, int64_t n, int *out, ng_error *err);
 /* Appends a node and infers its shape. `suffix` NULL: the layer's own name. */
-NG_NODISCARD ng_status ngi_layer_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, ngi_op op,
-                                      const ngi_attr *attr, const int *inputs, int n_inputs,
+NG_NODISCARD ng_status ngi_layer_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix,
+                                      ngi_op op, const ngi_attr *attr, const int *inputs, int n_inputs,
                                       const int weights[NGI_NODE_WEIGHTS], int *out, ng_error *err);
 /* x * scale + offset with constants of 1 or c values. */
-NG_NODISCARD ng_status ngi_layer_affine(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, int in,
-                                        const double *scale, int64_t n_scale, const double *offset, int64_t n_offset,
-                                        int *out, ng_error *err);
+NG_NODISCARD ng_status ngi_layer_affine(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix,
+                                        int in, const double *scale, int64_t n_scale, const double *offset,
+                                        int64_t n_offset, int *out, ng_error *err);
 /* Adds what "activation" in the configuration asks for after `in`; linear adds nothing. */
 NG_NODISCARD ng_status ngi_layer_activation(ngi_keras_builder *b, ngi_building_layer *l, int in, int *out,
                                             ng_error *err);
@@ -105,7 +108,8 @@ bool ngi_activation_find(const ngi_keras_builder *b, const char *name, ngi_activ
 /* Refuses channels_first with the reason. */
 NG_NODISCARD ng_status ngi_layer_channels_last(const ngi_building_layer *l, ng_error *err);
 /* An axis of Keras's (batch is 0, negatives from the end) as one of the tensor without batch. */
-NG_NODISCARD ng_status ngi_layer_axis(const ngi_building_layer *l, int64_t axis, int rank, int *out, ng_error *err);
+NG_NODISCARD ng_status ngi_layer_axis(const ngi_building_layer *l, int64_t axis, int rank, int *out,
+                                      ng_error *err);
 /* "axis" in the configuration, a number or a list of one; `fallback` where it is missing. */
 NG_NODISCARD ng_status ngi_layer_one_axis(const ngi_building_layer *l, int64_t fallback, int rank, int *out,
                                           ng_error *err);
@@ -116,29 +120,31 @@ const char *ngi_plain_class(const char *class_name);
 
 /* Shape without the batch of a graph input from [null, 299, 299, 3]; an open height or width comes from the options or
  * the architecture's usual one. */
-NG_NODISCARD ng_status ngi_keras_input_shape(const ngi_keras_builder *b, const char *where, const json_t *list,
-                                             ngi_shape *out, ng_error *err);
+NG_NODISCARD ng_status ngi_keras_input_shape(const ngi_keras_builder *b, const char *where,
+                                             const json_t *list, ngi_shape *out, ng_error *err);
 
 /* Builds the outer model: fills the graph and the tree. */
-NG_NODISCARD ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree, ng_error *err);
+NG_NODISCARD ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree,
+                                       ng_error *err);
 
 /* ---- Lowering functions by file ---------------------------------------------------------------- */
 
 /* keras_layers_weighted.c */
-ngi_lower_function ngi_lower_conv2d, ngi_lower_separable, ngi_lower_depthwise, ngi_lower_dense, ngi_lower_batchnorm,
-    ngi_lower_layernorm, ngi_lower_layer_scale, ngi_lower_normalization;
+ngi_lower_function ngi_lower_conv2d, ngi_lower_separable, ngi_lower_depthwise, ngi_lower_dense,
+    ngi_lower_batchnorm, ngi_lower_layernorm, ngi_lower_layer_scale, ngi_lower_normalization;
 /* keras_layers_activation.c */
-ngi_lower_function ngi_lower_activation, ngi_lower_relu, ngi_lower_prelu, ngi_lower_softmax, ngi_lower_op_activation;
+ngi_lower_function ngi_lower_activation, ngi_lower_relu, ngi_lower_prelu, ngi_lower_softmax,
+    ngi_lower_op_activation;
 /* keras_layers_shape.c */
 ngi_lower_function ngi_lower_identity, ngi_lower_random_crop, ngi_lower_max_pool, ngi_lower_avg_pool,
     ngi_lower_global_avg, ngi_lower_global_max, ngi_lower_flatten, ngi_lower_reshape, ngi_lower_permute,
-    ngi_lower_zero_pad, ngi_lower_crop, ngi_lower_upsample, ngi_lower_resizing, ngi_lower_center_crop, ngi_lower_add,
-    ngi_lower_subtract, ngi_lower_multiply, ngi_lower_average, ngi_lower_maximum, ngi_lower_minimum, ngi_lower_concat,
-    ngi_lower_scaled_sum;
+    ngi_lower_zero_pad, ngi_lower_crop, ngi_lower_upsample, ngi_lower_resizing, ngi_lower_center_crop,
+    ngi_lower_add, ngi_lower_subtract, ngi_lower_multiply, ngi_lower_average, ngi_lower_maximum,
+    ngi_lower_minimum, ngi_lower_concat, ngi_lower_scaled_sum;
 /* keras_layers_op.c: arithmetic; keras_layers_op_shape.c: indexing and shapes */
 ngi_lower_function ngi_lower_rescaling, ngi_lower_op_add, ngi_lower_op_subtract, ngi_lower_op_multiply,
-    ngi_lower_op_divide, ngi_lower_op_maximum, ngi_lower_op_minimum, ngi_lower_op_negative, ngi_lower_op_square,
-    ngi_lower_op_clip, ngi_lower_lambda;
+    ngi_lower_op_divide, ngi_lower_op_maximum, ngi_lower_op_minimum, ngi_lower_op_negative,
+    ngi_lower_op_square, ngi_lower_op_clip, ngi_lower_lambda;
 ngi_lower_function ngi_lower_op_getitem, ngi_lower_op_stack, ngi_lower_op_concat, ngi_lower_op_reshape,
     ngi_lower_op_transpose, ngi_lower_op_expand, ngi_lower_op_squeeze, ngi_lower_op_mean, ngi_lower_op_max,
     ngi_lower_op_pad, ngi_lower_op_resize, ngi_lower_op_cast;

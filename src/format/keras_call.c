@@ -28,8 +28,8 @@ static ng_status reserve(void **array, int *capacity, int count, size_t size, ng
 ng_status ngi_kmodel_add_call(ngi_kmodel *m, int layer, ng_error *err)
 {
     NGI_TRY(reserve((void **)&m->calls, &m->call_capacity, m->n_calls, sizeof *m->calls, err));
-    m->calls[m->n_calls++] =
-        (ngi_kcall){.layer = layer, .first_argument = m->n_arguments, .training = -1, .first_output = m->n_nodes};
+    m->calls[m->n_calls++] = (ngi_kcall){
+        .layer = layer, .first_argument = m->n_arguments, .training = -1, .first_output = m->n_nodes};
     m->n_nodes += m->layers[layer].n_outputs;
     return NG_OK;
 }
@@ -38,8 +38,10 @@ ng_status ngi_kmodel_add_argument(ngi_kmodel *m, ngi_kargument argument, ng_erro
 {
     ngi_kcall *call = &m->calls[m->n_calls - 1];
     if (call->n_arguments >= NGI_MAX_INPUTS)
-        return ngi_fail(err, NG_E_LIMIT, "%s: more than %d inputs", m->layers[call->layer].leaf.where, NGI_MAX_INPUTS);
-    NGI_TRY(reserve((void **)&m->arguments, &m->argument_capacity, m->n_arguments, sizeof *m->arguments, err));
+        return ngi_fail(err, NG_E_LIMIT, "%s: more than %d inputs", m->layers[call->layer].leaf.where,
+                        NGI_MAX_INPUTS);
+    NGI_TRY(
+        reserve((void **)&m->arguments, &m->argument_capacity, m->n_arguments, sizeof *m->arguments, err));
     m->arguments[m->n_arguments++] = argument;
     call->n_arguments++;
     return NG_OK;
@@ -80,24 +82,28 @@ static const json_t *history_of(const json_t *v)
 }
 
 /* `user` starts errors. References to layers' calls are checked when all calls are known. */
-static ng_status read_reference(const ngi_kmodel *m, const char *user, const json_t *v, ngi_kargument *out, ng_error *err)
+static ng_status read_reference(const ngi_kmodel *m, const char *user, const json_t *v, ngi_kargument *out,
+                                ng_error *err)
 {
     if (!is_reference(v))
         return ngi_fail(err, NG_E_FORMAT, "%s: an input is not of the form [layer, call, output]", user);
     const char *name = json_string_value(json_array_get(v, 0));
-    json_int_t call = json_integer_value(json_array_get(v, 1)), tensor = json_integer_value(json_array_get(v, 2));
+    json_int_t call = json_integer_value(json_array_get(v, 1)),
+               tensor = json_integer_value(json_array_get(v, 2));
     int layer = ngi_kmodel_find(m, name);
     if (layer < 0)
-        return ngi_fail(err, NG_E_FORMAT, "%s: takes its input from a layer '%.200s', which the model does not have", user,
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: takes its input from a layer '%.200s', which the model does not have", user,
                         name);
     const ngi_klayer *l = &m->layers[layer];
     call -= l->first_node_index;
     if (call < 0 || call >= l->n_calls)
-        return ngi_fail(err, NG_E_FORMAT, "%s: takes its input from call %lld of layer '%.200s', which is called %d times",
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: takes its input from call %lld of layer '%.200s', which is called %d times",
                         user, (long long)call, name, l->n_calls);
     if (tensor < 0 || tensor >= l->n_outputs)
-        return ngi_fail(err, NG_E_FORMAT, "%s: takes output %lld of layer '%.200s', which has %d", user, (long long)tensor,
-                        name, l->n_outputs);
+        return ngi_fail(err, NG_E_FORMAT, "%s: takes output %lld of layer '%.200s', which has %d", user,
+                        (long long)tensor, name, l->n_outputs);
     *out = (ngi_kargument){.call = l->first_call + (int)call, .tensor = (int)tensor};
     return NG_OK;
 }
@@ -162,8 +168,8 @@ static ng_status add_value(ngi_kmodel *m, const char *user, const json_t *v, con
     if (history || !holds_tensor(v))
         return ngi_kmodel_add_argument(m, a, err);
     if (!json_is_array(v))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: is called with tensors in a dictionary; call it with a list instead",
-                        user);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: is called with tensors in a dictionary; call it with a list instead", user);
     for (size_t i = 0; i < json_array_size(v); i++)
         NGI_TRY(add_value(m, user, json_array_get(v, i), key, err));
     return NG_OK;
@@ -208,7 +214,8 @@ static ng_status read_keywords(ngi_kmodel *m, const char *user, const json_t *kw
 }
 
 /* ["x", 0, 0, {...}], or a list of such, in lists again where a layer takes a list of lists. */
-static ng_status read_keras2(ngi_kmodel *m, const char *user, const json_t *v, const json_t **kwargs, ng_error *err)
+static ng_status read_keras2(ngi_kmodel *m, const char *user, const json_t *v, const json_t **kwargs,
+                             ng_error *err)
 {
     if (!json_is_array(v))
         return ngi_fail(err, NG_E_FORMAT, "%s: a call is not a list of inputs", user);
@@ -237,9 +244,11 @@ static ng_status count_calls(ngi_kmodel *m, ng_error *err)
         if (inbound && !json_is_array(inbound) && !json_is_null(inbound))
             return ngi_fail(err, NG_E_FORMAT, "%s: inbound_nodes is not a list", l->leaf.where);
         if (n > NGI_MAX_NODES)
-            return ngi_fail(err, NG_E_LIMIT, "%s: is called %zu times, the limit is %d", l->leaf.where, n, NGI_MAX_NODES);
+            return ngi_fail(err, NG_E_LIMIT, "%s: is called %zu times, the limit is %d", l->leaf.where, n,
+                            NGI_MAX_NODES);
         if (n == 0 && !l->is_input)
-            return ngi_fail(err, NG_E_FORMAT, "%s: has no inbound_nodes: nothing says what its input is", l->leaf.where);
+            return ngi_fail(err, NG_E_FORMAT, "%s: has no inbound_nodes: nothing says what its input is",
+                            l->leaf.where);
         if (n > 0 && l->is_input)
             return ngi_fail(err, NG_E_FORMAT, "%s: an input that takes an input", l->leaf.where);
         l->n_calls = l->is_input ? 1 : (int)n;
@@ -323,7 +332,8 @@ typedef struct visit {
 typedef enum progress { UNSEEN, OPEN, DONE } progress;
 
 /* Depth first with a stack of its own: a chain may be as long as the model. */
-static ng_status visit_from(ngi_kmodel *m, int start, visit *stack, progress *seen, int *n_done, ng_error *err)
+static ng_status visit_from(ngi_kmodel *m, int start, visit *stack, progress *seen, int *n_done,
+                            ng_error *err)
 {
     int depth = 0;
     if (seen[start] == DONE)
@@ -343,7 +353,8 @@ static ng_status visit_from(ngi_kmodel *m, int start, visit *stack, progress *se
         if (from < 0 || seen[from] == DONE)
             continue;
         if (seen[from] == OPEN)
-            return ngi_fail(err, NG_E_FORMAT, "%s: its input depends on its own output: the layers form a cycle",
+            return ngi_fail(err, NG_E_FORMAT,
+                            "%s: its input depends on its own output: the layers form a cycle",
                             m->layers[m->calls[from].layer].leaf.where);
         seen[from] = OPEN;
         stack[depth++] = (visit){from, 0};

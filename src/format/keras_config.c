@@ -47,13 +47,32 @@ static const struct {
     const char *prefix;
     int side;
 } usual_sides[] = {
-    {"inception_resnet_v2", 299}, {"inception_v3", 299}, {"xception", 299},         {"nasnet_large", 331},
-    {"nasnet_mobile", 224},       {"resnet", 224},       {"vgg", 224},              {"mobilenet", 224},
-    {"densenet", 224},            {"convnext", 224},     {"regnet", 224},           {"efficientnetb0", 224},
-    {"efficientnetb1", 240},      {"efficientnetb2", 260}, {"efficientnetb3", 300}, {"efficientnetb4", 380},
-    {"efficientnetb5", 456},      {"efficientnetb6", 528}, {"efficientnetb7", 600}, {"efficientnetv2-b0", 224},
-    {"efficientnetv2-b1", 240},   {"efficientnetv2-b2", 260}, {"efficientnetv2-b3", 300}, {"efficientnetv2-s", 384},
-    {"efficientnetv2-m", 480},    {"efficientnetv2-l", 480},
+    {"inception_resnet_v2", 299},
+    {"inception_v3", 299},
+    {"xception", 299},
+    {"nasnet_large", 331},
+    {"nasnet_mobile", 224},
+    {"resnet", 224},
+    {"vgg", 224},
+    {"mobilenet", 224},
+    {"densenet", 224},
+    {"convnext", 224},
+    {"regnet", 224},
+    {"efficientnetb0", 224},
+    {"efficientnetb1", 240},
+    {"efficientnetb2", 260},
+    {"efficientnetb3", 300},
+    {"efficientnetb4", 380},
+    {"efficientnetb5", 456},
+    {"efficientnetb6", 528},
+    {"efficientnetb7", 600},
+    {"efficientnetv2-b0", 224},
+    {"efficientnetv2-b1", 240},
+    {"efficientnetv2-b2", 260},
+    {"efficientnetv2-b3", 300},
+    {"efficientnetv2-s", 384},
+    {"efficientnetv2-m", 480},
+    {"efficientnetv2-l", 480},
 };
 
 /* Of the architecture that a model or one inside it is named for; 0: none. */
@@ -78,14 +97,15 @@ static int usual_side(const json_t *json, int depth)
     return side;
 }
 
-ng_status ngi_keras_input_shape(const ngi_keras_builder *b, const char *where, const json_t *list, ngi_shape *out,
-                                ng_error *err)
+ng_status ngi_keras_input_shape(const ngi_keras_builder *b, const char *where, const json_t *list,
+                                ngi_shape *out, ng_error *err)
 {
     if (json_array_size(list) == 1 && json_is_array(json_array_get(list, 0)))
         list = json_array_get(list, 0); /* [[null, 299, 299, 3]] */
     size_t rank = json_array_size(list);
     if (rank < 2 || rank > NGI_MAX_RANK)
-        return ngi_fail(err, NG_E_FORMAT, "%s: an input shape of %zu dimensions with the batch, expected 2 to %d", where, rank,
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: an input shape of %zu dimensions with the batch, expected 2 to %d", where, rank,
                         NGI_MAX_RANK);
     out->rank = (int)rank - 1;
     for (size_t i = 1; i < rank; i++) {
@@ -95,11 +115,13 @@ ng_status ngi_keras_input_shape(const ngi_keras_builder *b, const char *where, c
             n = i == 1 ? b->opts->input_height : b->opts->input_width;
             n = n > 0 ? n : b->usual_side;
             if (n == 0)
-                return ngi_fail(err, NG_E_ARGUMENT, "%s: the model leaves the height and width of its input open; give them "
-                                "with --input-size", where);
+                return ngi_fail(err, NG_E_ARGUMENT,
+                                "%s: the model leaves the height and width of its input open; give them "
+                                "with --input-size",
+                                where);
         } else if (!ngi_json_to_int(d, 1, 1 << 20, &n))
-            return ngi_fail(err, NG_E_FORMAT, "%s: dimension %zu of the input shape is %s, expected 1 to %d", where, i,
-                            json_is_null(d) ? "open" : "not a size", 1 << 20);
+            return ngi_fail(err, NG_E_FORMAT, "%s: dimension %zu of the input shape is %s, expected 1 to %d",
+                            where, i, json_is_null(d) ? "open" : "not a size", 1 << 20);
         out->dim[i - 1] = n;
     }
     return NG_OK;
@@ -166,13 +188,15 @@ void ngi_keras_layer_free(ngi_keras_layer *root)
 
 /* ---- Weights ----------------------------------------------------------------------------------- */
 
-ng_status ngi_bind_weight(ngi_graph *g, int weight, const ngi_tensor_source *source, const char *name, ng_error *err)
+ng_status ngi_bind_weight(ngi_graph *g, int weight, const ngi_tensor_source *source, const char *name,
+                          ng_error *err)
 {
     ngi_weight *w = &g->weights[weight];
     ngi_shape found;
     ng_status status = source->shape(source->self, name, &found, err);
     if (status == NG_E_NOT_FOUND)
-        return ngi_fail(err, NG_E_NOT_FOUND, "%s: %s: the weight '%s' is missing", source->where, w->name, name);
+        return ngi_fail(err, NG_E_NOT_FOUND, "%s: %s: the weight '%s' is missing", source->where, w->name,
+                        name);
     if (status != NG_OK)
         return status;
     char a[NGI_SHAPE_TEXT], b[NGI_SHAPE_TEXT];
@@ -183,7 +207,8 @@ ng_status ngi_bind_weight(ngi_graph *g, int weight, const ngi_tensor_source *sou
     NGI_TRY(source->read(source->self, name, w->data, count, err));
     int64_t bad = ngi_find_non_finite(w->data, count);
     if (bad >= 0)
-        return ngi_fail(err, NG_E_FORMAT, "%s: %s: value %lld is %s; the file is damaged or the training diverged",
-                        source->where, w->name, (long long)bad, w->data[bad] != w->data[bad] ? "NaN" : "infinite");
+        return ngi_fail(
+            err, NG_E_FORMAT, "%s: %s: value %lld is %s; the file is damaged or the training diverged",
+            source->where, w->name, (long long)bad, w->data[bad] != w->data[bad] ? "NaN" : "infinite");
     return NG_OK;
 }

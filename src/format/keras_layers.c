@@ -156,12 +156,14 @@ const ngi_layer_row *ngi_layer_row_find(const char *class_name, bool op)
 ng_status ngi_call_input(const ngi_building_layer *l, const ngi_call *call, int *node, ng_error *err)
 {
     if (call->n_args != 1 || call->args[0].node < 0)
-        return ngi_fail(err, NG_E_FORMAT, "%s: takes one tensor, is called with %d arguments", l->where, call->n_args);
+        return ngi_fail(err, NG_E_FORMAT, "%s: takes one tensor, is called with %d arguments", l->where,
+                        call->n_args);
     *node = call->args[0].node;
     return NG_OK;
 }
 
-ngi_call_arg ngi_call_find(const ngi_building_layer *l, const ngi_call *call, int position, const char *const keys[])
+ngi_call_arg ngi_call_find(const ngi_building_layer *l, const ngi_call *call, int position,
+                           const char *const keys[])
 {
     if (position < call->n_args)
         return call->args[position];
@@ -179,23 +181,24 @@ ngi_call_arg ngi_call_find(const ngi_building_layer *l, const ngi_call *call, in
 /* ---- Weights and constants --------------------------------------------------------------------- */
 
 /* A configuration may not ask for more than the files can hold, nor for more than a model may have. */
-static ng_status count_values(ngi_keras_builder *b, const ngi_building_layer *l, const char *name, const ngi_shape *shape,
-                              ng_error *err)
+static ng_status count_values(ngi_keras_builder *b, const ngi_building_layer *l, const char *name,
+                              const ngi_shape *shape, ng_error *err)
 {
     char text[NGI_SHAPE_TEXT];
     int64_t n = ngi_shape_count(shape), most = NGI_MAX_MODEL_BYTES / sizeof(float);
     bool by_files = b->opts->max_values > 0 && b->opts->max_values < most;
     most = by_files ? b->opts->max_values : most;
     if (n < 0 || n > most - b->values)
-        return ngi_fail(err, by_files ? NG_E_FORMAT : NG_E_LIMIT, "%s: its weight '%s' of shape %s is more than %s", l->where,
-                        name, ngi_shape_text(shape, text),
+        return ngi_fail(err, by_files ? NG_E_FORMAT : NG_E_LIMIT,
+                        "%s: its weight '%s' of shape %s is more than %s", l->where, name,
+                        ngi_shape_text(shape, text),
                         by_files ? "the weight files hold" : "a model may have (8 GB of weights)");
     b->values += n;
     return NG_OK;
 }
 
-static ng_status add_weight(ngi_keras_builder *b, const ngi_building_layer *l, const char *name, const ngi_shape *shape,
-                            bool trainable, int *out, ng_error *err)
+static ng_status add_weight(ngi_keras_builder *b, const ngi_building_layer *l, const char *name,
+                            const ngi_shape *shape, bool trainable, int *out, ng_error *err)
 {
     char *path = ngi_sprintf("%s/%s", l->path, name);
     if (!path)
@@ -205,15 +208,16 @@ static ng_status add_weight(ngi_keras_builder *b, const ngi_building_layer *l, c
     return status;
 }
 
-ng_status ngi_layer_weight(ngi_keras_builder *b, ngi_building_layer *l, int slot, const char *name, ngi_shape shape,
-                           bool trainable, int *out, ng_error *err)
+ng_status ngi_layer_weight(ngi_keras_builder *b, ngi_building_layer *l, int slot, const char *name,
+                           ngi_shape shape, bool trainable, int *out, ng_error *err)
 {
     char x[NGI_SHAPE_TEXT], y[NGI_SHAPE_TEXT];
     if (slot < l->n_weights) { /* a later call of a shared layer */
         *out = l->weights[slot];
         const ngi_shape *first = &b->graph->weights[*out].shape;
         if (!ngi_shape_equal(first, &shape))
-            return ngi_fail(err, NG_E_SHAPE, "%s: its weight '%s' is %s at its first call and would be %s at another",
+            return ngi_fail(err, NG_E_SHAPE,
+                            "%s: its weight '%s' is %s at its first call and would be %s at another",
                             l->where, name, ngi_shape_text(first, x), ngi_shape_text(&shape, y));
         return NG_OK;
     }
@@ -223,8 +227,8 @@ ng_status ngi_layer_weight(ngi_keras_builder *b, ngi_building_layer *l, int slot
     return NG_OK;
 }
 
-ng_status ngi_layer_constant(ngi_keras_builder *b, ngi_building_layer *l, const char *name, const double *values, int64_t n,
-                             int *out, ng_error *err)
+ng_status ngi_layer_constant(ngi_keras_builder *b, ngi_building_layer *l, const char *name,
+                             const double *values, int64_t n, int *out, ng_error *err)
 {
     ngi_shape shape = ngi_shape_of(1, n);
     NGI_TRY(add_weight(b, l, name, &shape, false, out, err));
@@ -240,8 +244,9 @@ ng_status ngi_layer_constant(ngi_keras_builder *b, ngi_building_layer *l, const 
 
 /* ---- Nodes ------------------------------------------------------------------------------------- */
 
-ng_status ngi_layer_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, ngi_op op, const ngi_attr *attr,
-                         const int *inputs, int n_inputs, const int weights[NGI_NODE_WEIGHTS], int *out, ng_error *err)
+ng_status ngi_layer_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, ngi_op op,
+                         const ngi_attr *attr, const int *inputs, int n_inputs,
+                         const int weights[NGI_NODE_WEIGHTS], int *out, ng_error *err)
 {
     char again[24] = ""; /* later calls of a shared layer: "conv:1", "conv:1/relu" */
     if (l->calls)
@@ -249,7 +254,8 @@ ng_status ngi_layer_node(ngi_keras_builder *b, ngi_building_layer *l, const char
     char *name = ngi_sprintf("%s%s%s%s", l->path, again, suffix ? "/" : "", suffix ? suffix : "");
     if (!name)
         return ngi_fail_memory(err, strlen(l->path));
-    ng_status status = ngi_graph_add_node(b->graph, name, op, attr, l->layer, inputs, n_inputs, weights, out, err);
+    ng_status status =
+        ngi_graph_add_node(b->graph, name, op, attr, l->layer, inputs, n_inputs, weights, out, err);
     ngi_free(name);
     NGI_TRY(status);
     status = ngi_node_infer(b->graph, *out, err);
@@ -258,8 +264,9 @@ ng_status ngi_layer_node(ngi_keras_builder *b, ngi_building_layer *l, const char
     return status;
 }
 
-ng_status ngi_layer_affine(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, int in, const double *scale,
-                           int64_t n_scale, const double *offset, int64_t n_offset, int *out, ng_error *err)
+ng_status ngi_layer_affine(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, int in,
+                           const double *scale, int64_t n_scale, const double *offset, int64_t n_offset,
+                           int *out, ng_error *err)
 {
     int w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     ngi_attr attr;
@@ -276,9 +283,11 @@ ng_status ngi_layer_channels_last(const ngi_building_layer *l, ng_error *err)
     const char *format = "channels_last";
     NGI_TRY(ngi_json_string(l->config, "data_format", l->where, &format, err));
     if (strcmp(format, "channels_last") != 0 && strcmp(format, "NHWC") != 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: data_format is '%.40s'; only channels_last models are run. Rebuild the model with "
-                        "data_format='channels_last'; convolution weights have the same layout in both", l->where, format);
+        return ngi_fail(
+            err, NG_E_UNSUPPORTED,
+            "%s: data_format is '%.40s'; only channels_last models are run. Rebuild the model with "
+            "data_format='channels_last'; convolution weights have the same layout in both",
+            l->where, format);
     return NG_OK;
 }
 
@@ -286,8 +295,9 @@ ng_status ngi_layer_axis(const ngi_building_layer *l, int64_t axis, int rank, in
 {
     int64_t a = axis < 0 ? axis + rank + 1 : axis; /* Keras counts the batch */
     if (a < 1 || a > rank)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: axis %lld of a tensor of %d dimensions with the batch%s", l->where,
-                        (long long)axis, rank + 1, a == 0 ? ": the batch is not to be touched" : "");
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: axis %lld of a tensor of %d dimensions with the batch%s",
+                        l->where, (long long)axis, rank + 1,
+                        a == 0 ? ": the batch is not to be touched" : "");
     *out = (int)a - 1;
     return NG_OK;
 }
@@ -337,7 +347,8 @@ static void store_numbers(const json_t *v, double **at)
 
 ng_status ngi_numbers(const json_t *value, double **out, int64_t *n, ng_error *err)
 {
-    const json_t *config = json_object_get(value, "config"); /* {"class_name": "__tensor__", "config": {"value": ...}} */
+    const json_t *config =
+        json_object_get(value, "config"); /* {"class_name": "__tensor__", "config": {"value": ...}} */
     if (json_is_object(config))
         value = json_object_get(config, "value");
     *out = NULL;

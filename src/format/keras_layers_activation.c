@@ -84,10 +84,12 @@ bool ngi_activation_find(const ngi_keras_builder *b, const char *name, ngi_activ
 /* ---- Parameters -------------------------------------------------------------------------------- */
 
 /* Under the keys of all Keras versions. */
-static ng_status read_parameters(const ngi_building_layer *l, const json_t *config, ngi_activation_attr *act, ng_error *err)
+static ng_status read_parameters(const ngi_building_layer *l, const json_t *config, ngi_activation_attr *act,
+                                 ng_error *err)
 {
     bool rough = act->kind == NGI_ACT_GELU_TANH;
-    const char *threshold = act->kind == NGI_ACT_THRESHOLD && json_object_get(config, "theta") ? "theta" : "threshold";
+    const char *threshold =
+        act->kind == NGI_ACT_THRESHOLD && json_object_get(config, "theta") ? "theta" : "threshold";
     NGI_TRY(ngi_json_float(config, "alpha", l->where, &act->alpha, err));
     NGI_TRY(ngi_json_float(config, "negative_slope", l->where, &act->alpha, err));
     NGI_TRY(ngi_json_float(config, "default_value", l->where, &act->alpha, err));
@@ -107,15 +109,15 @@ ng_status ngi_layer_elementwise(ngi_keras_builder *b, ngi_building_layer *l, con
     ngi_attr attr;
     ngi_attr_init(&attr);
     attr.act = *act;
-    return ngi_layer_node(b, l, suffix, act->kind == NGI_ACT_LINEAR ? NGI_OP_IDENTITY : NGI_OP_ACTIVATION, &attr, &in, 1,
-                          NULL, out, err);
+    return ngi_layer_node(b, l, suffix, act->kind == NGI_ACT_LINEAR ? NGI_OP_IDENTITY : NGI_OP_ACTIVATION,
+                          &attr, &in, 1, NULL, out, err);
 }
 
 /* ---- A serialised activation ------------------------------------------------------------------- */
 
 /* "relu"; {"class_name": "function", "config": "relu"}; {"class_name": "ReLU", "config": {...}}. */
-static ng_status read_name(const ngi_building_layer *l, const json_t *spec, const char **name, const json_t **config,
-                           ng_error *err)
+static ng_status read_name(const ngi_building_layer *l, const json_t *spec, const char **name,
+                           const json_t **config, ng_error *err)
 {
     const json_t *inner = json_object_get(spec, "config");
     *config = NULL;
@@ -129,14 +131,16 @@ static ng_status read_name(const ngi_building_layer *l, const json_t *spec, cons
     if (!*name)
         return ngi_fail(err, NG_E_FORMAT, "%s: its activation has no name", l->where);
     if (strchr(*name, '>') && strncasecmp(*name, "keras", 5) != 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: its activation '%.60s' is a function of its own, whose code is not in the "
-                        "file. Replace it by one that Keras names", l->where, *name);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: its activation '%.60s' is a function of its own, whose code is not in the "
+                        "file. Replace it by one that Keras names",
+                        l->where, *name);
     *name = ngi_plain_class(*name);
     return NG_OK;
 }
 
-static ng_status softmax_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, const json_t *config, int in,
-                              int *out, ng_error *err)
+static ng_status softmax_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix,
+                              const json_t *config, int in, int *out, ng_error *err)
 {
     ngi_attr attr;
     ngi_attr_init(&attr);
@@ -147,8 +151,8 @@ static ng_status softmax_node(ngi_keras_builder *b, ngi_building_layer *l, const
 }
 
 /* `inner`: the activation is one of another layer, and its node has its name. */
-static ng_status activation_node(ngi_keras_builder *b, ngi_building_layer *l, bool inner, const json_t *spec, int in,
-                                 int *out, ng_error *err)
+static ng_status activation_node(ngi_keras_builder *b, ngi_building_layer *l, bool inner, const json_t *spec,
+                                 int in, int *out, ng_error *err)
 {
     const char *name = "";
     const json_t *config = NULL;
@@ -157,8 +161,10 @@ static ng_status activation_node(ngi_keras_builder *b, ngi_building_layer *l, bo
     if (strcmp(name, "softmax") == 0 || strcmp(name, "Softmax") == 0)
         return softmax_node(b, l, inner ? "softmax" : NULL, config, in, out, err);
     if (!ngi_activation_find(b, name, &act))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: its activation '%.60s' is not run; replace it by one of those that "
-                        "docs/compatibility.md lists", l->where, name);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: its activation '%.60s' is not run; replace it by one of those that "
+                        "docs/compatibility.md lists",
+                        l->where, name);
     NGI_TRY(read_parameters(l, config, &act, err));
     if (inner && act.kind == NGI_ACT_LINEAR)
         return NG_OK;
@@ -174,7 +180,8 @@ ng_status ngi_layer_activation(ngi_keras_builder *b, ngi_building_layer *l, int 
 
 /* ---- Layers and functions ---------------------------------------------------------------------- */
 
-ng_status ngi_lower_activation(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_activation(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     int in = -1;
     NGI_TRY(ngi_call_input(l, call, &in, err));
@@ -182,7 +189,8 @@ ng_status ngi_lower_activation(ngi_keras_builder *b, ngi_building_layer *l, cons
 }
 
 /* A layer or a function that is one activation, found by its class. */
-static ng_status by_class(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+static ng_status by_class(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                          ng_error *err)
 {
     int in = -1;
     ngi_activation_attr act;
@@ -199,12 +207,14 @@ ng_status ngi_lower_op_activation(ngi_keras_builder *b, ngi_building_layer *l, c
     return by_class(b, l, call, out, err);
 }
 
-ng_status ngi_lower_relu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_relu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                         ng_error *err)
 {
     return by_class(b, l, call, out, err);
 }
 
-ng_status ngi_lower_softmax(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_softmax(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     int in = -1;
     NGI_TRY(ngi_call_input(l, call, &in, err));
@@ -212,7 +222,8 @@ ng_status ngi_lower_softmax(ngi_keras_builder *b, ngi_building_layer *l, const n
 }
 
 /* alpha has the input's shape, with 1 along shared axes. */
-ng_status ngi_lower_prelu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_prelu(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                          ng_error *err)
 {
     int in = -1, at = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     NGI_TRY(ngi_call_input(l, call, &in, err));

@@ -25,8 +25,8 @@ static bool is_row(const json_t *v)
 }
 
 /* A constant operand of `in`: 1 or c numbers. Free *out. */
-static ng_status read_constant(const ngi_keras_builder *b, const ngi_building_layer *l, const json_t *value, int in,
-                               double **out, int64_t *n, ng_error *err)
+static ng_status read_constant(const ngi_keras_builder *b, const ngi_building_layer *l, const json_t *value,
+                               int in, double **out, int64_t *n, ng_error *err)
 {
     const ngi_shape *s = &b->graph->nodes[in].shape;
     int64_t channels = s->dim[s->rank - 1];
@@ -35,13 +35,16 @@ static ng_status read_constant(const ngi_keras_builder *b, const ngi_building_la
         return NG_OK;
     ngi_free(*out);
     *out = NULL;
-    return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a constant operand of %lld numbers; one, or one for each of the %lld channels, is "
-                    "read", l->where, (long long)*n, (long long)channels);
+    return ngi_fail(err, NG_E_UNSUPPORTED,
+                    "%s: a constant operand of %lld numbers; one, or one for each of the %lld channels, is "
+                    "read",
+                    l->where, (long long)*n, (long long)channels);
 }
 
 /* ---- Rescaling --------------------------------------------------------------------------------- */
 
-ng_status ngi_lower_rescaling(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_rescaling(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     int in = -1;
     int64_t n_scale = 0, n_offset = 1;
@@ -53,7 +56,8 @@ ng_status ngi_lower_rescaling(ngi_keras_builder *b, ngi_building_layer *l, const
     if (spec && !json_is_null(spec))
         status = read_constant(b, l, spec, in, &offset, &n_offset, err);
     if (status == NG_OK)
-        status = ngi_layer_affine(b, l, NULL, in, scale, n_scale, offset ? offset : &zero, n_offset, out, err);
+        status =
+            ngi_layer_affine(b, l, NULL, in, scale, n_scale, offset ? offset : &zero, n_offset, out, err);
     ngi_free(scale);
     ngi_free(offset);
     return status;
@@ -62,15 +66,16 @@ ng_status ngi_lower_rescaling(ngi_keras_builder *b, ngi_building_layer *l, const
 /* ---- Operators --------------------------------------------------------------------------------- */
 
 /* One tensor and one constant as scale and offset. */
-static ng_status constant_operator(ngi_keras_builder *b, ngi_building_layer *l, ngi_op op, ngi_call_arg x, ngi_call_arg y,
-                                   int *out, ng_error *err)
+static ng_status constant_operator(ngi_keras_builder *b, ngi_building_layer *l, ngi_op op, ngi_call_arg x,
+                                   ngi_call_arg y, int *out, ng_error *err)
 {
     bool swapped = x.node < 0; /* the constant comes first */
     int in = swapped ? y.node : x.node;
     int64_t n = 0;
     double *c = NULL, one = swapped && op == NGI_OP_SUBTRACT ? -1 : 1, zero = 0;
     if (swapped && op == NGI_OP_DIVIDE)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: divides a constant by a tensor, which is not run", l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: divides a constant by a tensor, which is not run",
+                        l->where);
     NGI_TRY(read_constant(b, l, swapped ? x.value : y.value, in, &c, &n, err));
     for (int64_t i = 0; i < n; i++) {
         if (op == NGI_OP_DIVIDE)
@@ -85,17 +90,19 @@ static ng_status constant_operator(ngi_keras_builder *b, ngi_building_layer *l, 
     return status;
 }
 
-static ng_status read_operands(const ngi_building_layer *l, const ngi_call *call, ngi_call_arg *x, ngi_call_arg *y,
-                               ng_error *err)
+static ng_status read_operands(const ngi_building_layer *l, const ngi_call *call, ngi_call_arg *x,
+                               ngi_call_arg *y, ng_error *err)
 {
     *x = ngi_call_find(l, call, 0, first_keys);
     *y = ngi_call_find(l, call, 1, second_keys);
-    if (call->n_args > 2 || (x->node < 0 && !x->value) || (y->node < 0 && !y->value) || (x->node < 0 && y->node < 0))
+    if (call->n_args > 2 || (x->node < 0 && !x->value) || (y->node < 0 && !y->value) ||
+        (x->node < 0 && y->node < 0))
         return ngi_fail(err, NG_E_FORMAT, "%s: takes two operands, one of them a tensor", l->where);
     return NG_OK;
 }
 
-static ng_status tensors(ngi_keras_builder *b, ngi_building_layer *l, ngi_op op, int x, int y, int *out, ng_error *err)
+static ng_status tensors(ngi_keras_builder *b, ngi_building_layer *l, ngi_op op, int x, int y, int *out,
+                         ng_error *err)
 {
     int inputs[2] = {x, y};
     ngi_attr attr;
@@ -103,7 +110,8 @@ static ng_status tensors(ngi_keras_builder *b, ngi_building_layer *l, ngi_op op,
     return ngi_layer_node(b, l, NULL, op, &attr, inputs, 2, NULL, out, err);
 }
 
-static ng_status binary(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out, ng_error *err)
+static ng_status binary(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op,
+                        int *out, ng_error *err)
 {
     ngi_call_arg x, y;
     NGI_TRY(read_operands(l, call, &x, &y, err));
@@ -112,27 +120,32 @@ static ng_status binary(ngi_keras_builder *b, ngi_building_layer *l, const ngi_c
     return tensors(b, l, op, x.node, y.node, out, err);
 }
 
-ng_status ngi_lower_op_add(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_add(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                           ng_error *err)
 {
     return binary(b, l, call, NGI_OP_ADD, out, err);
 }
 
-ng_status ngi_lower_op_subtract(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_subtract(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                ng_error *err)
 {
     return binary(b, l, call, NGI_OP_SUBTRACT, out, err);
 }
 
-ng_status ngi_lower_op_multiply(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_multiply(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                ng_error *err)
 {
     return binary(b, l, call, NGI_OP_MULTIPLY, out, err);
 }
 
-ng_status ngi_lower_op_divide(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_divide(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     return binary(b, l, call, NGI_OP_DIVIDE, out, err);
 }
 
-ng_status ngi_lower_op_negative(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_negative(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                ng_error *err)
 {
     int in = -1;
     double minus = -1, zero = 0;
@@ -140,7 +153,8 @@ ng_status ngi_lower_op_negative(ngi_keras_builder *b, ngi_building_layer *l, con
     return ngi_layer_affine(b, l, NULL, in, &minus, 1, &zero, 1, out, err);
 }
 
-ng_status ngi_lower_op_square(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_square(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     int in = -1;
     NGI_TRY(ngi_call_input(l, call, &in, err));
@@ -150,8 +164,8 @@ ng_status ngi_lower_op_square(ngi_keras_builder *b, ngi_building_layer *l, const
 /* ---- Limits ------------------------------------------------------------------------------------ */
 
 /* sign * min(relu(sign * (x - low)), width) + low: with sign 1 the maximum with low, with sign -1 the minimum. */
-static ng_status limit(ngi_keras_builder *b, ngi_building_layer *l, int in, double sign, double low, double width, int *out,
-                       ng_error *err)
+static ng_status limit(ngi_keras_builder *b, ngi_building_layer *l, int in, double sign, double low,
+                       double width, int *out, ng_error *err)
 {
     ngi_activation_attr act = {.kind = NGI_ACT_RELU, .max_value = (float)width};
     double offset = -sign * low;
@@ -162,8 +176,8 @@ static ng_status limit(ngi_keras_builder *b, ngi_building_layer *l, int in, doub
     return ngi_layer_affine(b, l, NULL, *out, &sign, 1, &low, 1, out, err);
 }
 
-static ng_status extremum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out,
-                          ng_error *err)
+static ng_status extremum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op,
+                          int *out, ng_error *err)
 {
     ngi_call_arg x, y;
     NGI_TRY(read_operands(l, call, &x, &y, err));
@@ -172,24 +186,28 @@ static ng_status extremum(ngi_keras_builder *b, ngi_building_layer *l, const ngi
     const json_t *value = x.node < 0 ? x.value : y.value;
     if (!json_is_number(value))
         return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a limit that is not one number", l->where);
-    return limit(b, l, x.node < 0 ? y.node : x.node, op == NGI_OP_MAXIMUM ? 1 : -1, json_number_value(value), INFINITY, out,
-                 err);
+    return limit(b, l, x.node < 0 ? y.node : x.node, op == NGI_OP_MAXIMUM ? 1 : -1, json_number_value(value),
+                 INFINITY, out, err);
 }
 
-ng_status ngi_lower_op_maximum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_maximum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     return extremum(b, l, call, NGI_OP_MAXIMUM, out, err);
 }
 
-ng_status ngi_lower_op_minimum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_minimum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     return extremum(b, l, call, NGI_OP_MINIMUM, out, err);
 }
 
-ng_status ngi_lower_op_clip(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_clip(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
-    static const char *const low_keys[] = {"x_min", "clip_value_min", NULL}, *const high_keys[] = {"x_max", "clip_value_max",
-                                                                                                  NULL};
+    static const char *const low_keys[] = {"x_min", "clip_value_min", NULL}, *const high_keys[] = {
+                                                                                 "x_max", "clip_value_max",
+                                                                                 NULL};
     ngi_call_arg x = ngi_call_find(l, call, 0, first_keys), low = ngi_call_find(l, call, 1, low_keys),
                  high = ngi_call_find(l, call, 2, high_keys);
     if (x.node < 0 || !json_is_number(low.value) || !json_is_number(high.value))
@@ -238,14 +256,27 @@ static const struct {
 };
 
 static const char *const activations[][2] = {
-    {"nn.relu", "relu"},         {"nn.relu6", "relu6"},       {"nn.leaky_relu", "leaky_relu"}, {"nn.elu", "elu"},
-    {"nn.selu", "selu"},         {"nn.gelu", "gelu"},         {"nn.silu", "silu"},             {"nn.swish", "silu"},
-    {"math.sigmoid", "sigmoid"}, {"nn.sigmoid", "sigmoid"},   {"math.tanh", "tanh"},           {"nn.tanh", "tanh"},
-    {"math.softplus", "softplus"}, {"nn.softplus", "softplus"}, {"nn.softsign", "softsign"},   {"math.exp", "exponential"},
+    {"nn.relu", "relu"},
+    {"nn.relu6", "relu6"},
+    {"nn.leaky_relu", "leaky_relu"},
+    {"nn.elu", "elu"},
+    {"nn.selu", "selu"},
+    {"nn.gelu", "gelu"},
+    {"nn.silu", "silu"},
+    {"nn.swish", "silu"},
+    {"math.sigmoid", "sigmoid"},
+    {"nn.sigmoid", "sigmoid"},
+    {"math.tanh", "tanh"},
+    {"nn.tanh", "tanh"},
+    {"math.softplus", "softplus"},
+    {"nn.softplus", "softplus"},
+    {"nn.softsign", "softsign"},
+    {"math.exp", "exponential"},
 };
 
 /* tf.nn.softmax(x, axis=-1). */
-static ng_status softmax(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+static ng_status softmax(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                         ng_error *err)
 {
     static const char *const keys[] = {"axis", NULL};
     int in = -1;
@@ -260,8 +291,8 @@ static ng_status softmax(ngi_keras_builder *b, ngi_building_layer *l, const ngi_
     return ngi_layer_node(b, l, NULL, NGI_OP_SOFTMAX, &attr, &in, 1, NULL, out, err);
 }
 
-static ng_status activation(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, const char *name, int *out,
-                            ng_error *err)
+static ng_status activation(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call,
+                            const char *name, int *out, ng_error *err)
 {
     static const char *const alpha_keys[] = {"alpha", NULL}, *const rough_keys[] = {"approximate", NULL};
     ngi_call_arg x = ngi_call_find(l, call, 0, first_keys), alpha = ngi_call_find(l, call, 1, alpha_keys);
@@ -275,7 +306,8 @@ static ng_status activation(ngi_keras_builder *b, ngi_building_layer *l, const n
     return ngi_layer_elementwise(b, l, NULL, &act, x.node, out, err);
 }
 
-ng_status ngi_lower_lambda(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_lambda(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                           ng_error *err)
 {
     const char *function = strcmp(l->class_name, "SlicingOpLambda") == 0 ? "__operators__.getitem" : "";
     NGI_TRY(ngi_json_string(l->config, "function", l->where, &function, err));
@@ -287,6 +319,7 @@ ng_status ngi_lower_lambda(ngi_keras_builder *b, ngi_building_layer *l, const ng
             return activation(b, l, call, activations[i][1], out, err);
     if (strcmp(function, "nn.softmax") == 0)
         return softmax(b, l, call, out, err);
-    return ngi_fail(err, NG_E_UNSUPPORTED, "%s: the TensorFlow function 'tf.%.80s' is not run; replace it by a Keras layer",
+    return ngi_fail(err, NG_E_UNSUPPORTED,
+                    "%s: the TensorFlow function 'tf.%.80s' is not run; replace it by a Keras layer",
                     l->where, function);
 }

@@ -15,15 +15,16 @@ static ng_status take_input(const ngi_building_layer *l, const ngi_call *call, i
     return NG_OK;
 }
 
-static const json_t *parameter(const ngi_building_layer *l, const ngi_call *call, int position, const char *a, const char *b)
+static const json_t *parameter(const ngi_building_layer *l, const ngi_call *call, int position, const char *a,
+                               const char *b)
 {
     const char *const keys[] = {a, b, NULL};
     return ngi_call_find(l, call, position, keys).value;
 }
 
 /* An axis of the input, or (`more` 1) of a result that has one axis more. */
-static ng_status read_axis(const ngi_building_layer *l, const json_t *value, int64_t fallback, int rank, int more, int *out,
-                           ng_error *err)
+static ng_status read_axis(const ngi_building_layer *l, const json_t *value, int64_t fallback, int rank,
+                           int more, int *out, ng_error *err)
 {
     int64_t axis = fallback;
     if (json_is_array(value) && json_array_size(value) == 1)
@@ -33,8 +34,8 @@ static ng_status read_axis(const ngi_building_layer *l, const json_t *value, int
     return ngi_layer_axis(l, axis, rank + more, out, err);
 }
 
-static ng_status reshape_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix, const ngi_shape *target, int in,
-                              int *out, ng_error *err)
+static ng_status reshape_node(ngi_keras_builder *b, ngi_building_layer *l, const char *suffix,
+                              const ngi_shape *target, int in, int *out, ng_error *err)
 {
     ngi_attr attr;
     ngi_attr_init(&attr);
@@ -76,8 +77,8 @@ static int64_t clamp_index(const json_t *value, int64_t n, int64_t low, int64_t 
 }
 
 /* One item on axis `at` of n elements: an index (the axis goes) or a slice. */
-static ng_status read_item(const ngi_building_layer *l, const json_t *item, int at, int64_t n, ngi_attr *attr, bool *drop,
-                           ng_error *err)
+static ng_status read_item(const ngi_building_layer *l, const json_t *item, int at, int64_t n, ngi_attr *attr,
+                           bool *drop, ng_error *err)
 {
     if (json_is_integer(item)) {
         int64_t i = json_integer_value(item);
@@ -89,11 +90,13 @@ static ng_status read_item(const ngi_building_layer *l, const json_t *item, int 
     const json_t *slice = slice_of(item), *step_value = json_object_get(slice, "step");
     int64_t step = json_is_integer(step_value) ? json_integer_value(step_value) : 1;
     if (!slice)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: an index that is neither a number nor a slice is not read", l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: an index that is neither a number nor a slice is not read", l->where);
     if (step == 0 || step > INT32_MAX || step < -INT32_MAX)
         return ngi_fail(err, NG_E_FORMAT, "%s: a slice of step %lld", l->where, (long long)step);
     bool up = step > 0;
-    int64_t begin = clamp_index(json_object_get(slice, "start"), n, up ? 0 : -1, up ? n : n - 1, up ? 0 : n - 1);
+    int64_t begin =
+        clamp_index(json_object_get(slice, "start"), n, up ? 0 : -1, up ? n : n - 1, up ? 0 : n - 1);
     int64_t end = clamp_index(json_object_get(slice, "stop"), n, up ? 0 : -1, up ? n : n - 1, up ? n : -1);
     int64_t count = up ? (end - begin + step - 1) / step : (begin - end - step - 1) / -step;
     if (count < 1)
@@ -105,8 +108,8 @@ static ng_status read_item(const ngi_building_layer *l, const json_t *item, int 
 }
 
 /* Fills begin, step and extent; `drop` marks axes that an index removes. */
-static ng_status read_items(const ngi_building_layer *l, const json_t *items, const ngi_shape *shape, ngi_attr *attr,
-                            bool drop[NGI_MAX_RANK], ng_error *err)
+static ng_status read_items(const ngi_building_layer *l, const json_t *items, const ngi_shape *shape,
+                            ngi_attr *attr, bool drop[NGI_MAX_RANK], ng_error *err)
 {
     int axis = 0; /* with batch */
     bool open = false;
@@ -119,21 +122,25 @@ static ng_status read_items(const ngi_building_layer *l, const json_t *items, co
             continue;
         }
         if (axis < 0 || axis > shape->rank)
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %zu indices for %d dimensions", l->where, n, shape->rank + 1);
+            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %zu indices for %d dimensions", l->where, n,
+                            shape->rank + 1);
         if (axis > 0)
             NGI_TRY(read_item(l, item, axis - 1, shape->dim[axis - 1], attr, &drop[axis - 1], err));
         else {
             const json_t *slice = slice_of(item), *step = json_object_get(slice, "step");
-            if (!slice || json_is_integer(json_object_get(slice, "start")) || json_is_integer(json_object_get(slice, "stop")) ||
+            if (!slice || json_is_integer(json_object_get(slice, "start")) ||
+                json_is_integer(json_object_get(slice, "stop")) ||
                 (json_is_integer(step) && json_integer_value(step) != 1))
-                return ngi_fail(err, NG_E_UNSUPPORTED, "%s: takes images out of the batch, which is not run", l->where);
+                return ngi_fail(err, NG_E_UNSUPPORTED, "%s: takes images out of the batch, which is not run",
+                                l->where);
         }
         axis++;
     }
     return NG_OK;
 }
 
-ng_status ngi_lower_op_getitem(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_getitem(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     int in = -1;
     NGI_TRY(take_input(l, call, &in, err));
@@ -168,15 +175,16 @@ static int channel_pick(const ngi_graph *g, int node, int64_t *index)
     if (reshape->shape.rank != last || slice->attr.extent[last] != 1)
         return -1;
     for (int i = 0; i < last; i++)
-        if (slice->shape.dim[i] != from->dim[i] || reshape->shape.dim[i] != from->dim[i] || slice->attr.step[i] != 1)
+        if (slice->shape.dim[i] != from->dim[i] || reshape->shape.dim[i] != from->dim[i] ||
+            slice->attr.step[i] != 1)
             return -1;
     *index = slice->attr.begin[last];
     return slice->inputs[0];
 }
 
 /* stack([x[..., 2], x[..., 1], x[..., 0]]), which Keras 3's preprocess_input writes for x[..., ::-1], is one slice again. */
-static ng_status stack_of_channels(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int axis, bool *done,
-                                   int *out, ng_error *err)
+static ng_status stack_of_channels(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call,
+                                   int axis, bool *done, int *out, ng_error *err)
 {
     int64_t first = 0, index = 0, step = 0;
     *done = false;
@@ -205,13 +213,15 @@ static ng_status check_tensors(const ngi_building_layer *l, const ngi_call *call
 {
     for (int i = 0; i < call->n_args; i++)
         if (call->args[i].node < 0)
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: has a constant among its inputs, which is not read", l->where);
+            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: has a constant among its inputs, which is not read",
+                            l->where);
     if (call->n_args < 1)
         return ngi_fail(err, NG_E_FORMAT, "%s: has no inputs", l->where);
     return NG_OK;
 }
 
-ng_status ngi_lower_op_stack(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_stack(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     int axis = 0, inputs[NGI_MAX_INPUTS];
     bool done = false;
@@ -237,7 +247,8 @@ ng_status ngi_lower_op_stack(ngi_keras_builder *b, ngi_building_layer *l, const 
     return ngi_layer_node(b, l, NULL, NGI_OP_CONCAT, &attr, inputs, call->n_args, NULL, out, err);
 }
 
-ng_status ngi_lower_op_concat(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_concat(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     int inputs[NGI_MAX_INPUTS];
     ngi_attr attr;
@@ -245,14 +256,15 @@ ng_status ngi_lower_op_concat(ngi_keras_builder *b, ngi_building_layer *l, const
     NGI_TRY(check_tensors(l, call, err));
     for (int i = 0; i < call->n_args; i++)
         inputs[i] = call->args[i].node;
-    NGI_TRY(read_axis(l, parameter(l, call, NGI_MAX_INPUTS, "axis", NULL), 0, b->graph->nodes[inputs[0]].shape.rank, 0,
-                      &attr.axis, err));
+    NGI_TRY(read_axis(l, parameter(l, call, NGI_MAX_INPUTS, "axis", NULL), 0,
+                      b->graph->nodes[inputs[0]].shape.rank, 0, &attr.axis, err));
     return ngi_layer_node(b, l, NULL, NGI_OP_CONCAT, &attr, inputs, call->n_args, NULL, out, err);
 }
 
 /* ---- Shapes ------------------------------------------------------------------------------------ */
 
-ng_status ngi_lower_op_reshape(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_reshape(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     int in = -1;
     NGI_TRY(take_input(l, call, &in, err));
@@ -261,15 +273,17 @@ ng_status ngi_lower_op_reshape(ngi_keras_builder *b, ngi_building_layer *l, cons
     size_t n = json_array_size(list);
     ngi_shape target = {0};
     if (n < 1 || n > NGI_MAX_RANK + 1 || !(json_is_null(batch) || json_integer_value(batch) == -1))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a target shape that does not keep the batch ([-1, ...]) is not run",
-                        l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: a target shape that does not keep the batch ([-1, ...]) is not run", l->where);
     for (size_t i = 1; i < n; i++)
         if (!ngi_json_to_int(json_array_get(list, i), -1, INT32_MAX, &target.dim[target.rank++]))
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: dimension %zu of the target shape is not a number", l->where, i);
+            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: dimension %zu of the target shape is not a number",
+                            l->where, i);
     return reshape_node(b, l, NULL, &target, in, out, err);
 }
 
-ng_status ngi_lower_op_transpose(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_transpose(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                 ng_error *err)
 {
     int in = -1;
     int64_t from;
@@ -287,11 +301,13 @@ ng_status ngi_lower_op_transpose(ngi_keras_builder *b, ngi_building_layer *l, co
             attr.permutation[i - 1] = (int)from - 1;
     }
     if (!fine)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: an order of axes that does not keep the batch first is not run", l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: an order of axes that does not keep the batch first is not run", l->where);
     return ngi_layer_node(b, l, NULL, NGI_OP_PERMUTE, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_op_expand(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_expand(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     int in = -1, axis = 0;
     NGI_TRY(take_input(l, call, &in, err));
@@ -305,7 +321,8 @@ ng_status ngi_lower_op_expand(ngi_keras_builder *b, ngi_building_layer *l, const
     return reshape_node(b, l, NULL, &s, in, out, err);
 }
 
-ng_status ngi_lower_op_squeeze(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_squeeze(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     int in = -1, axis = 0;
     bool gone[NGI_MAX_RANK] = {false};
@@ -326,7 +343,8 @@ ng_status ngi_lower_op_squeeze(ngi_keras_builder *b, ngi_building_layer *l, cons
     return reshape_node(b, l, NULL, &kept, in, out, err);
 }
 
-ng_status ngi_lower_op_cast(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_cast(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -334,15 +352,16 @@ ng_status ngi_lower_op_cast(ngi_keras_builder *b, ngi_building_layer *l, const n
     NGI_TRY(take_input(l, call, &in, err));
     const char *type = json_string_value(parameter(l, call, 1, "dtype", NULL));
     if (!type || (strncmp(type, "float", 5) != 0 && strcmp(type, "bfloat16") != 0))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a cast to '%.40s' is not run; casts to float types are", l->where,
-                        type ? type : "?");
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a cast to '%.40s' is not run; casts to float types are",
+                        l->where, type ? type : "?");
     return ngi_layer_node(b, l, NULL, NGI_OP_IDENTITY, &attr, &in, 1, NULL, out, err);
 }
 
 /* ---- Reducing, padding, resizing --------------------------------------------------------------- */
 
 /* Over height and width. */
-static ng_status reduce(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out, ng_error *err)
+static ng_status reduce(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op,
+                        int *out, ng_error *err)
 {
     int in = -1, axis = -1;
     bool seen[NGI_MAX_RANK] = {false};
@@ -356,24 +375,27 @@ static ng_status reduce(ngi_keras_builder *b, ngi_building_layer *l, const ngi_c
         seen[axis] = true;
     }
     if (rank != 3 || !seen[0] || !seen[1] || seen[2])
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: reduces other axes than height and width ([1, 2]), which is not run",
-                        l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: reduces other axes than height and width ([1, 2]), which is not run", l->where);
     attr.keepdims = json_is_true(keep);
     return ngi_layer_node(b, l, NULL, op, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_op_mean(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_mean(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     return reduce(b, l, call, NGI_OP_GLOBAL_AVG, out, err);
 }
 
-ng_status ngi_lower_op_max(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_max(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                           ng_error *err)
 {
     return reduce(b, l, call, NGI_OP_GLOBAL_MAX, out, err);
 }
 
 /* [[0, 0], [top, bottom], [left, right], [0, 0]] of zeros. */
-ng_status ngi_lower_op_pad(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_pad(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                           ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -388,12 +410,14 @@ ng_status ngi_lower_op_pad(ngi_keras_builder *b, ngi_building_layer *l, const ng
     for (size_t i = 0; i < 8 && fine; i++)
         fine = ngi_json_to_int(json_array_get(json_array_get(pairs, i / 2), i % 2), 0, 65536, &v[i]);
     if (!fine || v[0] || v[1] || v[6] || v[7])
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: only padding of height and width by zeros is run", l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: only padding of height and width by zeros is run",
+                        l->where);
     attr.pad = (ngi_pad){(int)v[2], (int)v[3], (int)v[4], (int)v[5]};
     return ngi_layer_node(b, l, NULL, NGI_OP_ZERO_PAD, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_op_resize(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_op_resize(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     static const char *const refused[] = {"antialias", "pad_to_aspect_ratio", "preserve_aspect_ratio"};
     int in = -1;
@@ -406,11 +430,14 @@ ng_status ngi_lower_op_resize(ngi_keras_builder *b, ngi_building_layer *l, const
     const char *method = json_string_value(parameter(l, call, 2, "interpolation", "method"));
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         if (json_is_true(parameter(l, call, NGI_MAX_INPUTS, refused[i], NULL)))
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %s is not run; resize before the network instead", l->where, refused[i]);
+            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %s is not run; resize before the network instead",
+                            l->where, refused[i]);
     attr.bilinear = !method || strcmp(method, "bilinear") == 0;
     if ((!attr.bilinear && strcmp(method, "nearest") != 0) || json_array_size(size) != 2 ||
-        !ngi_json_to_int(json_array_get(size, 0), 1, 65536, &h) || !ngi_json_to_int(json_array_get(size, 1), 1, 65536, &w))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: only bilinear and nearest resizing to two fixed numbers is run", l->where);
+        !ngi_json_to_int(json_array_get(size, 0), 1, 65536, &h) ||
+        !ngi_json_to_int(json_array_get(size, 1), 1, 65536, &w))
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: only bilinear and nearest resizing to two fixed numbers is run", l->where);
     attr.crop_to_aspect = json_is_true(parameter(l, call, NGI_MAX_INPUTS, "crop_to_aspect_ratio", NULL));
     attr.size_h = (int)h;
     attr.size_w = (int)w;

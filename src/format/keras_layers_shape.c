@@ -5,7 +5,8 @@
 
 #define MOST_WINDOW 4096
 
-ng_status ngi_lower_identity(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_identity(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -16,7 +17,8 @@ ng_status ngi_lower_identity(ngi_keras_builder *b, ngi_building_layer *l, const 
 
 /* ---- Pools ------------------------------------------------------------------------------------- */
 
-static ng_status pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out, ng_error *err)
+static ng_status pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out,
+                      ng_error *err)
 {
     int in = -1, size[2] = {2, 2};
     const char *padding = "valid";
@@ -38,18 +40,20 @@ static ng_status pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_cal
     return ngi_layer_node(b, l, NULL, op, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_max_pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_max_pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     return pool(b, l, call, NGI_OP_MAX_POOL, out, err);
 }
 
-ng_status ngi_lower_avg_pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_avg_pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     return pool(b, l, call, NGI_OP_AVG_POOL, out, err);
 }
 
-static ng_status global_pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out,
-                             ng_error *err)
+static ng_status global_pool(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op,
+                             int *out, ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -60,19 +64,22 @@ static ng_status global_pool(ngi_keras_builder *b, ngi_building_layer *l, const 
     return ngi_layer_node(b, l, NULL, op, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_global_avg(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_global_avg(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     return global_pool(b, l, call, NGI_OP_GLOBAL_AVG, out, err);
 }
 
-ng_status ngi_lower_global_max(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_global_max(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     return global_pool(b, l, call, NGI_OP_GLOBAL_MAX, out, err);
 }
 
 /* ---- Shapes ------------------------------------------------------------------------------------ */
 
-ng_status ngi_lower_flatten(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_flatten(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -83,7 +90,8 @@ ng_status ngi_lower_flatten(ngi_keras_builder *b, ngi_building_layer *l, const n
     return ngi_layer_node(b, l, NULL, NGI_OP_RESHAPE, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_reshape(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_reshape(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -100,7 +108,8 @@ ng_status ngi_lower_reshape(ngi_keras_builder *b, ngi_building_layer *l, const n
     return ngi_layer_node(b, l, NULL, NGI_OP_RESHAPE, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_permute(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_permute(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -108,8 +117,8 @@ ng_status ngi_lower_permute(ngi_keras_builder *b, ngi_building_layer *l, const n
     NGI_TRY(ngi_call_input(l, call, &in, err));
     const json_t *dims = json_object_get(l->config, "dims");
     if (json_array_size(dims) != (size_t)b->graph->nodes[in].shape.rank)
-        return ngi_fail(err, NG_E_FORMAT, "%s: dims has %zu entries for %d dimensions", l->where, json_array_size(dims),
-                        b->graph->nodes[in].shape.rank);
+        return ngi_fail(err, NG_E_FORMAT, "%s: dims has %zu entries for %d dimensions", l->where,
+                        json_array_size(dims), b->graph->nodes[in].shape.rank);
     for (size_t i = 0; i < json_array_size(dims); i++) {
         int64_t d;
         if (!ngi_json_to_int(json_array_get(dims, i), 1, NGI_MAX_RANK, &d))
@@ -134,13 +143,14 @@ static ng_status read_sides(const ngi_building_layer *l, const char *key, ngi_pa
         fine = fine && ngi_json_to_int(value, 0, 65536, &v[i]);
     }
     if (!fine)
-        return ngi_fail(err, NG_E_FORMAT, "%s: %s is not a number of pixels, a pair or two pairs", l->where, key);
+        return ngi_fail(err, NG_E_FORMAT, "%s: %s is not a number of pixels, a pair or two pairs", l->where,
+                        key);
     *pad = (ngi_pad){(int)v[0], (int)v[1], (int)v[2], (int)v[3]};
     return NG_OK;
 }
 
-static ng_status sides(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, const char *key, int *out,
-                       ng_error *err)
+static ng_status sides(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op,
+                       const char *key, int *out, ng_error *err)
 {
     int in = -1;
     ngi_attr attr;
@@ -151,12 +161,14 @@ static ng_status sides(ngi_keras_builder *b, ngi_building_layer *l, const ngi_ca
     return ngi_layer_node(b, l, NULL, op, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_zero_pad(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_zero_pad(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     return sides(b, l, call, NGI_OP_ZERO_PAD, "padding", out, err);
 }
 
-ng_status ngi_lower_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                         ng_error *err)
 {
     return sides(b, l, call, NGI_OP_CROP, "cropping", out, err);
 }
@@ -169,11 +181,13 @@ static ng_status read_interpolation(const ngi_building_layer *l, bool *bilinear,
     NGI_TRY(ngi_json_string(l->config, "interpolation", l->where, &name, err));
     *bilinear = strcmp(name, "bilinear") == 0;
     if (!*bilinear && strcmp(name, "nearest") != 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: interpolation '%s'; nearest and bilinear are run", l->where, name);
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: interpolation '%s'; nearest and bilinear are run",
+                        l->where, name);
     return NG_OK;
 }
 
-ng_status ngi_lower_upsample(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_upsample(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     int in = -1, size[2] = {2, 2};
     ngi_attr attr;
@@ -187,7 +201,8 @@ ng_status ngi_lower_upsample(ngi_keras_builder *b, ngi_building_layer *l, const 
     return ngi_layer_node(b, l, NULL, NGI_OP_UPSAMPLE, &attr, &in, 1, NULL, out, err);
 }
 
-ng_status ngi_lower_resizing(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_resizing(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     int in = -1;
     bool pad = false, antialias = false;
@@ -203,13 +218,14 @@ ng_status ngi_lower_resizing(ngi_keras_builder *b, ngi_building_layer *l, const 
     NGI_TRY(ngi_json_bool(l->config, "pad_to_aspect_ratio", l->where, &pad, err));
     NGI_TRY(ngi_json_bool(l->config, "antialias", l->where, &antialias, err));
     if (pad || antialias)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %s is not run; resize before the network instead", l->where,
-                        pad ? "pad_to_aspect_ratio" : "antialias");
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %s is not run; resize before the network instead",
+                        l->where, pad ? "pad_to_aspect_ratio" : "antialias");
     return ngi_layer_node(b, l, NULL, NGI_OP_RESIZE, &attr, &in, 1, NULL, out, err);
 }
 
 /* Cuts the centre; where the input is smaller, Keras cuts it to the aspect ratio and enlarges it. */
-ng_status ngi_lower_center_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_center_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                ng_error *err)
 {
     int in = -1, size[2] = {0, 0};
     ngi_attr attr;
@@ -220,8 +236,8 @@ ng_status ngi_lower_center_crop(ngi_keras_builder *b, ngi_building_layer *l, con
     NGI_TRY(ngi_json_int(l->config, "width", l->where, 1, 65536, &size[1], err));
     const ngi_shape *s = &b->graph->nodes[in].shape;
     if (s->rank != 3 || !size[0] || !size[1])
-        return ngi_fail(err, NG_E_FORMAT, "%s: a crop to %dx%d of an input of %d dimensions", l->where, size[0], size[1],
-                        s->rank);
+        return ngi_fail(err, NG_E_FORMAT, "%s: a crop to %dx%d of an input of %d dimensions", l->where,
+                        size[0], size[1], s->rank);
     if (s->dim[0] < size[0] || s->dim[1] < size[1]) {
         attr.size_h = size[0];
         attr.size_w = size[1];
@@ -236,7 +252,8 @@ ng_status ngi_lower_center_crop(ngi_keras_builder *b, ngi_building_layer *l, con
 }
 
 /* At inference an input of the crop's size passes through; others would be resized. */
-ng_status ngi_lower_random_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_random_crop(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                ng_error *err)
 {
     int in = -1, size[2] = {0, 0};
     NGI_TRY(ngi_call_input(l, call, &in, err));
@@ -244,64 +261,74 @@ ng_status ngi_lower_random_crop(ngi_keras_builder *b, ngi_building_layer *l, con
     NGI_TRY(ngi_json_int(l->config, "width", l->where, 1, 65536, &size[1], err));
     const ngi_shape *s = &b->graph->nodes[in].shape;
     if (s->rank != 3 || s->dim[0] != size[0] || s->dim[1] != size[1])
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: would resize its input to %dx%d at inference, which is not run; resize "
-                        "before it", l->where, size[0], size[1]);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: would resize its input to %dx%d at inference, which is not run; resize "
+                        "before it",
+                        l->where, size[0], size[1]);
     return ngi_lower_identity(b, l, call, out, err);
 }
 
 /* ---- Merges ------------------------------------------------------------------------------------ */
 
-static ng_status merge(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, const ngi_attr *attr,
-                       int *out, ng_error *err)
+static ng_status merge(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op,
+                       const ngi_attr *attr, int *out, ng_error *err)
 {
     int inputs[NGI_MAX_INPUTS];
     if (call->n_args < 1)
         return ngi_fail(err, NG_E_FORMAT, "%s: has no inputs", l->where);
     for (int i = 0; i < call->n_args; i++)
         if ((inputs[i] = call->args[i].node) < 0)
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: has a constant among its inputs, which is not read", l->where);
+            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: has a constant among its inputs, which is not read",
+                            l->where);
     return ngi_layer_node(b, l, NULL, op, attr, inputs, call->n_args, NULL, out, err);
 }
 
-static ng_status plain_merge(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op, int *out,
-                             ng_error *err)
+static ng_status plain_merge(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, ngi_op op,
+                             int *out, ng_error *err)
 {
     ngi_attr attr;
     ngi_attr_init(&attr);
     return merge(b, l, call, op, &attr, out, err);
 }
 
-ng_status ngi_lower_add(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_add(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                        ng_error *err)
 {
     return plain_merge(b, l, call, NGI_OP_ADD, out, err);
 }
 
-ng_status ngi_lower_subtract(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_subtract(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     return plain_merge(b, l, call, NGI_OP_SUBTRACT, out, err);
 }
 
-ng_status ngi_lower_multiply(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_multiply(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     return plain_merge(b, l, call, NGI_OP_MULTIPLY, out, err);
 }
 
-ng_status ngi_lower_average(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_average(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     return plain_merge(b, l, call, NGI_OP_AVERAGE, out, err);
 }
 
-ng_status ngi_lower_maximum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_maximum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     return plain_merge(b, l, call, NGI_OP_MAXIMUM, out, err);
 }
 
-ng_status ngi_lower_minimum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_minimum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     return plain_merge(b, l, call, NGI_OP_MINIMUM, out, err);
 }
 
-ng_status ngi_lower_concat(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_concat(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                           ng_error *err)
 {
     ngi_attr attr;
     ngi_attr_init(&attr);
@@ -312,7 +339,8 @@ ng_status ngi_lower_concat(ngi_keras_builder *b, ngi_building_layer *l, const ng
 }
 
 /* x + y * scale. */
-ng_status ngi_lower_scaled_sum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_scaled_sum(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                               ng_error *err)
 {
     float scale = 1;
     double zero = 0;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define MOST_FILTERS (1 << 20)
-#define MOST_WINDOW 4096
+#define MOST_WINDOW  4096
 
 static ng_status read_padding(const ngi_building_layer *l, ngi_attr *attr, ng_error *err)
 {
@@ -36,18 +36,20 @@ static ng_status read_convolution(const ngi_building_layer *l, ngi_attr *attr, n
 }
 
 /* The input of a convolution: [h,w,c]. */
-static ng_status spatial_input(const ngi_keras_builder *b, const ngi_building_layer *l, const ngi_call *call, int *in,
-                               int64_t *channels, ng_error *err)
+static ng_status spatial_input(const ngi_keras_builder *b, const ngi_building_layer *l, const ngi_call *call,
+                               int *in, int64_t *channels, ng_error *err)
 {
     NGI_TRY(ngi_call_input(l, call, in, err));
     const ngi_shape *s = &b->graph->nodes[*in].shape;
     if (s->rank != 3)
-        return ngi_fail(err, NG_E_SHAPE, "%s: its input has %d dimensions without the batch, expected 3", l->where, s->rank);
+        return ngi_fail(err, NG_E_SHAPE, "%s: its input has %d dimensions without the batch, expected 3",
+                        l->where, s->rank);
     *channels = s->dim[2];
     return NG_OK;
 }
 
-ng_status ngi_lower_conv2d(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_conv2d(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                           ng_error *err)
 {
     ngi_attr attr;
     int in = -1, filters = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
@@ -58,8 +60,8 @@ ng_status ngi_lower_conv2d(ngi_keras_builder *b, ngi_building_layer *l, const ng
     NGI_TRY(ngi_json_int(l->config, "filters", l->where, 1, MOST_FILTERS, &filters, err));
     NGI_TRY(ngi_json_bool(l->config, "use_bias", l->where, &bias, err));
     if (filters == 0 || channels % attr.groups)
-        return ngi_fail(err, NG_E_FORMAT, "%s: %d filters in %d groups on %lld channels", l->where, filters, attr.groups,
-                        (long long)channels);
+        return ngi_fail(err, NG_E_FORMAT, "%s: %d filters in %d groups on %lld channels", l->where, filters,
+                        attr.groups, (long long)channels);
     ngi_shape kernel = ngi_shape_of(4, (int64_t)attr.kernel_h, (int64_t)attr.kernel_w, channels / attr.groups,
                                     (int64_t)filters);
     NGI_TRY(ngi_layer_weight(b, l, 0, "kernel", kernel, true, &w[0], err));
@@ -69,7 +71,8 @@ ng_status ngi_lower_conv2d(ngi_keras_builder *b, ngi_building_layer *l, const ng
     return ngi_layer_activation(b, l, *out, out, err);
 }
 
-ng_status ngi_lower_depthwise(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_depthwise(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     ngi_attr attr;
     int in = -1, multiplier = 1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
@@ -80,7 +83,8 @@ ng_status ngi_lower_depthwise(ngi_keras_builder *b, ngi_building_layer *l, const
     attr.groups = 1;
     NGI_TRY(ngi_json_int(l->config, "depth_multiplier", l->where, 1, MOST_FILTERS, &multiplier, err));
     NGI_TRY(ngi_json_bool(l->config, "use_bias", l->where, &bias, err));
-    ngi_shape kernel = ngi_shape_of(4, (int64_t)attr.kernel_h, (int64_t)attr.kernel_w, channels, (int64_t)multiplier);
+    ngi_shape kernel =
+        ngi_shape_of(4, (int64_t)attr.kernel_h, (int64_t)attr.kernel_w, channels, (int64_t)multiplier);
     NGI_TRY(ngi_layer_weight(b, l, 0, b->keras2 ? "depthwise_kernel" : "kernel", kernel, true, &w[0], err));
     if (bias)
         NGI_TRY(ngi_layer_weight(b, l, 1, "bias", ngi_shape_of(1, channels * multiplier), true, &w[1], err));
@@ -88,10 +92,12 @@ ng_status ngi_lower_depthwise(ngi_keras_builder *b, ngi_building_layer *l, const
     return ngi_layer_activation(b, l, *out, out, err);
 }
 
-ng_status ngi_lower_separable(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_separable(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     ngi_attr attr, point;
-    int in = -1, multiplier = 1, filters = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1}, p[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
+    int in = -1, multiplier = 1, filters = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1},
+        p[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     int64_t channels = 0;
     bool bias = true;
     NGI_TRY(spatial_input(b, l, call, &in, &channels, err));
@@ -100,7 +106,8 @@ ng_status ngi_lower_separable(ngi_keras_builder *b, ngi_building_layer *l, const
     NGI_TRY(ngi_json_int(l->config, "depth_multiplier", l->where, 1, MOST_FILTERS, &multiplier, err));
     NGI_TRY(ngi_json_int(l->config, "filters", l->where, 1, MOST_FILTERS, &filters, err));
     NGI_TRY(ngi_json_bool(l->config, "use_bias", l->where, &bias, err));
-    ngi_shape depth = ngi_shape_of(4, (int64_t)attr.kernel_h, (int64_t)attr.kernel_w, channels, (int64_t)multiplier);
+    ngi_shape depth =
+        ngi_shape_of(4, (int64_t)attr.kernel_h, (int64_t)attr.kernel_w, channels, (int64_t)multiplier);
     ngi_shape across = ngi_shape_of(4, (int64_t)1, (int64_t)1, channels * multiplier, (int64_t)filters);
     NGI_TRY(ngi_layer_weight(b, l, 0, "depthwise_kernel", depth, true, &w[0], err));
     NGI_TRY(ngi_layer_weight(b, l, 1, "pointwise_kernel", across, true, &p[0], err));
@@ -112,7 +119,8 @@ ng_status ngi_lower_separable(ngi_keras_builder *b, ngi_building_layer *l, const
     return ngi_layer_activation(b, l, *out, out, err);
 }
 
-ng_status ngi_lower_dense(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_dense(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                          ng_error *err)
 {
     ngi_attr attr;
     int in = -1, units = 0, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
@@ -124,7 +132,8 @@ ng_status ngi_lower_dense(ngi_keras_builder *b, ngi_building_layer *l, const ngi
     if (units == 0 || s->rank < 1)
         return ngi_fail(err, NG_E_FORMAT, "%s: \"units\" is missing", l->where);
     if (json_is_integer(json_object_get(l->config, "lora_rank")))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: LoRA weights are not read; save the model after merging them", l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: LoRA weights are not read; save the model after merging them", l->where);
     ngi_shape kernel = ngi_shape_of(2, s->dim[s->rank - 1], (int64_t)units);
     NGI_TRY(ngi_layer_weight(b, l, 0, "kernel", kernel, true, &w[0], err));
     if (bias)
@@ -141,12 +150,15 @@ static ng_status channel_axis(const ngi_building_layer *l, int rank, ng_error *e
     NGI_TRY(ngi_layer_one_axis(l, -1, rank, &at, err));
     if (at != rank - 1)
         return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: normalises axis %d of %d with the batch; only the last one (channels_last) is run. Rebuild the model "
-                        "with axis=-1", l->where, at + 1, rank + 1);
+                        "%s: normalises axis %d of %d with the batch; only the last one (channels_last) is "
+                        "run. Rebuild the model "
+                        "with axis=-1",
+                        l->where, at + 1, rank + 1);
     return NG_OK;
 }
 
-ng_status ngi_lower_batchnorm(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_batchnorm(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     ngi_attr attr;
     ngi_attr_init(&attr);
@@ -158,7 +170,8 @@ ng_status ngi_lower_batchnorm(ngi_keras_builder *b, ngi_building_layer *l, const
     NGI_TRY(channel_axis(l, s->rank, err));
     NGI_TRY(ngi_json_bool(l->config, "renorm", l->where, &renorm, err));
     if (renorm)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: renorm=True is not read; rebuild the layer without it", l->where);
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: renorm=True is not read; rebuild the layer without it",
+                        l->where);
     NGI_TRY(ngi_json_float(l->config, "epsilon", l->where, &attr.epsilon, err));
     NGI_TRY(ngi_json_bool(l->config, "scale", l->where, &scale, err));
     NGI_TRY(ngi_json_bool(l->config, "center", l->where, &center, err));
@@ -172,7 +185,8 @@ ng_status ngi_lower_batchnorm(ngi_keras_builder *b, ngi_building_layer *l, const
     return ngi_layer_node(b, l, NULL, NGI_OP_BATCHNORM, &attr, &in, 1, w, out, err);
 }
 
-ng_status ngi_lower_layernorm(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_layernorm(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                              ng_error *err)
 {
     ngi_attr attr;
     ngi_attr_init(&attr);
@@ -209,7 +223,8 @@ ng_status ngi_lower_layernorm(ngi_keras_builder *b, ngi_building_layer *l, const
 }
 
 /* Keras's applications scale a branch by one number a channel. */
-ng_status ngi_lower_layer_scale(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_layer_scale(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                ng_error *err)
 {
     int in = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     double zero = 0;
@@ -225,8 +240,8 @@ ng_status ngi_lower_layer_scale(ngi_keras_builder *b, ngi_building_layer *l, con
 /* ---- Normalization ----------------------------------------------------------------------------- */
 
 /* "mean" or "variance" of the configuration as one constant a channel. */
-static ng_status given_moment(ngi_keras_builder *b, ngi_building_layer *l, const char *key, int64_t channels, int *out,
-                              ng_error *err)
+static ng_status given_moment(ngi_keras_builder *b, ngi_building_layer *l, const char *key, int64_t channels,
+                              int *out, ng_error *err)
 {
     double *values;
     int64_t n;
@@ -236,8 +251,8 @@ static ng_status given_moment(ngi_keras_builder *b, ngi_building_layer *l, const
     if (!all)
         status = ngi_fail_memory(err, (size_t)channels * sizeof *all);
     else if (n != 1 && n != channels)
-        status = ngi_fail(err, NG_E_FORMAT, "%s: \"%s\": %lld numbers for %lld channels", l->where, key, (long long)n,
-                          (long long)channels);
+        status = ngi_fail(err, NG_E_FORMAT, "%s: \"%s\": %lld numbers for %lld channels", l->where, key,
+                          (long long)n, (long long)channels);
     for (int64_t i = 0; i < channels && status == NG_OK; i++)
         all[i] = values[n == 1 ? 0 : i];
     if (status == NG_OK)
@@ -249,7 +264,8 @@ static ng_status given_moment(ngi_keras_builder *b, ngi_building_layer *l, const
 
 /* (x - mean) / max(sqrt(variance), 1e-7): a batch norm whose epsilon is 1e-14. Keras's third weight, the count of what
  * adapt() saw, is an integer that nothing is computed from: readers pass over it. */
-ng_status ngi_lower_normalization(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out, ng_error *err)
+ng_status ngi_lower_normalization(ngi_keras_builder *b, ngi_building_layer *l, const ngi_call *call, int *out,
+                                  ng_error *err)
 {
     int in = -1, w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
     bool invert = false;

@@ -84,8 +84,9 @@ static void free_model(ngi_kmodel *m)
 
 /* ---- Layers ------------------------------------------------------------------------------------ */
 
-static ng_status read_model(ngi_keras_builder *b, const json_t *json, const char *class_name, const char *path,
-                            bool trainable, int depth, ngi_keras_layer *tree, ngi_kmodel **out, ng_error *err);
+static ng_status read_model(ngi_keras_builder *b, const json_t *json, const char *class_name,
+                            const char *path, bool trainable, int depth, ngi_keras_layer *tree,
+                            ngi_kmodel **out, ng_error *err);
 
 static ng_status read_class(const json_t *json, const char *model, const char **class_name, ng_error *err)
 {
@@ -119,7 +120,8 @@ static ng_status read_identity(const ngi_kmodel *m, const json_t *json, ngi_klay
     return NG_OK;
 }
 
-static ng_status read_layer(ngi_keras_builder *b, ngi_kmodel *m, const json_t *json, ngi_klayer *l, ng_error *err)
+static ng_status read_layer(ngi_keras_builder *b, ngi_kmodel *m, const json_t *json, ngi_klayer *l,
+                            ng_error *err)
 {
     NGI_TRY(read_identity(m, json, l, err));
     ngi_building_layer *leaf = &l->leaf;
@@ -139,7 +141,8 @@ static ng_status read_layer(ngi_keras_builder *b, ngi_kmodel *m, const json_t *j
     NGI_TRY(ngi_graph_add_layer(b->graph, leaf->path, leaf->class_name, leaf->trainable, &leaf->layer, err));
     if (!is_model(leaf->class_name, leaf->config))
         return NG_OK;
-    NGI_TRY(read_model(b, json, leaf->class_name, leaf->path, leaf->trainable, m->depth + 1, l->tree, &l->model, err));
+    NGI_TRY(read_model(b, json, leaf->class_name, leaf->path, leaf->trainable, m->depth + 1, l->tree,
+                       &l->model, err));
     l->n_outputs = l->model->n_outputs;
     return NG_OK;
 }
@@ -170,8 +173,8 @@ static ng_status read_layers(ngi_keras_builder *b, ngi_kmodel *m, ng_error *err)
     const json_t *list = json_is_array(m->config) ? m->config : json_object_get(m->config, "layers");
     size_t n = json_array_size(list);
     if (n == 0 || n > NGI_MAX_NODES)
-        return ngi_fail(err, n ? NG_E_LIMIT : NG_E_FORMAT, "model '%.200s' has %zu layers, expected 1 to %d", m->tree->name,
-                        n, NGI_MAX_NODES);
+        return ngi_fail(err, n ? NG_E_LIMIT : NG_E_FORMAT, "model '%.200s' has %zu layers, expected 1 to %d",
+                        m->tree->name, n, NGI_MAX_NODES);
     m->layers = ngi_alloc_zero(n + 1, sizeof *m->layers);
     m->tree->children = ngi_alloc_zero(n, sizeof *m->tree->children);
     if (!m->layers || !m->tree->children)
@@ -223,7 +226,8 @@ static ng_status read_sequence(ngi_keras_builder *b, ngi_kmodel *m, ng_error *er
         NGI_TRY(add_hidden_input(b, m, err));
     for (int i = 0; i < m->n_layers; i++) {
         if (m->layers[i].is_input && i > 0)
-            return ngi_fail(err, NG_E_FORMAT, "%s: an input in the middle of a Sequential model", m->layers[i].leaf.where);
+            return ngi_fail(err, NG_E_FORMAT, "%s: an input in the middle of a Sequential model",
+                            m->layers[i].leaf.where);
         m->layers[i].first_call = m->n_calls;
         m->layers[i].n_calls = 1;
         NGI_TRY(ngi_kmodel_add_call(m, i, err));
@@ -244,8 +248,8 @@ static ng_status read_functional(ngi_kmodel *m, ng_error *err)
     for (int i = 0; i < m->n_inputs; i++) {
         const ngi_klayer *l = &m->layers[m->calls[m->inputs[i].call].layer];
         if (!l->is_input)
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: is named as an input of its model, but is no InputLayer",
-                            l->leaf.where);
+            return ngi_fail(err, NG_E_UNSUPPORTED,
+                            "%s: is named as an input of its model, but is no InputLayer", l->leaf.where);
     }
     return NG_OK;
 }
@@ -261,16 +265,20 @@ static ng_status read_model_parts(ngi_keras_builder *b, ngi_kmodel *m, const cha
     return ngi_kmodel_sort(m, err);
 }
 
-static ng_status read_model(ngi_keras_builder *b, const json_t *json, const char *class_name, const char *path,
-                            bool trainable, int depth, ngi_keras_layer *tree, ngi_kmodel **out, ng_error *err)
+static ng_status read_model(ngi_keras_builder *b, const json_t *json, const char *class_name,
+                            const char *path, bool trainable, int depth, ngi_keras_layer *tree,
+                            ngi_kmodel **out, ng_error *err)
 {
     if (depth > NGI_MAX_NESTING)
         return ngi_fail(err, NG_E_LIMIT, "models are nested more than %d deep", NGI_MAX_NESTING);
     ngi_kmodel *m = ngi_alloc_zero(1, sizeof *m);
     if (!m)
         return ngi_fail_memory(err, sizeof *m);
-    *m = (ngi_kmodel){.config = json_object_get(json, "config"), .path = ngi_strdup(path), .trainable = true,
-                      .depth = depth, .tree = tree};
+    *m = (ngi_kmodel){.config = json_object_get(json, "config"),
+                      .path = ngi_strdup(path),
+                      .trainable = true,
+                      .depth = depth,
+                      .tree = tree};
     ng_status status = m->path ? read_model_parts(b, m, class_name, err) : ngi_fail_memory(err, strlen(path));
     m->trainable = m->trainable && trainable;
     if (status != NG_OK) {
@@ -287,14 +295,17 @@ static ng_status check_outer(const json_t *json, const char *class_name, ng_erro
     const json_t *config = json_object_get(json, "config");
     if (!is_model(class_name, config))
         return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "the model is a '%.100s'; Sequential and Functional models are read. Rebuild it as one of them, copy "
-                        "the weights over and save that", class_name);
+                        "the model is a '%.100s'; Sequential and Functional models are read. Rebuild it as "
+                        "one of them, copy "
+                        "the weights over and save that",
+                        class_name);
     return NG_OK;
 }
 
 ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree, ng_error *err)
 {
-    const char *class_name = "", *name = json_string_value(json_object_get(json_object_get(json, "config"), "name"));
+    const char *class_name = "",
+               *name = json_string_value(json_object_get(json_object_get(json, "config"), "name"));
     ngi_kmodel *m = NULL;
     if (!json_is_object(json))
         return ngi_fail(err, NG_E_FORMAT, "the model configuration is not an object");

@@ -17,7 +17,7 @@ typedef struct ngi_kargument {
 typedef struct ngi_kcall {
     int layer;
     int first_argument, n_arguments;
-    int training; /* 1, 0 or -1: not said */
+    int training;     /* 1, 0 or -1: not said */
     int first_output; /* of layer.n_outputs, in ngi_kmodel.nodes */
 } ngi_kcall;
 
@@ -28,7 +28,7 @@ typedef struct ngi_klayer {
     const char *package; /* of a registered class of someone's own; NULL for Keras's */
     int package_length;
     ngi_building_layer leaf;
-    ngi_kmodel *model;   /* NULL: a leaf */
+    ngi_kmodel *model; /* NULL: a leaf */
     int n_outputs;
     int first_call, n_calls;
     int first_node_index; /* 1 where references count a nested model's own first node */
@@ -37,20 +37,20 @@ typedef struct ngi_klayer {
 
 struct ngi_kmodel {
     const json_t *config;
-    char *path;       /* "" for the outer model, else "inception_v3" */
+    char *path; /* "" for the outer model, else "inception_v3" */
     bool trainable;
     int depth;
     ngi_klayer *layers; /* [n_layers], one more for an input left out */
     int n_layers;
-    int *by_name;       /* [n_layers] sorted by name */
-    ngi_kcall *calls;   /* those of one layer stand together */
+    int *by_name;     /* [n_layers] sorted by name */
+    ngi_kcall *calls; /* those of one layer stand together */
     int n_calls, call_capacity;
     ngi_kargument *arguments;
     int n_arguments, argument_capacity;
-    int *order;         /* [n_calls] every call after those it takes from */
+    int *order;                      /* [n_calls] every call after those it takes from */
     ngi_kargument *inputs, *outputs; /* inputs: call of an InputLayer */
     int n_inputs, n_outputs;
-    int *nodes;         /* graph nodes of all calls' outputs, of the building at hand */
+    int *nodes; /* graph nodes of all calls' outputs, of the building at hand */
     int n_nodes;
     ngi_keras_layer *tree;
 };
@@ -58,7 +58,8 @@ struct ngi_kmodel {
 /* keras_call.c */
 NG_NODISCARD ng_status ngi_kmodel_read_calls(ngi_kmodel *m, ng_error *err);
 /* The list of references "input_layers" or "output_layers". */
-NG_NODISCARD ng_status ngi_kmodel_read_ends(ngi_kmodel *m, const char *key, ngi_kargument **out, int *n, ng_error *err);
+NG_NODISCARD ng_status ngi_kmodel_read_ends(ngi_kmodel *m, const char *key, ngi_kargument **out, int *n,
+                                            ng_error *err);
 /* Appends a call of a layer / an argument of the last call. */
 NG_NODISCARD ng_status ngi_kmodel_add_call(ngi_kmodel *m, int layer, ng_error *err);
 NG_NODISCARD ng_status ngi_kmodel_add_argument(ngi_kmodel *m, ngi_kargument argument, ng_error *err);
@@ -68,6 +69,7 @@ int ngi_kmodel_find(const ngi_kmodel *m, const char *name);
 NG_NODISCARD ng_status ngi_kmodel_sort(ngi_kmodel *m, ng_error *err);
 
 /* keras_model_build.c; inputs: nodes, [m->n_inputs], NULL for the outer model */
-NG_NODISCARD ng_status ngi_kmodel_build(ngi_keras_builder *b, ngi_kmodel *m, const int *inputs, ng_error *err);
+NG_NODISCARD ng_status ngi_kmodel_build(ngi_keras_builder *b, ngi_kmodel *m, const int *inputs,
+                                        ng_error *err);
 
 #endif

@@ -40,7 +40,8 @@ static ng_status check_input(const ngi_klayer *l, ng_error *err)
 }
 
 /* An input of the whole graph. */
-static ng_status add_graph_input(ngi_keras_builder *b, const ngi_kmodel *m, ngi_klayer *l, int *out, ng_error *err)
+static ng_status add_graph_input(ngi_keras_builder *b, const ngi_kmodel *m, ngi_klayer *l, int *out,
+                                 ng_error *err)
 {
     ngi_attr attr;
     ngi_shape shape;
@@ -48,10 +49,13 @@ static ng_status add_graph_input(ngi_keras_builder *b, const ngi_kmodel *m, ngi_
     NGI_TRY(check_input(l, err));
     const json_t *declared = l->json ? declared_shape(l->leaf.config) : built_shape(m);
     if (!declared)
-        return ngi_fail(err, NG_E_FORMAT, "%s: the input shape is not said; build the model before saving it (call it once, or "
-                        "begin it with keras.Input)", l->leaf.where);
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: the input shape is not said; build the model before saving it (call it once, or "
+                        "begin it with keras.Input)",
+                        l->leaf.where);
     NGI_TRY(ngi_keras_input_shape(b, l->leaf.where, declared, &shape, err));
-    NGI_TRY(ngi_graph_add_node(b->graph, l->leaf.path, NGI_OP_INPUT, &attr, l->leaf.layer, NULL, 0, NULL, out, err));
+    NGI_TRY(ngi_graph_add_node(b->graph, l->leaf.path, NGI_OP_INPUT, &attr, l->leaf.layer, NULL, 0, NULL, out,
+                               err));
     b->graph->nodes[*out].shape = shape;
     return ngi_node_infer(b->graph, *out, err);
 }
@@ -87,23 +91,30 @@ static ng_status unknown_class(const ngi_klayer *l, ng_error *err)
 {
     if (l->package)
         return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: a class of its own, registered as '%.*s>%s': what it computes is not in the file. Replace it by "
-                        "Keras's layers and save the model again", l->leaf.where, l->package_length, l->package,
-                        l->leaf.class_name);
+                        "%s: a class of its own, registered as '%.*s>%s': what it computes is not in the "
+                        "file. Replace it by "
+                        "Keras's layers and save the model again",
+                        l->leaf.where, l->package_length, l->package, l->leaf.class_name);
     if (strcmp(l->leaf.class_name, "Lambda") == 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a Lambda holds Python code, which is not run. Replace it by Keras's layers "
-                        "(Rescaling, Resizing, Activation ...) and save the model again", l->leaf.where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: a Lambda holds Python code, which is not run. Replace it by Keras's layers "
+                        "(Rescaling, Resizing, Activation ...) and save the model again",
+                        l->leaf.where);
     if (strcmp(l->leaf.class_name, "TFSMLayer") == 0 || strcmp(l->leaf.class_name, "KerasLayer") == 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: an opaque TensorFlow graph without layers. Rebuild the model on the base "
-                        "of the same name in keras.applications and fine-tune that", l->leaf.where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: an opaque TensorFlow graph without layers. Rebuild the model on the base "
+                        "of the same name in keras.applications and fine-tune that",
+                        l->leaf.where);
     return ngi_fail(err, NG_E_UNSUPPORTED,
-                    "%s: this class is not read; docs/compatibility.md lists those that are. Replace it by some of them, or cut "
-                    "the model before it, and save it again", l->leaf.where);
+                    "%s: this class is not read; docs/compatibility.md lists those that are. Replace it by "
+                    "some of them, or cut "
+                    "the model before it, and save it again",
+                    l->leaf.where);
 }
 
 /* Arguments as nodes and constants; a keyword "inputs" is a position for layers. */
-static ng_status gather(const ngi_kmodel *m, const ngi_kcall *c, ngi_call_arg *args, ngi_call_keyword *keywords,
-                        ngi_call *call, ng_error *err)
+static ng_status gather(const ngi_kmodel *m, const ngi_kcall *c, ngi_call_arg *args,
+                        ngi_call_keyword *keywords, ngi_call *call, ng_error *err)
 {
     const ngi_klayer *l = &m->layers[c->layer];
     *call = (ngi_call){.args = args, .keywords = keywords};
@@ -116,7 +127,8 @@ static ng_status gather(const ngi_kmodel *m, const ngi_kcall *c, ngi_call_arg *a
         if (positional)
             args[call->n_args++] = arg;
         else if (arg.node >= 0 && !l->is_op)
-            return ngi_fail(err, NG_E_UNSUPPORTED, "%s: is called with a tensor as '%.60s', which is not read", l->leaf.where,
+            return ngi_fail(err, NG_E_UNSUPPORTED,
+                            "%s: is called with a tensor as '%.60s', which is not read", l->leaf.where,
                             a->key);
         else
             keywords[call->n_keywords++] = (ngi_call_keyword){a->key, arg};
@@ -127,7 +139,8 @@ static ng_status gather(const ngi_kmodel *m, const ngi_kcall *c, ngi_call_arg *a
 static bool is_quantised(const json_t *config)
 {
     const char *policy = json_string_value(json_object_get(json_object_get(config, "dtype"), "class_name"));
-    return (policy && strstr(policy, "Quantized")) || json_is_string(json_object_get(config, "quantization_mode"));
+    return (policy && strstr(policy, "Quantized")) ||
+           json_is_string(json_object_get(config, "quantization_mode"));
 }
 
 static ng_status check_leaf(const ngi_klayer *l, const ngi_layer_row *row, ng_error *err)
@@ -136,16 +149,20 @@ static ng_status check_leaf(const ngi_klayer *l, const ngi_layer_row *row, ng_er
     if (!row || l->package)
         return unknown_class(l, err);
     if (is_quantised(leaf->config))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: its weights are quantised by Keras; save the model before quantize()",
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: its weights are quantised by Keras; save the model before quantize()",
                         leaf->where);
     if (leaf->training && row->varies && leaf->trainable)
         return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: is called with training=True, so that its output depends on chance or on the other images. Rebuild "
-                        "the model with training=False", leaf->where);
+                        "%s: is called with training=True, so that its output depends on chance or on the "
+                        "other images. Rebuild "
+                        "the model with training=False",
+                        leaf->where);
     return NG_OK;
 }
 
-static ng_status build_leaf(ngi_keras_builder *b, ngi_klayer *l, const ngi_call *call, int *out, ng_error *err)
+static ng_status build_leaf(ngi_keras_builder *b, ngi_klayer *l, const ngi_call *call, int *out,
+                            ng_error *err)
 {
     ngi_building_layer *leaf = &l->leaf;
     const ngi_layer_row *row = ngi_layer_row_find(leaf->class_name, l->is_op);
@@ -161,12 +178,13 @@ static ng_status build_leaf(ngi_keras_builder *b, ngi_klayer *l, const ngi_call 
 
 /* ---- Models inside ----------------------------------------------------------------------------- */
 
-static ng_status build_inner(ngi_keras_builder *b, ngi_klayer *l, const ngi_call *call, int *out, ng_error *err)
+static ng_status build_inner(ngi_keras_builder *b, ngi_klayer *l, const ngi_call *call, int *out,
+                             ng_error *err)
 {
     ngi_kmodel *inner = l->model;
     if (call->n_args != inner->n_inputs)
-        return ngi_fail(err, NG_E_FORMAT, "%s: a model of %d inputs, called with %d", l->leaf.where, inner->n_inputs,
-                        call->n_args);
+        return ngi_fail(err, NG_E_FORMAT, "%s: a model of %d inputs, called with %d", l->leaf.where,
+                        inner->n_inputs, call->n_args);
     int *inputs = ngi_alloc((size_t)call->n_args, sizeof *inputs);
     if (!inputs)
         return ngi_fail_memory(err, (size_t)call->n_args * sizeof *inputs);
@@ -193,7 +211,8 @@ static ng_status build_call(ngi_keras_builder *b, ngi_kmodel *m, const ngi_kcall
     int *out = &m->nodes[c->first_output];
     ngi_call call;
     if (++b->n_calls > NGI_MAX_NODES)
-        return ngi_fail(err, NG_E_LIMIT, "layers are called more than %d times, those of repeated models counted again",
+        return ngi_fail(err, NG_E_LIMIT,
+                        "layers are called more than %d times, those of repeated models counted again",
                         NGI_MAX_NODES);
     if (l->is_input) {
         if (*out < 0)

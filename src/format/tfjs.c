@@ -5,7 +5,7 @@
  * Graph models have lost their layers and are refused. */
 #include "format/format.h"
 #include "format/json.h"
-#include "format/keras_config.h"
+#include "format/tfjs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +14,13 @@
 
 #define MAX_ENTRIES NGI_MAX_NODES
 
-typedef enum storage { STORAGE_FLOAT32, STORAGE_INT32, STORAGE_UINT8, STORAGE_UINT16, STORAGE_FLOAT16 } storage;
+typedef enum storage {
+    STORAGE_FLOAT32,
+    STORAGE_INT32,
+    STORAGE_UINT8,
+    STORAGE_UINT16,
+    STORAGE_FLOAT16
+} storage;
 
 static const size_t storage_bytes[] = {4, 4, 1, 2, 2};
 
@@ -28,12 +34,6 @@ typedef struct entry {
     double scale, min;
 } entry;
 
-/* A graph weight under one of the names it may have in a manifest. */
-typedef struct name_row {
-    char *name;
-    int weight;
-} name_row;
-
 typedef struct reader {
     const char *where; /* of model.json */
     char *folder;
@@ -42,18 +42,18 @@ typedef struct reader {
     char *shard; /* the current one, and how far it was read */
     size_t shard_size, shard_used;
     const entry *current;
-    name_row *by_path, *by_name; /* sorted: "inception_v3/conv2d/kernel" and "conv2d/kernel" */
-    size_t n_names;
-    bool *bound; /* [n_names of the graph's weights] */
+    ngi_tfjs_names names;
+    bool *bound; /* [n_weights of the graph] */
 } reader;
 
 /* ---- The manifest ---------------------------------------------------------------------------- */
 
-static ng_status read_shape(const char *where, const char *name, const json_t *list, ngi_shape *shape, ng_error *err)
+static ng_status read_shape(const char *where, const char *name, const json_t *list, ngi_shape *shape,
+                            ng_error *err)
 {
     if (!json_is_array(list) || json_array_size(list) > NGI_MAX_RANK)
-        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': expected a shape of at most %d dimensions", where, name,
-                        NGI_MAX_RANK);
+        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': expected a shape of at most %d dimensions", where,
+                        name, NGI_MAX_RANK);
     shape->rank = (int)json_array_size(list);
     for (int i = 0; i < shape->rank; i++)
         if (!ngi_json_to_int(json_array_get(list, (size_t)i), 0, NGI_MAX_ELEMENTS, &shape->dim[i]))
@@ -77,11 +77,13 @@ static ng_status read_quantization(const char *where, const json_t *quantization
     else if (stored && strcmp(stored, "uint16") == 0)
         e->storage = STORAGE_UINT16;
     else
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: weight '%s' is quantised to '%s'; uint8, uint16 and float16 are read",
-                        where, e->name, stored ? stored : "(nothing)");
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: weight '%s' is quantised to '%s'; uint8, uint16 and float16 are read", where,
+                        e->name, stored ? stored : "(nothing)");
     const json_t *scale = json_object_get(quantization, "scale"), *min = json_object_get(quantization, "min");
     if (!json_is_number(scale) || !json_is_number(min))
-        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': its quantization has no scale and min", where, e->name);
+        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s': its quantization has no scale and min", where,
+                        e->name);
     e->scaled = true;
     e->whole = strcmp(dtype, "int32") == 0;
     e->scale = json_number_value(scale);
@@ -108,7 +110,8 @@ static ng_status read_entry(const char *where, const json_t *json, entry *e, ng_
         e->storage = STORAGE_UINT8;
     else
         return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: weight '%s' is of type '%s'; float32, int32, uint8 and bool are read", where, e->name, dtype);
+                        "%s: weight '%s' is of type '%s'; float32, int32, uint8 and bool are read", where,
+                        e->name, dtype);
     return NG_OK;
 }
 
@@ -125,8 +128,8 @@ static ng_status measure_manifest(const char *where, const json_t *manifest, int
     {
         const json_t *weights = json_object_get(group, "weights");
         if (!json_is_array(weights) || !json_is_array(json_object_get(group, "paths")))
-            return ngi_fail(err, NG_E_FORMAT, "%s: group %zu of the weightsManifest has no list of paths or weights", where,
-                            i);
+            return ngi_fail(err, NG_E_FORMAT,
+                            "%s: group %zu of the weightsManifest has no list of paths or weights", where, i);
         json_array_foreach(weights, k, weight)
         {
             entry e;
@@ -134,8 +137,10 @@ static ng_status measure_manifest(const char *where, const json_t *manifest, int
             *values += e.count;
             bytes += (uint64_t)e.count * storage_bytes[e.storage];
             if (++entries > MAX_ENTRIES || bytes > NGI_MAX_MODEL_BYTES)
-                return ngi_fail(err, NG_E_LIMIT, "%s: the weightsManifest claims %zu weights of %llu bytes, the limits are "
-                                "%d and %zu", where, entries, (unsigned long long)bytes, MAX_ENTRIES, NGI_MAX_MODEL_BYTES);
+                return ngi_fail(err, NG_E_LIMIT,
+                                "%s: the weightsManifest claims %zu weights of %llu bytes, the limits are "
+                                "%d and %zu",
+                                where, entries, (unsigned long long)bytes, MAX_ENTRIES, NGI_MAX_MODEL_BYTES);
         }
     }
     return NG_OK;
@@ -163,7 +168,8 @@ static ng_status open_next_shard(reader *r, ng_error *err)
     r->shard = NULL;
     r->shard_size = r->shard_used = 0;
     if (r->next_path >= json_array_size(r->paths))
-        return ngi_fail(err, NG_E_FORMAT, "%s: weight '%s' reaches past the end of the shards: one is truncated or missing",
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: weight '%s' reaches past the end of the shards: one is truncated or missing",
                         r->where, r->current->name);
     const char *name = json_string_value(json_array_get(r->paths, r->next_path++));
     if (!name || !is_safe_path(name))
@@ -260,87 +266,13 @@ static ng_status entry_read(void *self, const char *name, float *data, int64_t c
     return NG_OK;
 }
 
-/* ---- Names ------------------------------------------------------------------------------------- */
-
-static int compare_rows(const void *a, const void *b)
-{
-    return strcmp(((const name_row *)a)->name, ((const name_row *)b)->name);
-}
-
-static void free_names(name_row *rows, size_t n)
-{
-    for (size_t i = 0; rows && i < n; i++)
-        ngi_free(rows[i].name);
-    ngi_free(rows);
-}
-
-static ng_status add_names(reader *r, const ngi_graph *g, const ngi_keras_layer *layer, ng_error *err)
-{
-    for (int i = layer->first_weight; i < layer->first_weight + layer->n_weights; i++) {
-        const char *path = g->weights[i].name, *variable = strrchr(path, '/');
-        name_row full = {ngi_strdup(path), i};
-        name_row own = {ngi_sprintf("%s%s", layer->name, variable ? variable : ""), i};
-        r->by_path[r->n_names] = full;
-        r->by_name[r->n_names++] = own;
-        if (!full.name || !own.name)
-            return ngi_fail_memory(err, strlen(path));
-    }
-    for (int i = 0; i < layer->n_children; i++)
-        NGI_TRY(add_names(r, g, &layer->children[i], err));
-    return NG_OK;
-}
-
-static ng_status index_names(reader *r, const ngi_graph *g, const ngi_keras_layer *root, ng_error *err)
-{
-    size_t n = (size_t)g->n_weights;
-    r->by_path = ngi_alloc_zero(n, sizeof *r->by_path);
-    r->by_name = ngi_alloc_zero(n, sizeof *r->by_name);
-    r->bound = ngi_alloc_zero(n, sizeof *r->bound);
-    if (!r->by_path || !r->by_name || !r->bound)
-        return ngi_fail_memory(err, n * sizeof *r->by_path);
-    NGI_TRY(add_names(r, g, root, err));
-    qsort(r->by_path, r->n_names, sizeof *r->by_path, compare_rows);
-    qsort(r->by_name, r->n_names, sizeof *r->by_name, compare_rows);
-    return NG_OK;
-}
-
-/* The weight of this name: -1 none, -2 several. */
-static int look_up(const name_row *rows, size_t n, const char *name)
-{
-    size_t low = 0, high = n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(rows[middle].name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == n || strcmp(rows[low].name, name) != 0)
-        return -1;
-    return low + 1 < n && strcmp(rows[low + 1].name, name) == 0 ? -2 : rows[low].weight;
-}
-
-/* By path, then by the layer's own name; then the same without the manifest name's leading parts, which are the names of
- * models around the layer ("sequential/dense/kernel"). */
-static int find_weight(const reader *r, const char *name)
-{
-    for (const char *at = name; at; at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL) {
-        int found = look_up(r->by_path, r->n_names, at);
-        if (found == -1)
-            found = look_up(r->by_name, r->n_names, at);
-        if (found != -1)
-            return found;
-    }
-    return -1;
-}
+/* ---- Binding ----------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
 }
-
-/* ---- Binding ----------------------------------------------------------------------------------- */
 
 static ng_status bind_entry(reader *r, ngi_graph *g, const entry *e, ng_error *err)
 {
@@ -349,7 +281,7 @@ static ng_status bind_entry(reader *r, ngi_graph *g, const entry *e, ng_error *e
     char *name = ngi_strndup(e->name, ends_with(e->name, ":0") ? length - 2 : length);
     if (!name)
         return ngi_fail_memory(err, length);
-    int weight = find_weight(r, name);
+    int weight = ngi_tfjs_names_find(&r->names, name);
     bool counter = ends_with(name, "/count"); /* Normalization's, of adapt() only */
     ngi_free(name);
     if (weight == -1 && counter)
@@ -378,8 +310,10 @@ static ng_status bind_group(reader *r, ngi_graph *g, const json_t *group, ng_err
         NGI_TRY(bind_entry(r, g, &e, err));
     }
     if (r->shard_used != r->shard_size || r->next_path != json_array_size(r->paths))
-        return ngi_fail(err, NG_E_FORMAT, "%s: the shards hold more bytes than the manifest lists: they belong to another "
-                        "model", r->where);
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: the shards hold more bytes than the manifest lists: they belong to another "
+                        "model",
+                        r->where);
     ngi_free(r->shard);
     r->shard = NULL;
     r->shard_size = r->shard_used = 0;
@@ -391,23 +325,25 @@ static ng_status bind_all(reader *r, ngi_graph *g, const json_t *manifest, ng_er
     size_t i;
     json_t *group;
     json_array_foreach(manifest, i, group) NGI_TRY(bind_group(r, g, group, err));
-    for (i = 0; i < r->n_names; i++)
-        if (!r->bound[r->by_path[i].weight])
-            return ngi_fail(err, NG_E_NOT_FOUND, "%s: the manifest has no weight for %s", r->where, r->by_path[i].name);
+    for (i = 0; i < r->names.count; i++)
+        if (!r->bound[r->names.by_path[i].weight])
+            return ngi_fail(err, NG_E_NOT_FOUND, "%s: the manifest has no weight for %s", r->where,
+                            r->names.by_path[i].name);
     return NG_OK;
 }
 
-static ng_status bind_weights(const char *where, ngi_graph *g, const ngi_keras_layer *root, const json_t *manifest,
-                              ng_error *err)
+static ng_status bind_weights(const char *where, ngi_graph *g, const ngi_keras_layer *root,
+                              const json_t *manifest, ng_error *err)
 {
     reader r = {.where = where, .folder = ngi_path_folder(where)};
-    ng_status status = r.folder ? index_names(&r, g, root, err) : ngi_fail_memory(err, strlen(where));
+    r.bound = ngi_alloc_zero((size_t)g->n_weights, sizeof *r.bound);
+    ng_status status = r.folder && r.bound ? ngi_tfjs_names_fill(&r.names, g, root, err)
+                                           : ngi_fail_memory(err, strlen(where));
     if (status == NG_OK)
         status = bind_all(&r, g, manifest, err);
     ngi_free(r.folder);
     ngi_free(r.shard);
-    free_names(r.by_path, r.n_names);
-    free_names(r.by_name, r.n_names);
+    ngi_tfjs_names_clear(&r.names);
     ngi_free(r.bound);
     return status;
 }
@@ -415,19 +351,24 @@ static ng_status bind_weights(const char *where, ngi_graph *g, const ngi_keras_l
 /* ---- The format's row -------------------------------------------------------------------------- */
 
 /* Finds the Keras configuration in model.json; *version is borrowed, "" if the file does not say. */
-static ng_status find_topology(const char *where, const json_t *root, const json_t **model, const char **version,
-                               ng_error *err)
+static ng_status find_topology(const char *where, const json_t *root, const json_t **model,
+                               const char **version, ng_error *err)
 {
     const json_t *topology = json_object_get(root, "modelTopology");
     const char *format = json_string_value(json_object_get(root, "format"));
     if ((format && strcmp(format, "graph-model") == 0) || json_object_get(topology, "node"))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a TF.js graph model: its layers cannot be read back. Save the Keras "
-                        "model as .keras, or convert it with --output_format=tfjs_layers_model", where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: a TF.js graph model: its layers cannot be read back. Save the Keras "
+                        "model as .keras, or convert it with --output_format=tfjs_layers_model",
+                        where);
     if (!topology && json_object_get(root, "class_name"))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: a Keras configuration without weights; save the whole model "
-                        "(model.save(\"model.keras\"))", where);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: a Keras configuration without weights; save the whole model "
+                        "(model.save(\"model.keras\"))",
+                        where);
     if (!json_is_object(topology))
-        return ngi_fail(err, NG_E_FORMAT, "%s: JSON, but not a TF.js layers model: modelTopology is missing", where);
+        return ngi_fail(err, NG_E_FORMAT, "%s: JSON, but not a TF.js layers model: modelTopology is missing",
+                        where);
     const json_t *wrapped = json_object_get(topology, "model_config");
     *model = wrapped ? wrapped : topology;
     if (!json_is_object(*model) || !json_object_get(*model, "class_name"))
@@ -447,11 +388,12 @@ static ng_status config_text(const json_t *model, const char *version, char **te
     }
     *text = copy ? json_dumps(copy, JSON_COMPACT) : NULL;
     json_decref(copy);
-    return *text ? NG_OK : ngi_fail(err, NG_E_MEMORY, "out of memory: a model configuration could not be copied");
+    return *text ? NG_OK
+                 : ngi_fail(err, NG_E_MEMORY, "out of memory: a model configuration could not be copied");
 }
 
-static ng_status load_json(const char *where, const json_t *root, const ngi_load_opts *opts, ngi_model_file *out,
-                           ng_error *err)
+static ng_status load_json(const char *where, const json_t *root, const ngi_load_opts *opts,
+                           ngi_model_file *out, ng_error *err)
 {
     const json_t *model = NULL, *manifest = json_object_get(root, "weightsManifest");
     const char *version = "";
@@ -475,7 +417,8 @@ static ng_status load_json(const char *where, const json_t *root, const ngi_load
 static ng_status load_file(const char *where, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
 {
     if (opts->weights)
-        return ngi_fail(err, NG_E_ARGUMENT, "%s: a TF.js model names its own weights; %s cannot be read onto it", where,
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "%s: a TF.js model names its own weights; %s cannot be read onto it", where,
                         opts->weights);
     char *text;
     size_t size;

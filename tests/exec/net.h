@@ -122,7 +122,9 @@ static inline int net_activation(ngi_graph *g, ngi_activation kind, int input)
     ngi_attr a;
     ngi_attr_init(&a);
     a.act.kind = kind;
-    a.act.alpha = kind == NGI_ACT_LEAKY_RELU || kind == NGI_ACT_ELU ? 0.3f : 0.0f;
+    a.act.alpha = kind == NGI_ACT_LEAKY_RELU ? 0.3f : 1.0f; /* ELU has no kink with 1 */
+    if (kind == NGI_ACT_RELU)
+        a.act.alpha = 0.0f;
     return net_op(g, NGI_OP_ACTIVATION, &a, input);
 }
 

@@ -123,8 +123,9 @@ static void test_files(void **state)
             }
         const ngi_shape *out = &g->nodes[g->outputs[0]].shape;
         if (parameters != files[i].parameters || !ngi_shape_equal(out, &files[i].output))
-            fail_msg("%s: %lld parameters, output %s; Keras has %lld and %s", files[i].name, (long long)parameters,
-                     ngi_shape_text(out, a), (long long)files[i].parameters, ngi_shape_text(&files[i].output, b));
+            fail_msg("%s: %lld parameters, output %s; Keras has %lld and %s", files[i].name,
+                     (long long)parameters, ngi_shape_text(out, a), (long long)files[i].parameters,
+                     ngi_shape_text(&files[i].output, b));
         assert_int_equal(tree_weights(root), real); /* every weight hangs in the tree once */
         for (int l = 0; l < g->n_layers; l++)
             assert_true(g->layers[l].node >= 0);
@@ -218,7 +219,8 @@ static void run_preprocessing(float pixel[3])
             else {
                 const ngi_weight *s = weight_of(n, 0), *o = weight_of(n, 1);
                 assert_int_equal(n->op, NGI_OP_AFFINE);
-                pixel[c] = in[c] * s->data[s->shape.dim[0] > 1 ? c : 0] + o->data[o->shape.dim[0] > 1 ? c : 0];
+                pixel[c] =
+                    in[c] * s->data[s->shape.dim[0] > 1 ? c : 0] + o->data[o->shape.dim[0] > 1 ? c : 0];
             }
     }
 }
@@ -288,46 +290,96 @@ static void test_activations(void **state)
 
 /* ---- Small configurations ------------------------------------------------------------------------ */
 
-#define INPUT "{\"class_name\":\"InputLayer\",\"config\":{\"name\":\"in\",\"batch_input_shape\":[null,8,8,3]},\"inbound_nodes\":[]}"
-#define LAYER(class_name, config) \
-    "{\"class_name\":\"" class_name "\",\"config\":{\"name\":\"x\"" config "},\"inbound_nodes\":[[[\"in\",0,0,{}]]]}"
-#define MODEL(layers, out) \
-    "{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[" layers "],\"input_layers\":[[\"in\",0,0]]," \
+#define INPUT                                                                                         \
+    "{\"class_name\":\"InputLayer\",\"config\":{\"name\":\"in\",\"batch_input_shape\":[null,8,8,3]}," \
+    "\"inbound_nodes\":[]}"
+#define LAYER(class_name, config)                                          \
+    "{\"class_name\":\"" class_name "\",\"config\":{\"name\":\"x\"" config \
+    "},\"inbound_nodes\":[[[\"in\",0,0,{}]]]}"
+#define MODEL(layers, out)                                                     \
+    "{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[" layers \
+    "],\"input_layers\":[[\"in\",0,0]],"                                       \
     "\"output_layers\":[[\"" out "\",0,0]]}}"
 #define ONE(class_name, config) MODEL(INPUT "," LAYER(class_name, config), "x")
+#define TENSOR                  "{\"class_name\":\"__keras_tensor__\",\"config\":{\"keras_history\":[\"in\",0,0]}}"
 /* A function of Keras 3 on the input: arguments after the input. */
-#define OP(class_name, config, args)                                                                                     \
-    MODEL(INPUT ",{\"module\":\"keras.src.ops.numpy\",\"class_name\":\"" class_name "\",\"config\":{\"name\":\"x\"" config "}," \
-                "\"inbound_nodes\":[{\"args\":[{\"class_name\":\"__keras_tensor__\",\"config\":{\"keras_history\":[\"in\",0,0]}}" \
-                args "],\"kwargs\":{}}]}", "x")
+#define OP(class_name, config, args)                                                \
+    MODEL(INPUT ",{\"module\":\"keras.src.ops.numpy\",\"class_name\":\"" class_name \
+                "\",\"config\":{\"name\":\"x\"" config "},"                         \
+                "\"inbound_nodes\":[{\"args\":[" TENSOR args "],\"kwargs\":{}}]}",  \
+          "x")
 
 static void test_forms(void **state)
 {
     (void)state;
     /* The list that Sequential's config was before Keras 2.2.3; a call without keyword arguments; a single reference. */
-    CHECK_OK(build_text("{\"class_name\":\"Sequential\",\"config\":[{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"c\","
-                        "\"batch_input_shape\":[null,8,8,3],\"filters\":2,\"kernel_size\":3}}]}", NULL), err);
+    CHECK_OK(build_text("{\"class_name\":\"Sequential\",\"config\":[{\"class_name\":\"Conv2D\",\"config\":{"
+                        "\"name\":\"c\","
+                        "\"batch_input_shape\":[null,8,8,3],\"filters\":2,\"kernel_size\":3}}]}",
+                        NULL),
+             err);
     assert_string_equal(g->nodes[0].name, "c_input");
-    CHECK_OK(build_text("{\"class_name\":\"Functional\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT ",{\"class_name\":"
-                        "\"ReLU\",\"config\":{\"name\":\"r\",\"max_value\":6},\"inbound_nodes\":[[\"in\",0,0]]}],"
-                        "\"input_layers\":[\"in\",0,0],\"output_layers\":{\"a\":[\"r\",0,0]}}}", NULL), err);
+    CHECK_OK(
+        build_text("{\"class_name\":\"Functional\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT
+                   ",{\"class_name\":"
+                   "\"ReLU\",\"config\":{\"name\":\"r\",\"max_value\":6},\"inbound_nodes\":[[\"in\",0,0]]}],"
+                   "\"input_layers\":[\"in\",0,0],\"output_layers\":{\"a\":[\"r\",0,0]}}}",
+                   NULL),
+        err);
     CHECK_NEAR(find_node("r")->attr.act.max_value, 6, 0);
+    /* A NumPy scalar for a number, as Keras 2.12 writes. */
+    CHECK_OK(
+        build_text(ONE("LeakyReLU", ",\"alpha\":{\"class_name\":\"__numpy__\",\"config\":{\"value\":0.25}}"),
+                   NULL),
+        err);
+    CHECK_NEAR(find_node("x")->attr.act.alpha, 0.25, 0);
     /* model_config around it, as in HDF5 attributes of some writers. */
     CHECK_OK(build_text("{\"model_config\":" ONE("Flatten", "") "}", NULL), err);
     /* A class of someone's own around a plain configuration is still one. */
-    CHECK_OK(build_text("{\"class_name\":\"Clinic>Net\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT "],\"input_layers\":"
-                        "[[\"in\",0,0]],\"output_layers\":[[\"in\",0,0]]}}", NULL), err);
+    CHECK_OK(build_text("{\"class_name\":\"Clinic>Net\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT
+                        "],\"input_layers\":"
+                        "[[\"in\",0,0]],\"output_layers\":[[\"in\",0,0]]}}",
+                        NULL),
+             err);
     /* training=True: Keras 2 obeys it at inference, unless the batch norm is frozen. */
-    CHECK_OK(build_text(MODEL(INPUT ",{\"class_name\":\"BatchNormalization\",\"config\":{\"name\":\"x\",\"trainable\":false},"
-                              "\"inbound_nodes\":[[[\"in\",0,0,{\"training\":true}]]]}", "x"), NULL), err);
+    CHECK_OK(
+        build_text(
+            MODEL(INPUT
+                  ",{\"class_name\":\"BatchNormalization\",\"config\":{\"name\":\"x\",\"trainable\":false},"
+                  "\"inbound_nodes\":[[[\"in\",0,0,{\"training\":true}]]]}",
+                  "x"),
+            NULL),
+        err);
+    /* Keras 3 does not: it saves training=True for RandomFlip wherever nobody says otherwise. */
+    CHECK_OK(build_text(MODEL(INPUT ",{\"class_name\":\"RandomFlip\",\"config\":{\"name\":\"x\"},\"inbound_"
+                                    "nodes\":[{\"args\":[" TENSOR "],\"kwargs\":{\"training\":true}}]}",
+                              "x"),
+                        NULL),
+             err);
+    /* HDF5 files of Keras 3 leave the module out: an operator is told from the layer of the same name by its config. */
+    CHECK_OK(build_text(MODEL(INPUT ",{\"class_name\":\"Multiply\",\"config\":{\"name\":\"x\"},\"inbound_"
+                                    "nodes\":[{\"args\":[" TENSOR ",2],\"kwargs\":{}}]}",
+                              "x"),
+                        NULL),
+             err);
+    assert_int_equal(find_node("x")->op, NGI_OP_AFFINE);
+    CHECK_OK(
+        build_text(MODEL(INPUT ",{\"class_name\":\"Multiply\",\"config\":{\"name\":\"x\",\"trainable\":true},"
+                               "\"inbound_nodes\":[{\"args\":[[" TENSOR "," TENSOR "," TENSOR
+                               "]],\"kwargs\":{}}]}",
+                         "x"),
+                   NULL),
+        err);
+    assert_int_equal(find_node("x")->n_inputs, 3);
 }
 
 static void test_open_size(void **state)
 {
     (void)state;
-    const char *text = "{\"class_name\":\"Model\",\"config\":{\"name\":\"%s\",\"layers\":[{\"class_name\":\"InputLayer\","
-                       "\"config\":{\"name\":\"in\",\"batch_input_shape\":[null,null,null,3]},\"inbound_nodes\":[]}],"
-                       "\"input_layers\":[[\"in\",0,0]],\"output_layers\":[[\"in\",0,0]]}}";
+    const char *text =
+        "{\"class_name\":\"Model\",\"config\":{\"name\":\"%s\",\"layers\":[{\"class_name\":\"InputLayer\","
+        "\"config\":{\"name\":\"in\",\"batch_input_shape\":[null,null,null,3]},\"inbound_nodes\":[]}],"
+        "\"input_layers\":[[\"in\",0,0]],\"output_layers\":[[\"in\",0,0]]}}";
     char named[1024];
     snprintf(named, sizeof named, text, "inception_v3");
     CHECK_OK(build_text(named, NULL), err);
@@ -354,65 +406,118 @@ static const refusal refusals[] = {
     {"{\"class_name\":\"MyModel\",\"config\":{}}", NG_E_UNSUPPORTED, "the model is a 'MyModel'"},
     {"{\"class_name\":\"Model\",\"config\":{\"layers\":[]}}", NG_E_FORMAT, "0 layers"},
     {"{\"class_name\":\"Model\",\"config\":{\"layers\":[1]}}", NG_E_FORMAT, "no class_name"},
-    {"{\"class_name\":\"Model\",\"config\":{\"layers\":[{\"class_name\":\"ReLU\"}]}}", NG_E_FORMAT, "no name"},
-    {"{\"class_name\":\"Model\",\"config\":{\"layers\":[{\"class_name\":\"ReLU\",\"name\":\"r\"}]}}", NG_E_FORMAT,
-     "layer 'r' (ReLU): has no config"},
-    {"{\"class_name\":\"Sequential\",\"config\":{\"layers\":[{\"class_name\":\"ReLU\",\"config\":{\"name\":\"r\"}}]}}",
+    {"{\"class_name\":\"Model\",\"config\":{\"layers\":[{\"class_name\":\"ReLU\"}]}}", NG_E_FORMAT,
+     "no name"},
+    {"{\"class_name\":\"Model\",\"config\":{\"layers\":[{\"class_name\":\"ReLU\",\"name\":\"r\"}]}}",
+     NG_E_FORMAT, "layer 'r' (ReLU): has no config"},
+    {"{\"class_name\":\"Sequential\",\"config\":{\"layers\":[{\"class_name\":\"ReLU\",\"config\":{\"name\":"
+     "\"r\"}}]}}",
      NG_E_FORMAT, "the input shape is not said"},
     {MODEL(INPUT "," INPUT, "in"), NG_E_FORMAT, "another layer of the same model has this name"},
     {MODEL(INPUT, "y"), NG_E_FORMAT, "output_layers of model 'm': takes its input from a layer 'y'"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"gone\",0,0,{}]]]}", "x"),
+    {MODEL(INPUT
+           ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"gone\",0,0,{}]]]}",
+           "x"),
      NG_E_FORMAT, "layer 'x' (ReLU): takes its input from a layer 'gone'"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",3,0,{}]]]}", "x"),
+    {MODEL(INPUT
+           ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",3,0,{}]]]}",
+           "x"),
      NG_E_FORMAT, "from call 3 of layer 'in', which is called 1 times"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",0,1,{}]]]}", "x"),
+    {MODEL(INPUT
+           ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",0,1,{}]]]}",
+           "x"),
      NG_E_FORMAT, "takes output 1 of layer 'in', which has 1"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",-1,0,{}]]]}", "x"),
+    {MODEL(INPUT
+           ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",-1,0,{}]]]}",
+           "x"),
      NG_E_FORMAT, "from call -1"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\"]]]}", "x"), NG_E_FORMAT,
-     "not of the form [layer, call, output]"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[7]}", "x"), NG_E_FORMAT,
-     "a call is not a list"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[]}", "x"), NG_E_FORMAT,
-     "has no inbound_nodes"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"y\",0,0,{}]]]},"
-                 "{\"class_name\":\"ReLU\",\"config\":{\"name\":\"y\"},\"inbound_nodes\":[[[\"x\",0,0,{}]]]}", "x"),
+    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\"]]]}",
+           "x"),
+     NG_E_FORMAT, "not of the form [layer, call, output]"},
+    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[7]}", "x"),
+     NG_E_FORMAT, "a call is not a list"},
+    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[]}", "x"),
+     NG_E_FORMAT, "has no inbound_nodes"},
+    {MODEL(INPUT
+           ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"y\",0,0,{}]]]},"
+           "{\"class_name\":\"ReLU\",\"config\":{\"name\":\"y\"},\"inbound_nodes\":[[[\"x\",0,0,{}]]]}",
+           "x"),
      NG_E_FORMAT, "the layers form a cycle"},
-    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"x\",0,0,{}]]]}", "x"),
+    {MODEL(INPUT
+           ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"x\",0,0,{}]]]}",
+           "x"),
      NG_E_FORMAT, "the layers form a cycle"},
-    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT ",{\"class_name\":\"InputLayer\",\"config\":{"
-     "\"name\":\"other\",\"batch_shape\":[null,2]},\"inbound_nodes\":[]}],\"input_layers\":[[\"in\",0,0]],\"output_layers\":"
-     "[[\"other\",0,0]]}}", NG_E_FORMAT, "layer 'other' (InputLayer): is not among the inputs"},
-    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT "],\"input_layers\":[],\"output_layers\":"
-     "[[\"in\",0,0]]}}", NG_E_FORMAT, "input_layers of model 'm': there are none"},
-    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[{\"class_name\":\"InputLayer\",\"config\":{\"name\":"
-     "\"in\",\"batch_shape\":[null,-3,8,3]}}],\"input_layers\":[[\"in\",0,0]],\"output_layers\":[[\"in\",0,0]]}}",
+    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT
+     ",{\"class_name\":\"InputLayer\",\"config\":{"
+     "\"name\":\"other\",\"batch_shape\":[null,2]},\"inbound_nodes\":[]}],\"input_layers\":[[\"in\",0,0]],"
+     "\"output_layers\":"
+     "[[\"other\",0,0]]}}",
+     NG_E_FORMAT, "layer 'other' (InputLayer): is not among the inputs"},
+    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[" INPUT
+     "],\"input_layers\":[],\"output_layers\":"
+     "[[\"in\",0,0]]}}",
+     NG_E_FORMAT, "input_layers of model 'm': there are none"},
+    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[{\"class_name\":\"InputLayer\","
+     "\"config\":{\"name\":"
+     "\"in\",\"batch_shape\":[null,-3,8,3]}}],\"input_layers\":[[\"in\",0,0]],\"output_layers\":[[\"in\",0,0]"
+     "]}}",
      NG_E_FORMAT, "dimension 1 of the input shape is not a size"},
-    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[{\"class_name\":\"InputLayer\",\"config\":{\"name\":"
-     "\"in\",\"batch_shape\":[null,8,8,null]}}],\"input_layers\":[[\"in\",0,0]],\"output_layers\":[[\"in\",0,0]]}}",
+    {"{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[{\"class_name\":\"InputLayer\","
+     "\"config\":{\"name\":"
+     "\"in\",\"batch_shape\":[null,8,8,null]}}],\"input_layers\":[[\"in\",0,0]],\"output_layers\":[[\"in\",0,"
+     "0]]}}",
      NG_E_FORMAT, "dimension 3 of the input shape is open"},
     /* Classes */
     {ONE("Conv3D", ""), NG_E_UNSUPPORTED, "layer 'x' (Conv3D): this class is not read"},
     {ONE("Clinic>Conv2D", ""), NG_E_UNSUPPORTED, "registered as 'Clinic>Conv2D'"},
     {ONE("Lambda", ""), NG_E_UNSUPPORTED, "Lambda holds Python code"},
     {ONE("KerasLayer", ""), NG_E_UNSUPPORTED, "opaque TensorFlow graph"},
-    {ONE("Dense", ",\"units\":2,\"dtype\":{\"class_name\":\"QuantizedDTypePolicy\",\"config\":{}}"), NG_E_UNSUPPORTED,
-     "quantised by Keras"},
-    {MODEL(INPUT ",{\"class_name\":\"Dropout\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",0,0,{\"training\":true}]]]}",
-           "x"), NG_E_UNSUPPORTED, "called with training=True"},
+    {ONE("Dense", ",\"units\":2,\"dtype\":{\"class_name\":\"QuantizedDTypePolicy\",\"config\":{}}"),
+     NG_E_UNSUPPORTED, "quantised by Keras"},
+    {MODEL(INPUT ",{\"class_name\":\"Dropout\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",0,0,{"
+                 "\"training\":true}]]]}",
+           "x"),
+     NG_E_UNSUPPORTED, "called with training=True"},
+    {MODEL(INPUT ",{\"class_name\":\"RandomFlip\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[[[\"in\",0,"
+                 "0,{\"training\":1}]]]}",
+           "x"),
+     NG_E_UNSUPPORTED, "called with training=True"},
+    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[{\"args\":[" TENSOR
+                 "],\"kwargs\":"
+                 "{\"mask\":" TENSOR "}}]}",
+           "x"),
+     NG_E_UNSUPPORTED, "called with a tensor as 'mask'"},
+    {MODEL(
+         INPUT
+         ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[{\"args\":[{\"a\":" TENSOR
+         "}]}]}",
+         "x"),
+     NG_E_UNSUPPORTED, "tensors in a dictionary"},
+    {MODEL(INPUT ",{\"class_name\":\"ReLU\",\"config\":{\"name\":\"x\"},\"inbound_nodes\":[{\"args\":[" TENSOR
+                 "," TENSOR "]}]}",
+           "x"),
+     NG_E_FORMAT, "takes one tensor, is called with 2 arguments"},
+    {MODEL(INPUT ",{\"class_name\":\"Model\",\"config\":{\"name\":\"x\",\"layers\":[" INPUT
+                 "],\"input_layers\":[[\"in\",0,0]],"
+                 "\"output_layers\":[[\"in\",0,0]]},\"inbound_nodes\":[[[\"in\",0,0,{}],[\"in\",0,0,{}]]]}",
+           "x"),
+     NG_E_FORMAT, "a model of 1 inputs, called with 2"},
     /* Fields */
     {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"data_format\":\"channels_first\""), NG_E_UNSUPPORTED,
      "data_format is 'channels_first'"},
     {ONE("Conv2D", ",\"filters\":\"two\",\"kernel_size\":3"), NG_E_FORMAT,
      "layer 'x' (Conv2D): \"filters\": expected a whole number"},
     {ONE("Conv2D", ",\"filters\":-1,\"kernel_size\":3"), NG_E_FORMAT, "\"filters\""},
-    {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":[3,3,3]"), NG_E_FORMAT, "\"kernel_size\": expected one number or two"},
+    {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":[3,3,3]"), NG_E_FORMAT,
+     "\"kernel_size\": expected one number or two"},
     {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":99999999"), NG_E_FORMAT, "\"kernel_size\""},
     {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":9"), NG_E_SHAPE, "give a larger input size"},
     {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"strides\":0"), NG_E_FORMAT, "\"strides\""},
     {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"groups\":2"), NG_E_FORMAT, "2 groups on 3 channels"},
-    {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"padding\":\"causal\""), NG_E_UNSUPPORTED, "padding 'causal'"},
-    {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"activation\":\"snake\""), NG_E_UNSUPPORTED, "activation 'snake'"},
+    {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"padding\":\"causal\""), NG_E_UNSUPPORTED,
+     "padding 'causal'"},
+    {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"activation\":\"snake\""), NG_E_UNSUPPORTED,
+     "activation 'snake'"},
     {ONE("Conv2D", ",\"filters\":2,\"kernel_size\":3,\"activation\":\"Mine>relu\""), NG_E_UNSUPPORTED,
      "a function of its own"},
     {ONE("Activation", ""), NG_E_FORMAT, "its activation has no name"},
@@ -430,19 +535,26 @@ static const refusal refusals[] = {
     {ONE("Normalization", ",\"mean\":[1,2],\"variance\":1"), NG_E_FORMAT, "2 numbers for 3 channels"},
     {ONE("Rescaling", ",\"scale\":[1,2]"), NG_E_UNSUPPORTED, "a constant operand of 2 numbers"},
     {ONE("Rescaling", ""), NG_E_UNSUPPORTED, "a constant operand of 0 numbers"},
-    {ONE("TFOpLambda", ",\"function\":\"linalg.svd\""), NG_E_UNSUPPORTED, "the TensorFlow function 'tf.linalg.svd'"},
+    {ONE("TFOpLambda", ",\"function\":\"linalg.svd\""), NG_E_UNSUPPORTED,
+     "the TensorFlow function 'tf.linalg.svd'"},
     {ONE("SlicingOpLambda", ""), NG_E_UNSUPPORTED, "this indexing is not read"},
     /* Functions of Keras 3 */
     {OP("Cholesky", "", ""), NG_E_UNSUPPORTED, "layer 'x' (Cholesky): this class is not read"},
     {OP("TrueDivide", "", ",0"), NG_E_FORMAT, "its scale is not finite"},
     {OP("Add", "", ""), NG_E_FORMAT, "takes two operands"},
-    {OP("Add", "", ",[[[1]],[[2]],[[3]]]"), NG_E_UNSUPPORTED, "a constant operand of 3 numbers"}, /* not along the last axis */
+    {OP("Add", "", ",[[[1]],[[2]],[[3]]]"), NG_E_UNSUPPORTED,
+     "a constant operand of 3 numbers"}, /* not along the last axis */
     {OP("GetItem", "", ",[0]"), NG_E_UNSUPPORTED, "takes images out of the batch"},
-    {OP("GetItem", "", ",[{\"class_name\":\"__ellipsis__\"},null]"), NG_E_UNSUPPORTED, "neither a number nor a slice"},
+    {OP("GetItem", "", ",[{\"class_name\":\"__ellipsis__\"},null]"), NG_E_UNSUPPORTED,
+     "neither a number nor a slice"},
     {OP("GetItem", "", ",[{\"class_name\":\"__ellipsis__\"},3]"), NG_E_SHAPE, "slice start"},
-    {OP("GetItem", "", ",[{\"class_name\":\"__slice__\",\"config\":{}},{\"class_name\":\"__slice__\",\"config\":{\"start\":"
-                       "5,\"stop\":2}}]"), NG_E_SHAPE, "an empty slice"},
-    {OP("GetItem", "", ",[{\"class_name\":\"__slice__\",\"config\":{}},{\"class_name\":\"__slice__\",\"config\":{\"step\":0}}]"),
+    {OP("GetItem", "",
+        ",[{\"class_name\":\"__slice__\",\"config\":{}},{\"class_name\":\"__slice__\",\"config\":{\"start\":"
+        "5,\"stop\":2}}]"),
+     NG_E_SHAPE, "an empty slice"},
+    {OP("GetItem", "",
+        ",[{\"class_name\":\"__slice__\",\"config\":{}},{\"class_name\":\"__slice__\",\"config\":{\"step\":0}"
+        "}]"),
      NG_E_FORMAT, "a slice of step 0"},
     {OP("Mean", ",\"axis\":[3]", ""), NG_E_UNSUPPORTED, "reduces other axes"},
     {OP("Reshape", ",\"newshape\":[8,24]", ""), NG_E_UNSUPPORTED, "does not keep the batch"},
@@ -459,9 +571,11 @@ static void test_refusals(void **state)
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         err = (ng_error){0};
         ng_status status = build_text(refusals[i].text, NULL);
-        if (status != refusals[i].status || !strstr(err.text, refusals[i].message) || !strstr(err.text, "m.json"))
-            fail_msg("%.300s\nexpected %s with '%s'\nfound %s: %s", refusals[i].text, ng_status_name(refusals[i].status),
-                     refusals[i].message, ng_status_name(status), err.text);
+        if (status != refusals[i].status || !strstr(err.text, refusals[i].message) ||
+            !strstr(err.text, "m.json"))
+            fail_msg("%.300s\nexpected %s with '%s'\nfound %s: %s", refusals[i].text,
+                     ng_status_name(refusals[i].status), refusals[i].message, ng_status_name(status),
+                     err.text);
         assert_null(g);
         assert_null(root);
     }
@@ -532,10 +646,17 @@ static void test_long_chain(void **state)
     ngi_buffer b = {0};
     add(&b, "{\"class_name\":\"Model\",\"config\":{\"name\":\"m\",\"layers\":[");
     for (int i = N; i > 0; i--)
-        CHECK_OK(ngi_buffer_printf(&b, &err, "{\"class_name\":\"ReLU\",\"config\":{\"name\":\"n%d\"},\"inbound_nodes\":[[[\"n%d\""
-                                             ",0,0,{}]]]},", i, i - 1), err);
-    add(&b, "{\"class_name\":\"InputLayer\",\"config\":{\"name\":\"n0\",\"batch_shape\":[null,2]},\"inbound_nodes\":[]}],");
-    CHECK_OK(ngi_buffer_printf(&b, &err, "\"input_layers\":[[\"n0\",0,0]],\"output_layers\":[[\"n%d\",0,0]]}}", N), err);
+        CHECK_OK(ngi_buffer_printf(
+                     &b, &err,
+                     "{\"class_name\":\"ReLU\",\"config\":{\"name\":\"n%d\"},\"inbound_nodes\":[[[\"n%d\""
+                     ",0,0,{}]]]},",
+                     i, i - 1),
+                 err);
+    add(&b, "{\"class_name\":\"InputLayer\",\"config\":{\"name\":\"n0\",\"batch_shape\":[null,2]},\"inbound_"
+            "nodes\":[]}],");
+    CHECK_OK(
+        ngi_buffer_printf(&b, &err, "\"input_layers\":[[\"n0\",0,0]],\"output_layers\":[[\"n%d\",0,0]]}}", N),
+        err);
     expect(&b, NG_OK, NULL);
     assert_int_equal(g->n_nodes, N + 1);
 }
@@ -544,11 +665,13 @@ static void test_long_chain(void **state)
 static void test_claimed_weights(void **state)
 {
     (void)state;
-    const char *dense = "{\"class_name\":\"Sequential\",\"config\":{\"layers\":[{\"class_name\":\"Dense\",\"config\":{\"name\":"
+    const char *dense = "{\"class_name\":\"Sequential\",\"config\":{\"layers\":[{\"class_name\":\"Dense\","
+                        "\"config\":{\"name\":"
                         "\"d\",\"units\":1000000,\"batch_input_shape\":[null,1000000]}}]}}";
     CHECK_FAILS(build_text(dense, NULL), NG_E_LIMIT, err, "[1000000,1000000] is more than a model may have");
     CHECK_FAILS(build_text(dense, &(ngi_load_opts){.max_values = 1000}), NG_E_FORMAT, err,
-                "layer 'd' (Dense): its weight 'kernel' of shape [1000000,1000000] is more than the weight files hold");
+                "layer 'd' (Dense): its weight 'kernel' of shape [1000000,1000000] is more than the weight "
+                "files hold");
 }
 
 /* Every allocation fails once: an error, no leak, no crash. */

@@ -47,17 +47,21 @@ static void write_model(const char *manifest)
 {
     char text[8192];
     snprintf(text, sizeof text,
-             "{\"format\":\"layers-model\",\"modelTopology\":{\"keras_version\":\"2.2.4\",\"model_config\":{\"class_name\":"
-             "\"Sequential\",\"config\":{\"name\":\"net\",\"layers\":[{\"class_name\":\"Dense\",\"config\":{\"name\":\"d\","
-             "\"units\":3,\"batch_input_shape\":[null,2]}}]}}},\"weightsManifest\":%s}", manifest);
+             "{\"format\":\"layers-model\",\"modelTopology\":{\"keras_version\":\"2.2.4\",\"model_config\":{"
+             "\"class_name\":"
+             "\"Sequential\",\"config\":{\"name\":\"net\",\"layers\":[{\"class_name\":\"Dense\",\"config\":{"
+             "\"name\":\"d\","
+             "\"units\":3,\"batch_input_shape\":[null,2]}}]}}},\"weightsManifest\":%s}",
+             manifest);
     write_file("model.json", text, strlen(text));
 }
 
 #define GROUP(paths, weights) "[{\"paths\":[" paths "],\"weights\":[" weights "]}]"
-#define WEIGHT(name, shape, dtype, more) "{\"name\":\"" name "\",\"shape\":" shape ",\"dtype\":\"" dtype "\"" more "}"
+#define WEIGHT(name, shape, dtype, more) \
+    "{\"name\":\"" name "\",\"shape\":" shape ",\"dtype\":\"" dtype "\"" more "}"
 #define QUANTISED(dtype, more) ",\"quantization\":{\"dtype\":\"" dtype "\"" more "}"
-#define KERNEL WEIGHT("d/kernel", "[2,3]", "float32", "")
-#define BIAS WEIGHT("d/bias", "[3]", "float32", "")
+#define KERNEL                 WEIGHT("d/kernel", "[2,3]", "float32", "")
+#define BIAS                   WEIGHT("d/bias", "[3]", "float32", "")
 
 static const float kernel[6] = {1, -2, 3.5f, 0, 1e-3f, -7}, bias[3] = {0.25f, 0, 9};
 
@@ -119,27 +123,33 @@ static void test_storage(void **state)
 {
     (void)state;
     /* uint8 and uint16: q * scale + min in double. */
-    const uint8_t bytes[] = {0, 1, 2, 3, 128, 255, /* kernel */ 0, 0, 1, 0, 255, 255 /* bias, little endian */};
+    const uint8_t bytes[] = {0, 1, 2, 3,   128, 255, /* kernel */ 0,
+                             0, 1, 0, 255, 255 /* bias, little endian */};
     write_file("a.bin", bytes, sizeof bytes);
-    write_model(GROUP("\"a.bin\"", WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint8", ",\"scale\":0.1,\"min\":-3.3")) ","
-                                   WEIGHT("d/bias", "[3]", "float32", QUANTISED("uint16", ",\"scale\":1e-5,\"min\":-0.25"))));
+    write_model(GROUP(
+        "\"a.bin\"",
+        WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint8", ",\"scale\":0.1,\"min\":-3.3")) "," WEIGHT(
+            "d/bias", "[3]", "float32", QUANTISED("uint16", ",\"scale\":1e-5,\"min\":-0.25"))));
     CHECK_OK(load("."), err);
     for (int i = 0; i < 6; i++)
         assert_true(weight("d/kernel")->data[i] == (float)(bytes[i] * 0.1 + -3.3));
     assert_true(weight("d/bias")->data[1] == (float)(1 * 1e-5 + -0.25));
     assert_true(weight("d/bias")->data[2] == (float)(65535 * 1e-5 + -0.25));
     /* float16 with a denormal; int32 and its quantised form, which is rounded. */
-    const uint8_t halves[] = {0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00, 0xff, 0x7b, 0x00, 0x80, 0x55, 0x35, 0, 3, 7};
+    const uint8_t halves[] = {0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00, 0xff, 0x7b,
+                              0x00, 0x80, 0x55, 0x35, 0,    3,    7};
     write_file("a.bin", halves, sizeof halves);
-    write_model(GROUP("\"a.bin\"", WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("float16", "")) ","
-                                   WEIGHT("d/bias", "[3]", "int32", QUANTISED("uint8", ",\"scale\":0.5,\"min\":-1"))));
+    write_model(
+        GROUP("\"a.bin\"", WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("float16", "")) "," WEIGHT(
+                               "d/bias", "[3]", "int32", QUANTISED("uint8", ",\"scale\":0.5,\"min\":-1"))));
     CHECK_OK(load("."), err);
     const float halves_as[6] = {1, -2, 5.9604644775390625e-8f, 65504, -0.0f, 0.333251953125f};
     assert_memory_equal(weight("d/kernel")->data, halves_as, sizeof halves_as);
     assert_true(weight("d/bias")->data[1] == 1 && weight("d/bias")->data[2] == 3); /* 0.5 -> 1, 2.5 -> 3 */
     const int32_t whole[9] = {1, -2, 3, 4, 5, -2147483647 - 1, 7, 8, 9};
     write_file("a.bin", whole, sizeof whole);
-    write_model(GROUP("\"a.bin\"", WEIGHT("d/kernel", "[2,3]", "int32", "") "," WEIGHT("d/bias", "[3]", "int32", "")));
+    write_model(GROUP("\"a.bin\"",
+                      WEIGHT("d/kernel", "[2,3]", "int32", "") "," WEIGHT("d/bias", "[3]", "int32", "")));
     CHECK_OK(load("."), err);
     assert_true(weight("d/kernel")->data[1] == -2 && weight("d/kernel")->data[5] == -2147483648.0f);
 }
@@ -153,8 +163,10 @@ static void test_names(void **state)
         {"d/kernel:0", "d/bias:0"}, {"net/d/kernel", "net/d/bias"}, {"a/b/d/kernel", "d/bias"}};
     for (size_t i = 0; i < 3; i++) {
         char manifest[1024];
-        snprintf(manifest, sizeof manifest, GROUP("\"a.bin\"", WEIGHT("%s", "[2,3]", "float32", "") "," WEIGHT("%s", "[3]", "float32", "")),
-                 names[i][0], names[i][1]);
+        snprintf(
+            manifest, sizeof manifest,
+            GROUP("\"a.bin\"", WEIGHT("%s", "[2,3]", "float32", "") "," WEIGHT("%s", "[3]", "float32", "")),
+            names[i][0], names[i][1]);
         write_model(manifest);
         CHECK_OK(load("."), err);
         assert_memory_equal(weight("d/bias")->data, bias, sizeof bias);
@@ -170,10 +182,13 @@ static void test_nested_names(void **state)
     for (size_t i = 0; i < 3; i++) {
         char text[2048];
         snprintf(text, sizeof text,
-                 "{\"modelTopology\":{\"class_name\":\"Sequential\",\"config\":{\"name\":\"net\",\"layers\":[{\"class_name\":"
-                 "\"Sequential\",\"config\":{\"name\":\"base\",\"layers\":[{\"class_name\":\"Dense\",\"config\":{\"name\":\"d\","
-                 "\"units\":1,\"use_bias\":false,\"batch_input_shape\":[null,1]}}]}}]}},\"weightsManifest\":"
-                 GROUP("\"a.bin\"", WEIGHT("%s", "[1,1]", "float32", "")) "}", names[i]);
+                 "{\"modelTopology\":{\"class_name\":\"Sequential\",\"config\":{\"name\":\"net\",\"layers\":["
+                 "{\"class_name\":"
+                 "\"Sequential\",\"config\":{\"name\":\"base\",\"layers\":[{\"class_name\":\"Dense\","
+                 "\"config\":{\"name\":\"d\","
+                 "\"units\":1,\"use_bias\":false,\"batch_input_shape\":[null,1]}}]}}]}},"
+                 "\"weightsManifest\":" GROUP("\"a.bin\"", WEIGHT("%s", "[1,1]", "float32", "")) "}",
+                 names[i]);
         write_file("model.json", text, strlen(text));
         CHECK_OK(load("."), err);
         assert_true(weight("base/d/kernel")->data[0] == kernel[0]);
@@ -185,7 +200,8 @@ static void test_settings(void **state)
     (void)state;
     write_floats();
     write_model(GROUP("\"a.bin\"", KERNEL "," BIAS));
-    const char *settings = "{\"labels\":[\"cat\",\"dog\",\"\xc3\xa9l\xc3\xa9phant\"],\"preprocess\":\"unit\"}";
+    const char *settings =
+        "{\"labels\":[\"cat\",\"dog\",\"\xc3\xa9l\xc3\xa9phant\"],\"preprocess\":\"unit\"}";
     write_file("netgaze.json", settings, strlen(settings));
     CHECK_OK(load("."), err);
     assert_int_equal(file.n_labels, 3);
@@ -225,26 +241,36 @@ static const damage damages[] = {
     {"[7]", NG_E_FORMAT, "group 0 of the weightsManifest"},
     {GROUP(A, "7"), NG_E_FORMAT, "no name or no dtype"},
     {GROUP(A, KERNEL), NG_E_FORMAT, "its weight 'bias' of shape [3] is more than the weight files hold"},
-    {GROUP(A, KERNEL "," WEIGHT("e/bias", "[3]", "float32", "")), NG_E_FORMAT, "weight 'e/bias' of the manifest belongs to no layer"},
+    {GROUP(A, KERNEL "," WEIGHT("e/bias", "[3]", "float32", "")), NG_E_FORMAT,
+     "weight 'e/bias' of the manifest belongs to no layer"},
     {GROUP(A, KERNEL "," KERNEL "," BIAS), NG_E_FORMAT, "two weights of the manifest stand for d/kernel"},
-    {GROUP(A, WEIGHT("d/kernel", "[3,2]", "float32", "") "," BIAS), NG_E_SHAPE, "d/kernel: expected [2,3], found [3,2]"},
-    {GROUP(A, WEIGHT("d/kernel", "[2,-3]", "float32", "") "," BIAS), NG_E_FORMAT, "dimension 1 is not a size"},
-    {GROUP(A, WEIGHT("d/kernel", "[1,1,1,1,2,3]", "float32", "") "," BIAS), NG_E_FORMAT, "at most 5 dimensions"},
+    {GROUP(A, WEIGHT("d/kernel", "[3,2]", "float32", "") "," BIAS), NG_E_SHAPE,
+     "d/kernel: expected [2,3], found [3,2]"},
+    {GROUP(A, WEIGHT("d/kernel", "[2,-3]", "float32", "") "," BIAS), NG_E_FORMAT,
+     "dimension 1 is not a size"},
+    {GROUP(A, WEIGHT("d/kernel", "[1,1,1,1,2,3]", "float32", "") "," BIAS), NG_E_FORMAT,
+     "at most 5 dimensions"},
     {GROUP(A, WEIGHT("d/kernel", "[2000000000,2000000000]", "float32", "")), NG_E_LIMIT, "claims more than"},
-    {GROUP(A, WEIGHT("d/kernel", "[2147483648,1]", "float32", "") "," BIAS), NG_E_LIMIT, "the weightsManifest claims"},
-    {GROUP(A, WEIGHT("d/kernel", "[536870912,1]", "float32", "") "," BIAS), NG_E_SHAPE, "expected [2,3], found [536870912,1]"},
+    {GROUP(A, WEIGHT("d/kernel", "[2147483648,1]", "float32", "") "," BIAS), NG_E_LIMIT,
+     "the weightsManifest claims"},
+    {GROUP(A, WEIGHT("d/kernel", "[536870912,1]", "float32", "") "," BIAS), NG_E_SHAPE,
+     "expected [2,3], found [536870912,1]"},
     {GROUP(A, WEIGHT("d/kernel", "[2,3]", "string", "") "," BIAS), NG_E_UNSUPPORTED, "of type 'string'"},
-    {GROUP(A, WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint4", "")) "," BIAS), NG_E_UNSUPPORTED, "quantised to 'uint4'"},
-    {GROUP(A, WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint8", ",\"scale\":1")) "," BIAS), NG_E_FORMAT,
-     "has no scale and min"},
-    {GROUP(A, WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint8", ",\"scale\":1e39,\"min\":0")) "," BIAS), NG_E_FORMAT,
-     "d/kernel: value 2 is infinite"},
+    {GROUP(A, WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint4", "")) "," BIAS), NG_E_UNSUPPORTED,
+     "quantised to 'uint4'"},
+    {GROUP(A, WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint8", ",\"scale\":1")) "," BIAS),
+     NG_E_FORMAT, "has no scale and min"},
+    {GROUP(A,
+           WEIGHT("d/kernel", "[2,3]", "float32", QUANTISED("uint8", ",\"scale\":1e39,\"min\":0")) "," BIAS),
+     NG_E_FORMAT, "d/kernel: value 2 is infinite"},
     {GROUP(A "," A, KERNEL "," BIAS), NG_E_FORMAT, "hold more bytes than the manifest lists"},
     {GROUP("", KERNEL "," BIAS), NG_E_FORMAT, "weight 'd/kernel' reaches past the end of the shards"},
-    {GROUP("\"short.bin\"", KERNEL "," BIAS), NG_E_FORMAT, "weight 'd/bias' reaches past the end of the shards"},
+    {GROUP("\"short.bin\"", KERNEL "," BIAS), NG_E_FORMAT,
+     "weight 'd/bias' reaches past the end of the shards"},
     {GROUP("\"gone.bin\"", KERNEL "," BIAS), NG_E_NOT_FOUND, "gone.bin"},
     {GROUP("\".\"", KERNEL "," BIAS), NG_E_IO, "is a directory"},
-    {GROUP("\"../a.bin\"", KERNEL "," BIAS), NG_E_FORMAT, "shard path '../a.bin' does not stay in the model's folder"},
+    {GROUP("\"../a.bin\"", KERNEL "," BIAS), NG_E_FORMAT,
+     "shard path '../a.bin' does not stay in the model's folder"},
     {GROUP("\"/etc/passwd\"", KERNEL "," BIAS), NG_E_FORMAT, "does not stay in the model's folder"},
     {GROUP("\"x/../../a.bin\"", KERNEL "," BIAS), NG_E_FORMAT, "does not stay in the model's folder"},
     {GROUP("7", KERNEL "," BIAS), NG_E_FORMAT, "shard path '(not a string)'"},
@@ -263,8 +289,8 @@ static void test_damage(void **state)
         write_model(damages[i].manifest);
         ng_status status = load(".");
         if (status != damages[i].status || !strstr(err.text, damages[i].message) || !strstr(err.text, folder))
-            fail_msg("%s\nexpected %s with '%s'\nfound %s: %s", damages[i].manifest, ng_status_name(damages[i].status),
-                     damages[i].message, ng_status_name(status), err.text);
+            fail_msg("%s\nexpected %s with '%s'\nfound %s: %s", damages[i].manifest,
+                     ng_status_name(damages[i].status), damages[i].message, ng_status_name(status), err.text);
         assert_null(file.graph);
     }
 }
@@ -346,8 +372,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
     const struct CMUnitTest tests[] = {
-        TEST(test_floats),       TEST(test_shards),   TEST(test_storage),     TEST(test_names),
-        TEST(test_nested_names), TEST(test_settings), TEST(test_damage),      TEST(test_other_files),
+        TEST(test_floats),        TEST(test_shards),
+        TEST(test_storage),       TEST(test_names),
+        TEST(test_nested_names),  TEST(test_settings),
+        TEST(test_damage),        TEST(test_other_files),
         TEST(test_flipped_bytes), TEST(test_allocation_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

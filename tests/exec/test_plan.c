@@ -1,0 +1,283 @@
+/* Plans on random networks: memory is reused without harm, fusing changes nothing, gradients are those of
+ * finite differences, the back ends agree, runs repeat to the byte. */
+#include "exec/random_net.h"
+
+#define NETS 60
+#define BATCH 3
+
+typedef struct runner {
+    const random_net *net;
+    ngi_plan *plan;
+    ngi_run_session *session;
+} runner;
+
+static runner run_make(const random_net *net, ngi_plan_opts o)
+{
+    runner r = {.net = net};
+    ng_error err = {0};
+    o.batch = BATCH;
+    o.threads = 1;
+    o.root = net->logits;
+    CHECK_OK(ngi_plan_create(net->g, &o, &r.plan, &err), err);
+    CHECK_OK(ngi_run_session_create(r.plan, &r.session, &err), err);
+    return r;
+}
+
+static void run_free(runner *r)
+{
+    ngi_run_session_free(r->session);
+    ngi_plan_free(r->plan);
+}
+
+static void run_forward(const runner *r, const float *input, int n)
+{
+    ng_error err = {0};
+    CHECK_OK(ngi_run_forward(r->session, &input, n, &err), err);
+}
+
+static void run_backward(const runner *r, const float *seed, int n)
+{
+    ng_error err = {0};
+    CHECK_OK(ngi_run_backward(r->session, seed, n, -1, &err), err);
+}
+
+static float *random_input(const random_net *net)
+{
+    return net_floats(BATCH * net_count(net->g, net->input));
+}
+
+static float *random_seed(const random_net *net)
+{
+    return net_floats(BATCH * net_count(net->g, net->logits));
+}
+
+/* All nodes, and those that feed the logits. */
+static int *list_nodes(const random_net *net, bool feeding, int *n)
+{
+    int *list = malloc((size_t)net->g->n_nodes * sizeof *list);
+    *n = 0;
+    for (int i = 0; i < net->g->n_nodes; i++)
+        if (!feeding || ngi_graph_reaches(net->g, i, net->logits))
+            list[(*n)++] = i;
+    return list;
+}
+
+static void check_same(const runner *a, const runner *b, int node, bool gradient, int n)
+{
+    const float *x = gradient ? ngi_run_gradient(a->session, node) : ngi_run_activation(a->session, node);
+    const float *y = gradient ? ngi_run_gradient(b->session, node) : ngi_run_activation(b->session, node);
+    assert_non_null(x);
+    assert_non_null(y);
+    if (memcmp(x, y, (size_t)(n * net_count(a->net->g, node)) * sizeof *x) != 0)
+        fail_msg("%s: %s differ", a->net->g->nodes[node].name, gradient ? "gradients" : "activations");
+}
+
+static void check_near(const runner *a, const runner *b, int node, bool gradient, double tolerance)
+{
+    const float *x = gradient ? ngi_run_gradient(a->session, node) : ngi_run_activation(a->session, node);
+    const float *y = gradient ? ngi_run_gradient(b->session, node) : ngi_run_activation(b->session, node);
+    int64_t count = BATCH * net_count(a->net->g, node);
+    double most = 0.0;
+    for (int64_t i = 0; i < count; i++)
+        most = fmax(most, fabs((double)x[i]));
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs((double)x[i] - y[i]) <= tolerance * (most + 1e-3)))
+            fail_msg("%s: %s %lld: %.9g and %.9g of at most %.9g", a->net->g->nodes[node].name,
+                     gradient ? "gradient" : "activation", (long long)i, x[i], y[i], most);
+}
+
+/* A plan that keeps everything against one that keeps what it must: any overlap of live blocks shows. */
+static void memory_is_reused_without_harm(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(1, 25), false);
+        int all, feeding;
+        int *nodes = list_nodes(&net, false, &all), *feeders = list_nodes(&net, true, &feeding);
+        const int tap = nodes[net_int(0, all - 1)];
+        const int grads[2] = {feeders[net_int(0, feeding - 1)], feeders[net_int(0, feeding - 1)]};
+        runner keep = run_make(&net, (ngi_plan_opts){.backend = "ref", .taps = nodes, .n_taps = all, .grads = feeders,
+                                                     .n_grads = feeding, .keep_unfused = true});
+        runner lean = run_make(&net, (ngi_plan_opts){.backend = "ref", .taps = &tap, .n_taps = 1, .grads = grads,
+                                                     .n_grads = 2, .keep_unfused = true});
+        assert_true(ngi_plan_bytes(lean.plan) <= ngi_plan_bytes(keep.plan));
+        for (int pass = 0; pass < 3; pass++) {
+            float *x = random_input(&net), *seed = random_seed(&net);
+            run_forward(&keep, x, BATCH);
+            run_forward(&lean, x, BATCH);
+            for (int again = 0; again < 2; again++) {
+                run_backward(&keep, seed, BATCH);
+                run_backward(&lean, seed, BATCH);
+                check_same(&keep, &lean, net.output, false, BATCH);
+                check_same(&keep, &lean, net.logits, false, BATCH);
+                check_same(&keep, &lean, tap, false, BATCH);
+                for (int k = 0; k < 2; k++) {
+                    check_same(&keep, &lean, grads[k], false, BATCH);
+                    check_same(&keep, &lean, grads[k], true, BATCH);
+                }
+                seed[0] += 1.0f;
+            }
+            free(x);
+            free(seed);
+        }
+        run_free(&keep);
+        run_free(&lean);
+        free(nodes);
+        free(feeders);
+        ngi_graph_free(net.g);
+    }
+}
+
+static void fusing_changes_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(1, 20), false);
+        int feeding;
+        int *feeders = list_nodes(&net, true, &feeding);
+        const int grads[2] = {net.input, feeders[net_int(0, feeding - 1)]};
+        float *x = random_input(&net), *seed = random_seed(&net);
+        runner plain = run_make(&net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 2, .keep_unfused = true});
+        runner fused = run_make(&net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 2});
+        run_forward(&plain, x, BATCH);
+        run_forward(&fused, x, BATCH);
+        run_backward(&plain, seed, BATCH);
+        run_backward(&fused, seed, BATCH);
+        check_near(&plain, &fused, net.output, false, 1e-5);
+        check_near(&plain, &fused, net.logits, false, 1e-5);
+        for (int k = 0; k < 2; k++) {
+            check_near(&plain, &fused, grads[k], false, 1e-5);
+            check_near(&plain, &fused, grads[k], true, 1e-4);
+        }
+        run_free(&plain);
+        run_free(&fused);
+        free(x);
+        free(seed);
+        free(feeders);
+        ngi_graph_free(net.g);
+    }
+}
+
+static double score(const runner *r, const float *input, const float *seed)
+{
+    run_forward(r, input, 1);
+    const float *y = ngi_run_activation(r->session, r->net->logits);
+    double sum = 0.0;
+    for (int64_t i = 0; i < net_count(r->net->g, r->net->logits); i++)
+        sum += (double)y[i] * seed[i];
+    return sum;
+}
+
+static void gradients_are_those_of_differences(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(1, 12), true);
+        float *x = random_input(&net), *seed = random_seed(&net);
+        runner r = run_make(&net, (ngi_plan_opts){.backend = "ref", .grads = &net.input, .n_grads = 1});
+        int64_t count = net_count(net.g, net.input);
+        float *grad = malloc((size_t)count * sizeof *grad);
+        run_forward(&r, x, 1);
+        run_backward(&r, seed, 1);
+        memcpy(grad, ngi_run_gradient(r.session, net.input), (size_t)count * sizeof *grad);
+        double most = 0.0;
+        for (int64_t k = 0; k < count; k++)
+            most = fmax(most, fabs((double)grad[k]));
+        for (int64_t k = 0; k < count; k++) {
+            const float kept = x[k], eps = 0.01f;
+            x[k] = kept + eps;
+            double high = score(&r, x, seed);
+            x[k] = kept - eps;
+            double low = score(&r, x, seed), expected = (high - low) / (2.0 * eps);
+            x[k] = kept;
+            if (!(fabs(grad[k] - expected) <= 0.02 * most + 1e-3))
+                fail_msg("net %d, input %lld: difference %.7g, gradient %.7g of at most %.7g", i, (long long)k, expected,
+                         grad[k], most);
+        }
+        run_free(&r);
+        free(grad);
+        free(x);
+        free(seed);
+        ngi_graph_free(net.g);
+    }
+}
+
+static void back_ends_agree(void **state)
+{
+    (void)state;
+    const char *const names[] = {"auto", "onednn"};
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(1, 20), true);
+        float *x = random_input(&net), *seed = random_seed(&net);
+        int feeding;
+        int *feeders = list_nodes(&net, true, &feeding);
+        const int grads[2] = {net.input, feeders[net_int(0, feeding - 1)]};
+        ngi_plan_opts o = {.backend = "ref", .grads = grads, .n_grads = 2};
+        runner ref = run_make(&net, o);
+        run_forward(&ref, x, BATCH);
+        run_backward(&ref, seed, BATCH);
+        for (int b = 0; b < 2; b++) {
+            o.backend = names[b];
+            runner fast = run_make(&net, o);
+            run_forward(&fast, x, BATCH);
+            run_backward(&fast, seed, BATCH);
+            check_near(&ref, &fast, net.logits, false, 1e-4);
+            check_near(&ref, &fast, net.output, false, 1e-4);
+            for (int k = 0; k < 2; k++)
+                check_near(&ref, &fast, grads[k], true, 1e-3);
+            run_free(&fast);
+        }
+        run_free(&ref);
+        free(feeders);
+        free(x);
+        free(seed);
+        ngi_graph_free(net.g);
+    }
+}
+
+/* Run again, in a second session, and image by image: the same bytes. */
+static void runs_repeat_to_the_byte(void **state)
+{
+    (void)state;
+    const char *const names[] = {"ref", "auto", "onednn"};
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(1, 15), false);
+        float *x = random_input(&net), *seed = random_seed(&net);
+        int64_t in = net_count(net.g, net.input), out = net_count(net.g, net.logits);
+        runner one = run_make(&net, (ngi_plan_opts){.backend = names[i % 3], .grads = &net.input, .n_grads = 1});
+        runner two = {&net, one.plan, NULL};
+        ng_error err = {0};
+        CHECK_OK(ngi_run_session_create(one.plan, &two.session, &err), err);
+        run_forward(&one, x, BATCH);
+        run_backward(&one, seed, BATCH);
+        for (int again = 0; again < 2; again++) {
+            run_forward(&two, x, BATCH);
+            run_backward(&two, seed, BATCH);
+            check_same(&one, &two, net.output, false, BATCH);
+            check_same(&one, &two, net.input, true, BATCH);
+        }
+        for (int k = 0; k < BATCH; k++) {
+            run_forward(&two, x + k * in, 1);
+            run_backward(&two, seed + k * out, 1);
+            const float *logits = ngi_run_activation(one.session, net.logits) + k * out;
+            const float *grad = ngi_run_gradient(one.session, net.input) + k * in;
+            assert_memory_equal(ngi_run_activation(two.session, net.logits), logits, (size_t)out * sizeof *logits);
+            assert_memory_equal(ngi_run_gradient(two.session, net.input), grad, (size_t)in * sizeof *grad);
+        }
+        ngi_run_session_free(two.session);
+        run_free(&one);
+        free(x);
+        free(seed);
+        ngi_graph_free(net.g);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_reused_without_harm),      cmocka_unit_test(fusing_changes_nothing),
+        cmocka_unit_test(gradients_are_those_of_differences), cmocka_unit_test(back_ends_agree),
+        cmocka_unit_test(runs_repeat_to_the_byte),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -94,7 +94,7 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
     m->head = ngi_head_of(m->graph);
     m->automatic_layer = ngi_graph_automatic_layer(m->graph);
     for (int i = 0; i < m->graph->n_weights; i++)
-        m->parameters += ngi_shape_count(&m->graph->weights[i].shape);
+        m->parameters += m->graph->weights[i].constant ? 0 : ngi_shape_count(&m->graph->weights[i].shape);
     NGI_TRY(choose_preprocess(m, opts->preprocess, err));
     ngi_preprocess_range(m->graph, m->preprocess, &m->low, &m->high);
     return prepare_labels(m, opts->labels, err);
@@ -143,14 +143,28 @@ void ng_model_describe(const ng_model *m, ng_model_info *out)
     };
 }
 
-/* Parameters of the weights that the layer's nodes use; a shared weight counts once. */
+/* Whether a node of this layer uses the weight. */
+static bool layer_uses(const ngi_graph *g, int layer, int weight)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = 0; g->nodes[i].layer == layer && k < NGI_NODE_WEIGHTS; k++)
+            if (g->nodes[i].weights[k] == weight)
+                return true;
+    return false;
+}
+
+/* Parameters of the layer's own weights, each counted once; a model inside the model counts its layers'. */
 static int64_t layer_parameters(const ngi_graph *g, int layer)
 {
-    size_t prefix = strlen(g->layers[layer].name);
+    const char *name = g->layers[layer].name;
+    size_t prefix = strlen(name);
+    bool is_model = false;
+    for (int i = 0; i < g->n_layers && !is_model; i++)
+        is_model = strncmp(g->layers[i].name, name, prefix) == 0 && g->layers[i].name[prefix] == '/';
     int64_t sum = 0;
     for (int i = 0; i < g->n_weights; i++) {
-        const char *name = g->weights[i].name;
-        if (strncmp(name, g->layers[layer].name, prefix) == 0 && name[prefix] == '/')
+        bool inside = strncmp(g->weights[i].name, name, prefix) == 0 && g->weights[i].name[prefix] == '/';
+        if (!g->weights[i].constant && inside && (is_model || layer_uses(g, layer, i)))
             sum += ngi_shape_count(&g->weights[i].shape);
     }
     return sum;

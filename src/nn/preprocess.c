@@ -106,12 +106,12 @@ bool ngi_preprocess_of_architecture(const char *name, ngi_preprocess *out)
     return false;
 }
 
-/* The only consumer of node `from`, skipping what passes values on; -1 where paths part. */
+/* The only consumer of node `from` on the way to an output; -1 where paths part. */
 static int next_node(const ngi_graph *g, int from)
 {
     int found = -1;
     for (int i = from + 1; i < g->n_nodes; i++)
-        for (int k = 0; k < g->nodes[i].n_inputs; k++)
+        for (int k = 0; g->nodes[i].feeds_output && k < g->nodes[i].n_inputs; k++)
             if (g->nodes[i].inputs[k] == from) {
                 if (found >= 0 && found != i)
                     return -1;
@@ -148,7 +148,9 @@ static bool passes_values(const ngi_node *n)
 bool ngi_graph_has_preprocessing(const ngi_graph *g)
 {
     for (int i = next_node(g, g->inputs[0]); i >= 0; i = next_node(g, i)) {
-        if (g->nodes[i].op == NGI_OP_AFFINE)
+        bool normalises = g->nodes[i].op == NGI_OP_BATCHNORM && g->nodes[i].layer >= 0 &&
+                          strcmp(g->layers[g->nodes[i].layer].class_name, "Normalization") == 0;
+        if (g->nodes[i].op == NGI_OP_AFFINE || normalises)
             return true;
         if (!passes_values(&g->nodes[i]))
             return false;

@@ -96,7 +96,7 @@ int main(int argc, char **argv)
             else if (code == EXIT_DONE)
                 code = commands[i].run(&s);
             free(s.arguments);
-            if (fflush(stdout) != 0 && code == EXIT_DONE)
+            if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_DONE)
                 code = EXIT_ENVIRONMENT;
             return code;
         }

@@ -1,0 +1,187 @@
+"""Keras's side of the parity check: makes keras.applications models with seeded random weights, saves them, and runs
+Keras itself on one input. Run by parity.py, one process for each Keras, with a job as JSON on the command line."""
+
+import json
+import os
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "fixtures"))
+
+import numpy as np
+
+import case_reference as ref
+import case_tfjs as tfjs
+
+# name -> class, input size, the layer expected to be chosen automatically, a layer in the middle, pixels 0..255
+MODELS = {
+    "inception_v3": ("InceptionV3", 299, "mixed10", "mixed5", False),
+    "mobilenet_v2": ("MobileNetV2", 224, "out_relu", "block_6_expand_relu", False),
+    "resnet50": ("ResNet50", 224, "conv5_block3_out", "conv3_block4_out", False),
+    "vgg16": ("VGG16", 224, "block5_pool", "block4_conv3", False),
+    "xception": ("Xception", 299, "block14_sepconv2_act", "block6_sepconv2_bn", False),
+    "densenet121": ("DenseNet121", 224, "relu", "conv4_block10_concat", False),
+    "efficientnet_b0": ("EfficientNetB0", 224, "top_activation", "block4a_expand_activation", True),
+}
+
+
+def smooth_image(rng, size, low, high):
+    """Something between noise and a photograph: a few octaves of upsampled noise."""
+    image = np.zeros((size, size, 3))
+    for cells in (4, 9, 23, 61, size):
+        grid = rng.normal(0, 1, (cells, cells, 3))
+        index = (np.arange(size) * cells) // size
+        image += grid[index][:, index]
+    image = (image - image.min()) / (image.max() - image.min())
+    return (low + image * (high - low)).astype(np.float32)[None]
+
+
+def settle(keras, model, rng, x):
+    """Random weights under which activations keep a sane size: He's scale for kernels, batch norms whose moving
+    statistics are near to those of the input but not equal."""
+    for layer in ref.all_layers(model):
+        kind, weights = type(layer).__name__, layer.get_weights()
+        if kind == "BatchNormalization":
+            gamma = [rng.uniform(0.6, 1.4, weights[0].shape)] if layer.scale else []
+            beta = [rng.normal(0, 0.2, weights[0].shape)] if layer.center else []
+            layer.set_weights(gamma + beta + weights[len(gamma) + len(beta) :])
+            layer.momentum = 0.0
+        elif kind == "Normalization" and weights:
+            layer.set_weights([np.array([0.48, 0.45, 0.4]), np.array([0.05, 0.05, 0.06])] + weights[2:])
+            layer.finalize_state()
+        elif kind in ("Conv2D", "SeparableConv2D", "DepthwiseConv2D", "Dense"):
+            layer.set_weights([he(rng, w, "Depthwise" in kind or ("Separable" in kind and i == 0)) for i, w in
+                               enumerate(weights)])
+    model(x, training=True)
+    for layer in ref.all_layers(model):
+        if type(layer).__name__ == "BatchNormalization":
+            weights = layer.get_weights()
+            mean, variance = weights[-2:]
+            mean = mean + 0.2 * np.sqrt(variance) * rng.normal(0, 1, mean.shape)
+            variance = (variance + 1e-4) * rng.uniform(0.7, 1.5, variance.shape)
+            layer.set_weights(weights[:-2] + [mean, variance])
+            layer.momentum = 0.99
+
+
+def he(rng, weight, depthwise):
+    if weight.ndim < 2:
+        return rng.normal(0, 0.05, weight.shape)
+    fan_in = weight.shape[0] * weight.shape[1] if depthwise else np.prod(weight.shape[:-1])
+    return rng.normal(0, np.sqrt(2.0 / fan_in), weight.shape)
+
+
+def top_classes(logits):
+    return [int(c) for c in np.argsort(-logits[0])[:5]]
+
+
+def reference(producer, model, paths, x, wide, note=""):
+    """Logits, output and the maps of the class whose maps cancel least, as plain arrays."""
+    start = time.time()
+    run = ref.Run(producer, model, paths, x, wide=wide, classes=top_classes)
+    out = {"logits": run.logits, "output": run.output}
+    classes, chosen = top_classes(run.logits), []
+    for i, path in enumerate(paths):
+        k, share = ref.pick_class(run.act[i], run.grad[i])
+        out["signed%d" % i] = ref.gradcam(run.act[i], run.grad[i][k])
+        out["map%d" % i] = np.maximum(out["signed%d" % i], 0)
+        chosen.append({"layer": path, "class": classes[k], "share": float(share)})
+    facts = {"producer": producer.text(), "maps": chosen, "float64": wide, "seconds": round(time.time() - start, 1), "note": note}
+    return out, facts
+
+
+def store(folder, out, facts, x):
+    np.savez(os.path.join(folder, "reference.npz"), **{k: np.asarray(v, np.float64) for k, v in out.items()})
+    np.save(os.path.join(folder, "input.npy"), x)
+    with open(os.path.join(folder, "facts.json"), "w") as f:
+        json.dump(facts, f, indent=1)
+
+
+def applications(producer, job):
+    folder, name = job["folder"], job["model"]
+    keras_name, size, last, middle, pixels = MODELS[name]
+    producer.clear()
+    rng = np.random.RandomState(job["seed"])
+    keras = producer.keras
+    keras.utils.set_random_seed(job["seed"])
+    model = getattr(keras.applications, keras_name)(weights=None)
+    x = smooth_image(rng, size, 0, 255) if pixels else smooth_image(rng, size, -1, 1)
+    settle(keras, model, rng, x)
+    files = []
+    for form in job["formats"]:
+        files.append("model." + form)
+        path = os.path.join(folder, files[-1])
+        if form == "h5" and producer.kind == "tf_keras":
+            model.save(path, include_optimizer=False, save_format="h5")
+        else:
+            model.save(path, include_optimizer=False)
+    out, facts = reference(producer, model, [last, middle], x, job["float64"])
+    facts["files"] = files
+    store(folder, out, facts, x)
+
+
+def from_tfjs(producer, folder):
+    """A TF.js layers model as Keras builds it from the same topology, with its weights dequantised."""
+    with open(os.path.join(folder, "model.json")) as f:
+        spec = json.load(f)
+    topology = spec["modelTopology"].get("model_config", spec["modelTopology"])
+    model = producer.keras.models.model_from_json(json.dumps(topology))
+    found = tfjs.read(folder)
+    model.set_weights([found.pop(ref.weight_name(w)) for w in ref.weights_of(model)])
+    if found:
+        raise ValueError("weights without a place: %s" % sorted(found)[:5])
+    return model
+
+
+def nsfwjs(producer, job):
+    model = from_tfjs(producer, job["tfjs"])
+    x = smooth_image(np.random.RandomState(job["seed"]), 299, 0, 1)
+    if job.get("photo"):
+        from PIL import Image
+
+        photo = Image.open(job["photo"]).convert("RGB").resize((299, 299), Image.BILINEAR)
+        x = (np.asarray(photo, np.float32) / 255.0)[None]
+    for form in job["formats"]:
+        model.save(os.path.join(job["folder"], "model." + form), **({"save_format": "h5"} if form == "h5" else {}))
+    out, facts = reference(producer, model, ["mixed10", "mixed7"], x, job["float64"])
+    facts["files"] = ["model." + form for form in job["formats"]]
+    store(job["folder"], out, facts, x)
+
+
+def article(producer, job):
+    """The article's pipeline, word by word: Keras's prediction, the gradient of the softmax probability, OpenCV's pictures."""
+    import cv2
+
+    keras, tf = producer.keras, producer.tf
+    model = from_tfjs(producer, job["tfjs"])
+    image = keras.preprocessing.image.load_img(job["photo"], target_size=(299, 299))
+    x = keras.preprocessing.image.img_to_array(image)[None] / 127.5 - 1
+    grad_model = keras.models.Model(model.inputs, [model.get_layer("mixed10").output, model.output])
+    with tf.GradientTape() as tape:
+        conv_output, predictions = grad_model(x)
+        c = int(tf.argmax(predictions[0]))
+        score = predictions[:, c]
+    grads = tape.gradient(score, conv_output)
+    weights = tf.reduce_mean(grads, axis=(0, 1, 2))
+    cam = tf.reduce_sum(tf.multiply(weights, conv_output[0]), axis=-1).numpy()
+    cam = np.maximum(cam, 0)
+    cam = (cam - cam.min()) / (cam.max() - cam.min() + 1e-8)
+    levels = np.uint8(255 * cam)
+    picture = cv2.resize(cv2.imread(job["photo"]), (299, 299))
+    large = cv2.resize(levels, (299, 299))
+    overlay = cv2.addWeighted(picture, 0.7, cv2.applyColorMap(large, cv2.COLORMAP_JET), 0.3, 0)
+    np.savez(os.path.join(job["folder"], "article.npz"), levels=levels, large=large, overlay=overlay[..., ::-1],
+             probability=float(score[0]), jet=cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_JET)[0, :, ::-1])
+    with open(os.path.join(job["folder"], "facts.json"), "w") as f:
+        json.dump({"producer": producer.text() + ", OpenCV " + cv2.__version__, "class": c}, f)
+
+
+def main():
+    job = json.loads(sys.argv[1])
+    producer = ref.Producer(job["producer"])
+    {"applications": applications, "nsfwjs": nsfwjs, "article": article}[job["kind"]](producer, job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,23 +1,59 @@
 #!/usr/bin/env python3
-"""Writes src/viz/colormap_tables.c from OpenCV's and Matplotlib's own tables. Usage: make-colormaps.py > FILE"""
+"""Writes src/viz/colormap_tables.c: 256 RGB entries per colour map, from OpenCV and matplotlib.
+
+Needs opencv-python-headless and matplotlib; run by hand when a map is added.
+"""
+import pathlib
+
 import cv2
 import matplotlib
 import numpy as np
 
-ramp = np.arange(256, dtype=np.uint8).reshape(256, 1)
-tables = {"jet": cv2.applyColorMap(ramp, cv2.COLORMAP_JET)[:, 0, ::-1]}
-for name, source in [("jet-matplotlib", "jet"), ("viridis", "viridis"), ("inferno", "inferno"), ("magma", "magma"),
-                     ("turbo", "turbo"), ("gray", "gray"), ("coolwarm", "coolwarm"), ("rdbu", "RdBu_r")]:
-    tables[name] = (matplotlib.colormaps[source](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
-print(f"/* Colour tables of OpenCV {cv2.__version__} (jet) and Matplotlib {matplotlib.__version__}, made by "
-      "scripts/make-colormaps.py. */\n#include \"viz/viz.h\"\n\n/* clang-format off */")
-for name, table in tables.items():
-    print(f"static const uint8_t {name.replace('-', '_')}[256 * 3] = {{")
-    flat = table.reshape(-1)
-    for i in range(0, 768, 24):
-        print("    " + ",".join(map(str, flat[i:i + 24])) + ",")
-    print("};")
-print("/* clang-format on */\n\nconst ngi_colormap ngi_colormaps[] = {")
-for name in tables:
-    print(f'    {{"{name}", {name.replace("-", "_")}}},')
-print(f"}};\n\nconst int ngi_colormap_total = {len(tables)};")
+# name, where it comes from, its name there. The first is the default.
+MAPS = [
+    ("jet", "opencv", "COLORMAP_JET"),
+    ("jet-matplotlib", "matplotlib", "jet"),
+    ("viridis", "matplotlib", "viridis"),
+    ("inferno", "matplotlib", "inferno"),
+    ("magma", "matplotlib", "magma"),
+    ("turbo", "matplotlib", "turbo"),
+    ("gray", "matplotlib", "gray"),
+    ("coolwarm", "matplotlib", "coolwarm"),
+    ("rdbu", "matplotlib", "RdBu_r"),
+]
+
+
+def table(origin, name):
+    if origin == "opencv":
+        ramp = np.arange(256, dtype=np.uint8).reshape(256, 1)
+        return cv2.applyColorMap(ramp, getattr(cv2, name)).reshape(256, 3)[:, ::-1]
+    return np.round(matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).astype(np.uint8)
+
+
+def rows(values, per_line=24):
+    for start in range(0, len(values), per_line):
+        yield "        " + ",".join(str(v) for v in values[start:start + per_line]) + ","
+
+
+def main():
+    lines = [
+        "/* Colour maps, 256 RGB entries each. Written by scripts/make-colormaps.py from OpenCV "
+        f"{cv2.__version__} and",
+        f" * matplotlib {matplotlib.__version__}: do not edit. */",
+        '#include "viz/colormap.h"',
+        "",
+        "/* clang-format off */",
+        "const ngi_colormap ngi_colormaps[] = {",
+    ]
+    for name, origin, theirs in MAPS:
+        lines.append(f'    {{"{name}", {{ /* {origin} {theirs} */')
+        lines += rows(table(origin, theirs).reshape(-1))
+        lines.append("    }},")
+    lines += ["};", "/* clang-format on */", "",
+              "const int ngi_colormap_total = sizeof ngi_colormaps / sizeof *ngi_colormaps;", ""]
+    target = pathlib.Path(__file__).parent.parent / "src/viz/colormap_tables.c"
+    target.write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

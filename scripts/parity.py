@@ -92,7 +92,7 @@ def explained(program, model, given, out, *words):
 def check_model(table, args, name, file, model, folder, facts, output_tolerance=None):
     """One model file against Keras's results, on every back end."""
     expected, given = np.load(os.path.join(folder, "reference.npz")), os.path.join(folder, "input.npy")
-    note = "" if facts["float64"] else "(reference in float32)"
+    note = ("" if facts["float64"] else "reference in float32 ") + ("input %d" % facts["input"] if facts["input"] else "")
     for backend in args.backends.split(","):
         out = os.path.join(folder, "maps-" + backend)
         shutil.rmtree(out, ignore_errors=True)

@@ -24,9 +24,10 @@ static bool is_reader_allowed(const char *name)
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
-/* Opens the header. `bytes` must outlive the image. */
-static VipsImage *open_header(const char *bytes, size_t size)
+/* Opens the header; NULL with vips's message, or `known` false. `bytes` must outlive the image. */
+static VipsImage *open_header(const char *bytes, size_t size, bool *known)
 {
+    *known = true;
     if (size >= 2 && memcmp(bytes, "BM", 2) == 0) { /* BMP has no reader of its own in vips */
         VipsImage *image = NULL;
         return vips_magickload_buffer((void *)bytes, size, &image, NULL) == 0 ? image : NULL;
@@ -36,11 +37,13 @@ static VipsImage *open_header(const char *bytes, size_t size)
         return NULL;
     const char *reader = vips_foreign_find_load_source(source);
     VipsImage *image = NULL;
-    if (!reader || !is_reader_allowed(reader))
-        vips_error("netgaze", "not an image in a known format (JPEG, PNG, WebP, TIFF, HEIF, GIF, BMP)");
-    else
+    if (!reader || !is_reader_allowed(reader)) {
+        ngi_vips_forget();
+        *known = false;
+    } else {
         image = vips_image_new_from_source(source, "", "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
                                            VIPS_FAIL_ON_ERROR, NULL);
+    }
     g_object_unref(source);
     return image;
 }
@@ -210,7 +213,11 @@ static ng_status load_bytes(const char *path, const char *bytes, size_t size, co
 {
     if (size == 0)
         return ngi_fail(err, NG_E_FORMAT, "%s: the file is empty, expected an image", path);
-    VipsImage *image = open_header(bytes, size);
+    bool known;
+    VipsImage *image = open_header(bytes, size, &known);
+    if (!known)
+        return ngi_fail(err, NG_E_FORMAT, "%s: not an image in a known format (JPEG, PNG, WebP, TIFF, HEIF, GIF, BMP)",
+                        path);
     if (!image)
         return ngi_vips_fail(err, NG_E_FORMAT, path, "cannot be read as an image");
     ng_status status = decode(&image, path, o, out, err);

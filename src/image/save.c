@@ -5,10 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
-/* zlib level 3 with row differences: a third of the time of the default level 6, files a few per cent larger. */
+/* zlib level 2 with differences to the row above: a fifth of the time of level 6, files a seventh larger. */
 static int encode_png(VipsImage *in, void **bytes, size_t *size)
 {
-    return vips_pngsave_buffer(in, bytes, size, "compression", 3, "filter", VIPS_FOREIGN_PNG_FILTER_SUB, "strip", TRUE,
+    return vips_pngsave_buffer(in, bytes, size, "compression", 2, "filter", VIPS_FOREIGN_PNG_FILTER_UP, "strip", TRUE,
                                NULL);
 }
 

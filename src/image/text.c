@@ -30,14 +30,14 @@ static char *to_markup(const char *text, const char *prefix)
 }
 
 /* A memory image of one band. */
-static VipsImage *draw(const char *text, const char *prefix, const ngi_text_style *style)
+static VipsImage *draw(const char *text, const char *prefix, const ngi_text_style *style, int wrap_width)
 {
     char font[64];
     snprintf(font, sizeof font, "DejaVu Sans, Sans %s%d", style->bold ? "Bold " : "", style->pixels);
     char *markup = to_markup(text, prefix);
     VipsImage *drawn = NULL;
-    int result = style->wrap_width > 0
-                     ? vips_text(&drawn, markup, "font", font, "dpi", 72, "width", style->wrap_width, "align",
+    int result = wrap_width > 0
+                     ? vips_text(&drawn, markup, "font", font, "dpi", 72, "width", wrap_width, "align",
                                  VIPS_ALIGN_CENTRE, "wrap", VIPS_TEXT_WRAP_WORD_CHAR, NULL)
                      : vips_text(&drawn, markup, "font", font, "dpi", 72, NULL);
     g_free(markup);
@@ -53,7 +53,7 @@ static VipsImage *draw(const char *text, const char *prefix, const ngi_text_styl
 static void probe(void)
 {
     const ngi_text_style style = {.pixels = 20};
-    VipsImage *narrow = draw("i", "", &style), *wide = draw("W", "", &style);
+    VipsImage *narrow = draw("i", "", &style, 0), *wide = draw("W", "", &style, 0);
     has_font = narrow && wide && narrow->Xsize != wide->Xsize;
     g_clear_object(&narrow);
     g_clear_object(&wide);
@@ -84,6 +84,16 @@ static int strut_width(const VipsImage *image)
     return x;
 }
 
+static ng_status copy_mask(const VipsImage *drawn, int skip, ng_image *mask, ng_error *err)
+{
+    if (skip >= drawn->Xsize)
+        return NG_OK;
+    NGI_TRY(ngi_image_create(drawn->Xsize - skip, drawn->Ysize, 1, mask, err));
+    for (int y = 0; y < mask->height; y++)
+        memcpy(mask->data + (size_t)y * mask->width, VIPS_IMAGE_ADDR(drawn, skip, y), (size_t)mask->width);
+    return NG_OK;
+}
+
 ng_status ngi_text_draw(const char *text, const ngi_text_style *style, ng_image *mask, ng_error *err)
 {
     *mask = (ng_image){0};
@@ -93,18 +103,18 @@ ng_status ngi_text_draw(const char *text, const ngi_text_style *style, ng_image 
     pthread_once(&probed, probe);
     if (!has_font)
         return NG_OK;
-    bool strut = style->wrap_width == 0;
-    VipsImage *drawn = draw(text, strut ? STRUT : "", style);
+    VipsImage *drawn = draw(text, STRUT, style, 0);
+    int skip = drawn ? strut_width(drawn) : 0;
+    if (drawn && style->wrap_width > 0 && drawn->Xsize - skip > style->wrap_width) {
+        g_object_unref(drawn);
+        drawn = draw(text, "", style, style->wrap_width);
+        skip = 0;
+    }
     if (!drawn) { /* no ink in it: a picture must not fail for its caption */
         ngi_vips_forget();
         return NG_OK;
     }
-    int skip = strut ? strut_width(drawn) : 0;
-    ng_status status = NG_OK;
-    if (skip < drawn->Xsize)
-        status = ngi_image_create(drawn->Xsize - skip, drawn->Ysize, 1, mask, err);
-    for (int y = 0; mask->data && y < mask->height; y++)
-        memcpy(mask->data + (size_t)y * mask->width, VIPS_IMAGE_ADDR(drawn, skip, y), (size_t)mask->width);
+    ng_status status = copy_mask(drawn, skip, mask, err);
     g_object_unref(drawn);
     return status;
 }

@@ -1,110 +1,140 @@
-/* Figures: the side-by-side one with title and numbered colour bar, and grids of captioned pictures. Text and margins
- * scale with the pictures. */
-#include "viz/viz.h"
+/* The article's figure: "Original Image" beside "Overlayed CAM" under a title, with a numbered colour bar. Small images
+ * are enlarged by whole steps, large ones shrunk (before the map is drawn on them), so that words stay legible. */
 
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include "image/image.h"
+#include "image/text.h"
+#include "viz/canvas.h"
+#include "viz/colorbar.h"
+#include "viz/render.h"
 
-#define LARGEST_PANEL 1600 /* pixels: larger pictures are reduced in figures */
-#define SMALLEST_PANEL 320
+#define SMALLEST 256 /* longer side of a panel, pixels */
+#define LARGEST 1024
 
-void ngi_paste(ng_image *canvas, const ng_image *src, int x, int y)
+/* ---- Size ----------------------------------------------------------------------------------- */
+
+static int longer_side(int width, int height)
 {
-    for (int row = 0; row < src->height; row++)
-        for (int column = 0; column < src->width; column++) {
-            int cx = x + column, cy = y + row;
-            if (cx < 0 || cy < 0 || cx >= canvas->width || cy >= canvas->height)
-                continue;
-            const uint8_t *p = src->data + ((int64_t)row * src->width + column) * src->channels;
-            uint8_t *q = canvas->data + ((int64_t)cy * canvas->width + cx) * 3;
-            for (int c = 0; c < 3; c++)
-                q[c] = p[src->channels == 3 ? c : 0];
-        }
+    return width > height ? width : height;
 }
 
-ng_status ngi_write_text(ng_image *canvas, const char *text, int pixels, int x, int y, ngi_anchor anchor, int most_width,
-                         ng_error *err)
+/* One side after the panel's scaling. */
+static int scaled(int side, int longer)
 {
-    ngi_text_style style = {.pixels = pixels};
-    ng_image mask;
-    NGI_TRY(ngi_text_draw(text, &style, &mask, err));
-    while (mask.width > most_width && style.pixels > 8) { /* a long title is set smaller */
-        int smaller = style.pixels * most_width / mask.width;
-        style.pixels = smaller < 8 ? 8 : smaller < style.pixels ? smaller : style.pixels - 1;
-        ng_image_clear(&mask);
-        NGI_TRY(ngi_text_draw(text, &style, &mask, err));
-    }
-    int left = anchor == NGI_LEFT ? x : anchor == NGI_CENTRE ? x - mask.width / 2 : x - mask.width;
-    for (int row = 0; row < mask.height; row++)
-        for (int column = 0; column < mask.width; column++) {
-            int cx = left + column, cy = y + row;
-            if (cx < 0 || cy < 0 || cx >= canvas->width || cy >= canvas->height)
-                continue;
-            int ink = mask.data[(int64_t)row * mask.width + column];
-            uint8_t *q = canvas->data + ((int64_t)cy * canvas->width + cx) * 3;
-            for (int c = 0; c < 3; c++)
-                q[c] = (uint8_t)(q[c] * (255 - ink) / 255);
-        }
-    ng_image_clear(&mask);
+    if (longer < SMALLEST)
+        return side * ((SMALLEST + longer - 1) / longer);
+    if (longer <= LARGEST)
+        return side;
+    int64_t shrunk = ((int64_t)side * LARGEST + longer / 2) / longer;
+    return shrunk < 1 ? 1 : (int)shrunk;
+}
+
+/* Replaces *image by its scaled self. */
+static ng_status scale_image(ng_image *image, ng_error *err)
+{
+    int longer = longer_side(image->width, image->height);
+    int width = scaled(image->width, longer), height = scaled(image->height, longer);
+    if (width == image->width && height == image->height)
+        return NG_OK;
+    ng_image resized;
+    NGI_TRY(ngi_image_resize(image, width, height,
+                             longer < SMALLEST ? NG_RESAMPLE_PIL_NEAREST : NG_RESAMPLE_PIL_BILINEAR, &resized, err));
+    ng_image_clear(image);
+    *image = resized;
     return NG_OK;
 }
 
-static ng_status white_canvas(int width, int height, ng_image *out, ng_error *err)
+/* Renders at the panel's size. The default rule scales first, so that a small map is smooth on a large panel and a large
+ * image is cheap; a library's rule is exact first and scaled after. */
+static ng_status render_panels(const ng_map *map, const ng_image *image, const ng_geometry *geometry,
+                               const ng_render_opts *opts, ngi_picture *out, ng_error *err)
 {
-    NGI_TRY(ngi_image_create(width, height, 3, out, err));
-    memset(out->data, 255, (size_t)width * (size_t)height * 3);
-    return NG_OK;
-}
-
-/* A copy at panel size: as it is, enlarged by a whole factor when tiny, reduced when huge. */
-static ng_status panel_of(const ng_image *image, ng_image *out, ng_error *err)
-{
-    int longest = image->width > image->height ? image->width : image->height;
-    double scale = longest > LARGEST_PANEL ? (double)LARGEST_PANEL / longest
-                                           : longest < SMALLEST_PANEL ? ceil((double)SMALLEST_PANEL / longest) : 1;
-    int w = (int)lrint(image->width * scale), h = (int)lrint(image->height * scale);
-    return ng_image_fit(image, w < 1 ? 1 : w, h < 1 ? 1 : h, NG_FIT_SQUASH,
-                        scale > 1 ? NG_RESAMPLE_PIL_NEAREST : NG_RESAMPLE_PIL_BILINEAR, 255, out, NULL, err);
-}
-
-/* A colour bar of height h at (x, y) with five numbers. */
-static ng_status colour_bar(ng_image *canvas, const ngi_display *d, int x, int y, int width, int h, int font, ng_error *err)
-{
-    for (int row = 0; row < h; row++) {
-        int level = (int)lrint(255.0 * (h - 1 - row) / (h > 1 ? h - 1 : 1));
-        for (int column = 0; column < width; column++)
-            memcpy(canvas->data + ((int64_t)(y + row) * canvas->width + x + column) * 3, d->rgb + 3 * level, 3);
+    if (opts->compat != NG_COMPAT_NONE) {
+        NGI_TRY(ngi_render_picture(map, image, geometry, opts, out, err));
+        NGI_TRY(scale_image(&out->base, err));
+        return scale_image(&out->overlay, err);
     }
-    for (int i = 0; i <= 4; i++) {
-        char number[32];
-        snprintf(number, sizeof number, "%.3g", (double)d->low + (double)(d->high - d->low) * i / 4);
-        int at = y + (int)lrint((h - 1) * (1 - i / 4.0));
-        memset(canvas->data + ((int64_t)at * canvas->width + x + width) * 3, 0, (size_t)(font / 3) * 3);
-        NGI_TRY(ngi_write_text(canvas, number, font, x + width + font / 2, at - font / 2, NGI_LEFT, 8 * font, err));
+    ng_image panel;
+    NGI_TRY(ngi_image_copy(image, &panel, err));
+    ng_status status = scale_image(&panel, err);
+    if (status == NG_OK) {
+        double sx = (double)panel.width / image->width, sy = (double)panel.height / image->height;
+        ng_geometry g = *geometry;
+        g.image_width = panel.width;
+        g.image_height = panel.height;
+        g.x0 *= sx;
+        g.x1 *= sx;
+        g.y0 *= sy;
+        g.y1 *= sy;
+        status = ngi_render_picture(map, &panel, &g, opts, out, err);
     }
-    return NG_OK;
+    ng_image_clear(&panel);
+    return status;
 }
 
-static ng_status compose(const ng_image *original, const ng_image *overlay, const ngi_display *d,
-                         const ng_render_opts *opts, ng_image *out, ng_error *err)
+/* ---- Layout --------------------------------------------------------------------------------- */
+
+typedef struct figure {
+    ngi_picture picture;
+    ngi_colorbar bar; /* width 0: none */
+    ng_image title, heading[2];
+    int font, gap;
+    int column;       /* width of each of the two columns */
+    int panels;       /* height of the row of panels */
+    int width;        /* without margins */
+} figure;
+
+static void figure_clear(figure *f)
 {
-    int longest = original->width > original->height ? original->width : original->height;
-    int font = longest / 24 < 12 ? 12 : longest / 24 > 40 ? 40 : longest / 24, gap = font;
-    int title = opts->title && *opts->title ? 2 * font : 0, bar = opts->colorbar ? 6 * font : 0;
-    int top = gap + title + font + gap / 2, height = original->height > overlay->height ? original->height : overlay->height;
-    int second = gap + original->width + gap, width = second + overlay->width + gap + bar;
-    NGI_TRY(white_canvas(width, top + height + gap, out, err));
-    ngi_paste(out, original, gap, top);
-    ngi_paste(out, overlay, second, top);
-    if (title)
-        NGI_TRY(ngi_write_text(out, opts->title, font * 5 / 4, width / 2, gap, NGI_CENTRE, width - 2 * gap, err));
-    NGI_TRY(ngi_write_text(out, "Original Image", font, gap + original->width / 2, gap + title, NGI_CENTRE,
-                           original->width, err));
-    NGI_TRY(ngi_write_text(out, "Overlayed CAM", font, second + overlay->width / 2, gap + title, NGI_CENTRE, overlay->width,
-                           err));
-    if (bar)
-        NGI_TRY(colour_bar(out, d, second + overlay->width + gap, top, font, overlay->height, font * 3 / 4, err));
+    ngi_picture_clear(&f->picture);
+    ngi_colorbar_clear(&f->bar);
+    ng_image_clear(&f->title);
+    ng_image_clear(&f->heading[0]);
+    ng_image_clear(&f->heading[1]);
+}
+
+static int at_least(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static ng_status lay_out(figure *f, const ng_render_opts *opts, ng_error *err)
+{
+    const ng_image *panel = &f->picture.overlay;
+    int longer = longer_side(panel->width, panel->height);
+    f->font = longer / 26 < 13 ? 13 : longer / 26 > 30 ? 30 : longer / 26;
+    f->gap = f->font;
+    ngi_text_style words = {.pixels = f->font};
+    NGI_TRY(ngi_text_draw("Original Image", &words, &f->heading[0], err));
+    NGI_TRY(ngi_text_draw("Overlayed CAM", &words, &f->heading[1], err));
+    f->column = at_least(panel->width, at_least(f->heading[0].width, f->heading[1].width));
+    f->panels = at_least(panel->height, opts->colorbar ? 8 * f->font : 0);
+    f->width = 2 * f->column + f->gap;
+    if (opts->colorbar) {
+        NGI_TRY(ngi_colorbar_create(f->picture.scale, f->picture.rgb, f->panels, at_least(f->font * 4 / 5, 11), &f->bar,
+                                    err));
+        f->width += f->gap + f->bar.width;
+    }
+    ngi_text_style title = {.pixels = f->font * 9 / 8, .bold = true, .wrap_width = f->width};
+    return ngi_text_draw(opts->title, &title, &f->title, err);
+}
+
+static ng_status draw_figure(const figure *f, ng_image *out, ng_error *err)
+{
+    const ngi_picture *p = &f->picture;
+    int margin = f->gap + f->gap / 2, heading = at_least(f->heading[0].height, f->heading[1].height);
+    int heading_y = margin + (f->title.height ? f->title.height + f->gap : 0);
+    int panels_y = heading_y + (heading ? heading + f->gap / 2 : 0);
+    NGI_TRY(ngi_canvas_create(f->width + 2 * margin, panels_y + f->panels + margin, out, err));
+    ngi_canvas_ink(out, &f->title, margin + (f->width - f->title.width) / 2, margin);
+    const ng_image *panels[2] = {&p->base, &p->overlay};
+    for (int i = 0; i < 2; i++) {
+        int x = margin + i * (f->column + f->gap);
+        ngi_canvas_ink(out, &f->heading[i], x + (f->column - f->heading[i].width) / 2, heading_y);
+        ngi_canvas_put(out, panels[i], x + (f->column - panels[i]->width) / 2,
+                       panels_y + (f->panels - panels[i]->height) / 2);
+    }
+    if (f->bar.width)
+        ngi_colorbar_draw(&f->bar, out, margin + 2 * (f->column + f->gap), panels_y);
     return NG_OK;
 }
 
@@ -112,65 +142,15 @@ ng_status ng_render_figure(const ng_map *map, const ng_image *image, const ng_ge
                            const ng_render_opts *opts, ng_image *out, ng_error *err)
 {
     *out = (ng_image){0};
-    ng_render_opts defaults;
-    ng_render_opts_init(&defaults);
-    opts = opts ? opts : &defaults;
-    ng_image overlay = {0}, left = {0}, right = {0}, base = {0};
-    ngi_display d;
-    NGI_TRY(ng_render_overlay(map, image, geometry, opts, &overlay, err));
-    ng_status status = ngi_display_choose(map, opts, &d, err);
-    if (status == NG_OK) /* the article shows the image at the network's size too */
-        status = ng_image_fit(image, overlay.width, overlay.height, NG_FIT_SQUASH, NG_RESAMPLE_CV_BILINEAR, 255, &base,
-                              NULL, err);
+    NGI_TRY(ngi_image_check(image, "figure", err));
+    ng_render_opts o;
+    NGI_TRY(ngi_render_check(map, image, geometry, opts, &o, err));
+    figure f = {0};
+    ng_status status = render_panels(map, image, geometry, &o, &f.picture, err);
     if (status == NG_OK)
-        status = panel_of(&base, &left, err);
+        status = lay_out(&f, &o, err);
     if (status == NG_OK)
-        status = panel_of(&overlay, &right, err);
-    if (status == NG_OK)
-        status = compose(&left, &right, &d, opts, out, err);
-    ng_image_clear(&overlay);
-    ng_image_clear(&base);
-    ng_image_clear(&left);
-    ng_image_clear(&right);
-    if (status != NG_OK)
-        ng_image_clear(out);
-    return status;
-}
-
-ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count, int columns, const char *title,
-                         ng_image *out, ng_error *err)
-{
-    *out = (ng_image){0};
-    if (count < 1 || columns < 1)
-        return ngi_fail(err, NG_E_ARGUMENT, "a grid of %d pictures in %d columns", count, columns);
-    columns = columns > count ? count : columns;
-    int cell_w = 0, cell_h = 0;
-    for (int i = 0; i < count; i++) {
-        cell_w = images[i].width > cell_w ? images[i].width : cell_w;
-        cell_h = images[i].height > cell_h ? images[i].height : cell_h;
-    }
-    double scale = cell_w > 640 ? 640.0 / cell_w : 1;
-    cell_w = (int)(cell_w * scale);
-    cell_h = (int)(cell_h * scale);
-    int rows = (count + columns - 1) / columns, font = cell_w / 18 < 11 ? 11 : cell_w / 18, gap = font;
-    int head = title && *title ? 3 * font : gap, step_y = cell_h + 2 * font + gap;
-    NGI_TRY(white_canvas(gap + columns * (cell_w + gap), head + rows * step_y, out, err));
-    ng_status status = NG_OK;
-    if (title && *title)
-        status = ngi_write_text(out, title, font * 5 / 4, out->width / 2, gap, NGI_CENTRE, out->width - 2 * gap, err);
-    for (int i = 0; i < count && status == NG_OK; i++) {
-        int x = gap + i % columns * (cell_w + gap), y = head + i / columns * step_y;
-        ng_image fitted = {0};
-        int w = (int)(images[i].width * scale), h = (int)(images[i].height * scale);
-        status = ng_image_fit(&images[i], w < 1 ? 1 : w, h < 1 ? 1 : h, NG_FIT_SQUASH, NG_RESAMPLE_PIL_BILINEAR, 255,
-                              &fitted, NULL, err);
-        if (status == NG_OK)
-            ngi_paste(out, &fitted, x, y + 2 * font);
-        if (status == NG_OK && captions && captions[i])
-            status = ngi_write_text(out, captions[i], font, x + cell_w / 2, y + font / 2, NGI_CENTRE, cell_w, err);
-        ng_image_clear(&fitted);
-    }
-    if (status != NG_OK)
-        ng_image_clear(out);
+        status = draw_figure(&f, out, err);
+    figure_clear(&f);
     return status;
 }

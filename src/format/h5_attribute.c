@@ -82,9 +82,8 @@ static ng_status read_texts(ngi_h5 *h, const char *path, hid_t attribute, size_t
     return status;
 }
 
-/* Appends the strings of one attribute of an object; *found tells whether it is there. */
-static ng_status read_named(ngi_h5 *h, hid_t object, const char *path, const char *name, size_t limit,
-                            ngi_names *out, bool *found, ng_error *err)
+ng_status ngi_h5_attribute(ngi_h5 *h, hid_t object, const char *path, const char *name, size_t limit,
+                           ngi_names *out, bool *found, ng_error *err)
 {
     char where[512];
     snprintf(where, sizeof where, "%s@%s", path, name);
@@ -106,12 +105,12 @@ static ng_status read_named(ngi_h5 *h, hid_t object, const char *path, const cha
 static ng_status read_list(ngi_h5 *h, hid_t object, const char *path, const char *name, ngi_names *out,
                            bool *found, ng_error *err)
 {
-    NGI_TRY(read_named(h, object, path, name, NGI_H5_MAX_NAME, out, found, err));
+    NGI_TRY(ngi_h5_attribute(h, object, path, name, NGI_H5_MAX_NAME, out, found, err));
     bool more = !*found;
     for (int i = 0; more; i++) {
         char piece[128];
         snprintf(piece, sizeof piece, "%s%d", name, i);
-        NGI_TRY(read_named(h, object, path, piece, NGI_H5_MAX_NAME, out, &more, err));
+        NGI_TRY(ngi_h5_attribute(h, object, path, piece, NGI_H5_MAX_NAME, out, &more, err));
         *found = *found || more;
         if (out->count > NGI_H5_MAX_NAMES)
             return ngi_fail(err, NG_E_LIMIT, "%s: %s: more than %d names", h->where, path, NGI_H5_MAX_NAMES);
@@ -148,7 +147,7 @@ ng_status ngi_h5_text(ngi_h5 *h, const char *path, const char *attribute, char *
     bool found = false;
     ng_status status = ngi_h5_object(h, path, &id, err);
     if (status == NG_OK && id >= 0) {
-        status = read_named(h, id, path, attribute, NGI_MAX_CONFIG_BYTES, &list, &found, err);
+        status = ngi_h5_attribute(h, id, path, attribute, NGI_MAX_CONFIG_BYTES, &list, &found, err);
         H5Oclose(id);
     }
     ngi_h5_leave(guard);

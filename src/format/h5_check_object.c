@@ -24,7 +24,7 @@ static ng_status check_message(ngi_h5_checker *c, header *h, uint64_t at, const 
                          : ngi_h5_damaged(c, at, "a message's flags", err);
     if (type != 0x10)
         return ngi_h5_check_message(c, at, type, p + 8, size, facts, err);
-    if (size < 16)
+    if (size < 16 || ngi_h5_u64(p + 16) < 8)
         return ngi_h5_damaged(c, at, "a header's continuation", err);
     if (h->n_blocks == MAX_HEADER_BLOCKS)
         return ngi_fail(err, NG_E_LIMIT, "%s: an HDF5 object header in more than %d pieces", c->where,

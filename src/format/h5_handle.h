@@ -33,4 +33,9 @@ ng_status ngi_h5_fail(const ngi_h5 *h, const char *path, const char *what, ng_er
  * Inside the guard; close with H5Oclose. */
 ng_status ngi_h5_object(ngi_h5 *h, const char *path, hid_t *id, ng_error *err);
 
+/* Appends the texts of one attribute of an open object, each of at most `limit` bytes; *found tells whether
+ * it is there. Inside the guard. */
+ng_status ngi_h5_attribute(ngi_h5 *h, hid_t object, const char *path, const char *name, size_t limit,
+                           ngi_names *out, bool *found, ng_error *err);
+
 #endif

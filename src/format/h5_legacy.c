@@ -19,57 +19,64 @@ char *ngi_h5_group_path(const ngi_h5_legacy *l, const char *name)
     return ngi_sprintf("%s%s%s", l->parent, strcmp(l->parent, "/") == 0 ? "" : "/", name);
 }
 
-/* The names of a group's float datasets. Integers (counters, random states) are no weights of a layer run
- * here. */
-static ng_status read_weights(ngi_h5_legacy *l, const char *path, ngi_names *out, ng_error *err)
+/* Whether the dataset `name` of the group at `path` holds integers. */
+static ng_status is_integer(ngi_h5_legacy *l, const char *path, const char *name, bool *out, ng_error *err)
 {
-    ngi_names all;
-    bool found;
-    *out = (ngi_names){0};
-    NGI_TRY(ngi_h5_names(l->h, path, "weight_names", &all, &found, err));
-    ng_status status = NG_OK;
-    for (size_t i = 0; i < all.count && status == NG_OK; i++) {
-        ngi_shape shape;
-        bool integer = false;
-        char *dataset = ngi_sprintf("%s/%s", path, all.items[i]);
-        if (!dataset) {
-            status = ngi_fail_memory(err, strlen(path));
-            break;
-        }
-        status = ngi_h5_shape(l->h, dataset, &shape, &integer, err);
-        if (status == NG_OK && !integer)
-            status = ngi_names_add(out, all.items[i], strlen(all.items[i]), err);
-        ngi_free(dataset);
-    }
-    ngi_names_clear(&all);
-    if (status != NG_OK)
-        ngi_names_clear(out);
+    ngi_shape shape;
+    char *dataset = ngi_sprintf("%s/%s", path, name);
+    ng_status status =
+        dataset ? ngi_h5_shape(l->h, dataset, &shape, out, err) : ngi_fail_memory(err, strlen(path));
+    ngi_free(dataset);
     return status;
 }
 
+/* The names of a group's float datasets. Integers (counters, random states) are no weights of a layer run
+ * here. */
+static ng_status read_weights(ngi_h5_legacy *l, const char *path, ngi_h5_group *group, ng_error *err)
+{
+    ngi_names all;
+    bool found;
+    NGI_TRY(ngi_h5_names(l->h, path, "weight_names", &all, &found, err));
+    ng_status status = NG_OK;
+    for (size_t i = 0; i < all.count && status == NG_OK; i++) {
+        bool integer = false;
+        status = is_integer(l, path, all.items[i], &integer, err);
+        if (status == NG_OK && !integer)
+            status = ngi_names_add(&group->weights, all.items[i], strlen(all.items[i]), err);
+        if (status == NG_OK && integer && !group->integer && !(group->integer = ngi_strdup(all.items[i])))
+            status = ngi_fail_memory(err, strlen(all.items[i]));
+    }
+    ngi_names_clear(&all);
+    return status;
+}
+
+static void clear_group(ngi_h5_group *group)
+{
+    ngi_free(group->name);
+    ngi_free(group->integer);
+    ngi_names_clear(&group->weights);
+}
+
+/* Appends the group of a listed layer, if it has weights. */
 static ng_status read_group(ngi_h5_legacy *l, const char *name, ng_error *err)
 {
     char *path = ngi_h5_group_path(l, name);
     if (!path)
         return ngi_fail_memory(err, strlen(name));
     ngi_h5_kind kind;
-    ngi_names weights = {0};
-    ng_status status = ngi_h5_find(l->h, path, &kind, err);
+    ngi_h5_group group = {.name = ngi_strdup(name)};
+    ng_status status = group.name ? ngi_h5_find(l->h, path, &kind, err) : ngi_fail_memory(err, strlen(name));
     if (status == NG_OK && kind != NGI_H5_GROUP)
         status = ngi_fail(err, NG_E_NOT_FOUND, "%s: layer '%s' is listed, but its weights are missing",
                           l->where, name);
     if (status == NG_OK)
-        status = read_weights(l, path, &weights, err);
+        status = read_weights(l, path, &group, err);
     ngi_free(path);
-    if (status != NG_OK || weights.count == 0) {
-        ngi_names_clear(&weights);
-        return status;
-    }
-    ngi_h5_group *g = &l->groups[l->n_groups];
-    g->name = ngi_strdup(name);
-    g->weights = weights;
-    l->n_groups++;
-    return g->name ? NG_OK : ngi_fail_memory(err, strlen(name));
+    if (status == NG_OK && group.weights.count > 0)
+        l->groups[l->n_groups++] = group;
+    else
+        clear_group(&group);
+    return status;
 }
 
 static ng_status read_groups(ngi_h5_legacy *l, ng_error *err)
@@ -129,9 +136,12 @@ static ng_status bind_group(ngi_h5_legacy *l, const ngi_h5_group *stored, const 
     size_t n = (size_t)count_weights(layer);
     if (n != stored->weights.count)
         return ngi_fail(err, NG_E_SHAPE,
-                        "%s: layer '%s' (%s): expected %zu weights, found %zu in '%s' (the first is '%s')",
+                        "%s: layer '%s' (%s): expected %zu weights, found %zu in '%s' (the first is '%s')"
+                        "%s%s%s",
                         l->where, layer->name, layer->class_name, n, stored->weights.count, stored->name,
-                        stored->weights.items[0]);
+                        stored->weights.items[0], stored->integer ? "; '" : "",
+                        stored->integer ? stored->integer : "",
+                        stored->integer ? "' holds integers (a quantised model? save it in float32)" : "");
     int *weights = ngi_alloc(n, sizeof *weights), found = 0;
     size_t *order = ngi_alloc(n, sizeof *order);
     ng_status status = weights && order ? NG_OK : ngi_fail_memory(err, n * sizeof *order);
@@ -206,14 +216,14 @@ static ng_status refuse_own_variables(ngi_h5_legacy *l, ng_error *err)
     if (!path)
         return ngi_fail_memory(err, 64);
     ngi_h5_kind kind;
-    ngi_names names = {0};
+    ngi_h5_group own = {0};
     ng_status status = ngi_h5_find(l->h, path, &kind, err);
     if (status == NG_OK && kind == NGI_H5_GROUP)
-        status = read_weights(l, path, &names, err);
-    if (status == NG_OK && names.count > 0)
+        status = read_weights(l, path, &own, err);
+    if (status == NG_OK && own.weights.count > 0)
         status = ngi_fail(err, NG_E_UNSUPPORTED, "%s: the model has weights outside its layers ('%s')",
-                          l->where, names.items[0]);
-    ngi_names_clear(&names);
+                          l->where, own.weights.items[0]);
+    clear_group(&own);
     ngi_free(path);
     return status;
 }
@@ -233,10 +243,8 @@ ng_status ngi_h5_bind_legacy(ngi_h5 *h, const char *parent, ngi_graph *g, const 
         status = refuse_own_variables(&l, err);
     if (status == NG_OK)
         status = bind_layers(&l, err);
-    for (size_t i = 0; i < l.n_groups; i++) {
-        ngi_free(l.groups[i].name);
-        ngi_names_clear(&l.groups[i].weights);
-    }
+    for (size_t i = 0; i < l.n_groups; i++)
+        clear_group(&l.groups[i]);
     ngi_free(l.groups);
     ngi_free(l.layers);
     return status;

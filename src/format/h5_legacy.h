@@ -8,6 +8,7 @@
 typedef struct ngi_h5_group {
     char *name;
     ngi_names weights; /* dataset paths within the group; integers left out */
+    char *integer;     /* the first of those, or NULL */
 } ngi_h5_group;
 
 typedef struct ngi_h5_legacy {

@@ -1,5 +1,5 @@
-/* Tensors: datasets of float16, float32 or float64 (converted by the HDF5 library), and bfloat16, which
- * h5py keeps as 16-bit integers with an attribute dtype = "bfloat16". A dataset whose numbers are not all
+/* Tensors: datasets of float16, float32 or float64 (converted by the HDF5 library), and bfloat16,
+ * which HDF5 does not know. A dataset whose numbers are not all
  * in the file is refused before anything is allocated for it. */
 #include "format/h5_handle.h"
 
@@ -23,33 +23,29 @@ static void close_tensor(tensor *t)
         H5Oclose(t->set);
 }
 
-static bool is_bfloat16(hid_t set, size_t size)
+/* Two-byte numbers that HDF5 has no name for are bfloat16: Keras through h5py writes them as opaque bytes, in
+ * .weights.h5 files with an attribute dtype; two-byte integers with that attribute are read too. */
+static ng_status note_kind(ngi_h5 *h, const char *path, tensor *t, ng_error *err)
 {
-    bool is = false;
-    if (size != 2 || H5Aexists(set, "dtype") <= 0)
-        return false;
-    hid_t attribute = H5Aopen(set, "dtype", H5P_DEFAULT);
-    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : H5I_INVALID_HID;
-    hid_t space = attribute >= 0 ? H5Aget_space(attribute) : H5I_INVALID_HID;
-    bool one = type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING &&
-               H5Sget_simple_extent_npoints(space) == 1;
-    if (one && H5Tis_variable_str(type) > 0) {
-        char *text = NULL;
-        if (H5Aread(attribute, type, &text) >= 0) {
-            is = text && strcmp(text, "bfloat16") == 0;
-            H5Dvlen_reclaim(type, space, H5P_DEFAULT, &text);
-        }
-    } else if (one && H5Tget_size(type) < 16) {
-        char text[17] = "";
-        is = H5Aread(attribute, type, text) >= 0 && strcmp(text, "bfloat16") == 0;
+    H5T_class_t kind = H5Tget_class(t->type);
+    size_t size = H5Tget_size(t->type);
+    t->integer = kind == H5T_INTEGER;
+    t->bfloat16 = kind == H5T_OPAQUE && size == 2;
+    if (t->integer && size == 2) {
+        ngi_names names = {0};
+        bool found;
+        ng_status status = ngi_h5_attribute(h, t->set, path, "dtype", 64, &names, &found, err);
+        t->bfloat16 = status == NG_OK && names.count == 1 && strcmp(names.items[0], "bfloat16") == 0;
+        t->integer = !t->bfloat16;
+        ngi_names_clear(&names);
+        NGI_TRY(status);
     }
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    if (attribute >= 0)
-        H5Aclose(attribute);
-    return is;
+    if (!(kind == H5T_FLOAT || t->integer || t->bfloat16) || size == 0 || size > 8)
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: %s: numbers of a kind that is not read; expected float16, bfloat16, "
+                        "float32 or float64",
+                        h->where, path);
+    return NG_OK;
 }
 
 /* All numbers stand in the file itself, in one piece. The structure check lets nothing else through; this
@@ -109,17 +105,8 @@ static ng_status open_tensor(ngi_h5 *h, const char *path, tensor *t, ng_error *e
     if (t->type < 0 || t->space < 0)
         return ngi_h5_fail(h, path, "the dataset cannot be read", err);
     NGI_TRY(read_space(h, path, t, err));
-    H5T_class_t kind = H5Tget_class(t->type);
-    size_t size = H5Tget_size(t->type);
-    t->integer = kind == H5T_INTEGER;
-    t->bfloat16 = t->integer && is_bfloat16(t->set, size);
-    t->integer = t->integer && !t->bfloat16;
-    if ((kind != H5T_FLOAT && kind != H5T_INTEGER) || size == 0 || size > 8)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: %s: numbers of a kind that is not read; expected float16, bfloat16, "
-                        "float32 or float64",
-                        h->where, path);
-    return check_storage(h, path, t, (uint64_t)ngi_shape_count(&t->shape) * size, err);
+    NGI_TRY(note_kind(h, path, t, err));
+    return check_storage(h, path, t, (uint64_t)ngi_shape_count(&t->shape) * H5Tget_size(t->type), err);
 }
 
 ng_status ngi_h5_shape(ngi_h5 *h, const char *path, ngi_shape *shape, bool *integer, ng_error *err)
@@ -142,7 +129,8 @@ ng_status ngi_h5_shape(ngi_h5 *h, const char *path, ngi_shape *shape, bool *inte
 static bool read_bfloat16(const tensor *t, float *data, int64_t count)
 {
     uint16_t *half = (uint16_t *)data + count;
-    if (H5Dread(t->set, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, half) < 0)
+    if (H5Dread(t->set, H5Tget_class(t->type) == H5T_OPAQUE ? t->type : H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL,
+                H5P_DEFAULT, half) < 0)
         return false;
     for (int64_t i = 0; i < count; i++) {
         uint16_t stored;

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const ngi_backend *const with_native[] = {&ngi_backend_native, &ngi_backend_onednn, &ngi_backend_ref, NULL};
+static const ngi_backend *const with_native[] = {&ngi_backend_native, &ngi_backend_onednn, &ngi_backend_ref,
+                                                 NULL};
 static const ngi_backend *const with_onednn[] = {&ngi_backend_onednn, &ngi_backend_ref, NULL};
 static const ngi_backend *const with_ref[] = {&ngi_backend_ref, NULL};
 

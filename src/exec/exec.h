@@ -14,12 +14,12 @@
  * this, not the node, so that fusing is done once. Pointers live as long as the plan. */
 typedef struct ngi_step {
     const ngi_graph *graph;
-    int node;        /* the node whose output this step writes (the last of the fused ones) */
-    int root;        /* the node that names the operation: CONV2D, DENSE, ... (== node if nothing is fused) */
-    ngi_op op;       /* of root */
+    int node;  /* the node whose output this step writes (the last of the fused ones) */
+    int root;  /* the node that names the operation: CONV2D, DENSE, ... (== node if nothing is fused) */
+    ngi_op op; /* of root */
     const ngi_attr *attr; /* of root */
     int n_inputs;
-    const int *inputs; /* nodes read */
+    const int *inputs;            /* nodes read */
     const ngi_shape *in_shape[2]; /* of the first two inputs, without batch */
     const ngi_shape *out_shape;
     /* Convolution, depthwise, dense: kernel with a following batch norm folded in (double arithmetic,
@@ -28,7 +28,7 @@ typedef struct ngi_step {
     const float *w[NGI_NODE_WEIGHTS];
     bool has_act;
     ngi_activation_attr act; /* fused after the bias; linear if has_act is false */
-    bool backward;   /* the gradient to inputs[0] (and the others that need one) is wanted */
+    bool backward;           /* the gradient to inputs[0] (and the others that need one) is wanted */
 } ngi_step;
 
 /* What a kernel sees when it runs. Blocks do not overlap unless stated. n images. */
@@ -55,11 +55,11 @@ typedef struct ngi_backward_reads {
 ngi_backward_reads ngi_op_backward_reads(ngi_op op);
 
 typedef struct ngi_kernel {
-    void *state;         /* the back end's: primitives, packed weights */
-    bool packed;         /* it has its own copy of step->kernel: the plan may free a folded one (bias and
+    void *state;    /* the back end's: primitives, packed weights */
+    bool packed;    /* it has its own copy of step->kernel: the plan may free a folded one (bias and
                             w stay) */
-    char name[64];       /* "ref", "brgconv:avx512_core": shown to the user */
-    size_t scratch;      /* bytes wanted in ngi_run.scratch */
+    char name[64];  /* "ref", "brgconv:avx512_core": shown to the user */
+    size_t scratch; /* bytes wanted in ngi_run.scratch */
     ng_status (*forward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
     ng_status (*backward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
     void (*destroy)(struct ngi_kernel *k);
@@ -89,17 +89,18 @@ typedef struct ngi_plan ngi_plan;
 
 typedef struct ngi_plan_opts {
     int batch, threads;
-    const char *backend;    /* NULL: "auto" */
-    const int *taps;        /* nodes whose activations stay readable after a run */
+    const char *backend; /* NULL: "auto" */
+    const int *taps;     /* nodes whose activations stay readable after a run */
     int n_taps;
-    const int *grads;       /* nodes whose gradient is wanted; their activations stay readable too */
+    const int *grads; /* nodes whose gradient is wanted; their activations stay readable too */
     int n_grads;
-    int root;               /* node whose gradient the caller seeds (the logits, or the output) */
-    bool keep_unfused;      /* no batch norm or activation is fused: for tests */
+    int root;          /* node whose gradient the caller seeds (the logits, or the output) */
+    bool keep_unfused; /* no batch norm or activation is fused: for tests */
 } ngi_plan_opts;
 
-NG_NODISCARD ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *opts, ngi_plan **out, ng_error *err);
-void ngi_plan_free(ngi_plan *p); /* drops one reference */
+NG_NODISCARD ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *opts, ngi_plan **out,
+                                       ng_error *err);
+void ngi_plan_free(ngi_plan *p);                 /* drops one reference */
 size_t ngi_plan_bytes(const ngi_plan *p);        /* of a session's block */
 const char *ngi_plan_kernels(const ngi_plan *p); /* "name\tkernel\n" per step */
 
@@ -115,7 +116,8 @@ NG_NODISCARD ng_status ngi_run_forward(ngi_run_session *s, const float *const *i
  * readable for node `to`, one of `grads`; -1: for all of them. The forward's activations must be those of the same n
  * images; may be called again with another seed without a new forward. Only steps between root and `to` run. */
 NG_NODISCARD ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to, ng_error *err);
-const float *ngi_run_activation(const ngi_run_session *s, int node); /* tap, grad, output or root; else NULL */
-const float *ngi_run_gradient(const ngi_run_session *s, int node);   /* NULL if not in grads */
+/* Of a tap, a `grads` node, an output or the root; else NULL. */
+const float *ngi_run_activation(const ngi_run_session *s, int node);
+const float *ngi_run_gradient(const ngi_run_session *s, int node); /* NULL if not in grads */
 
 #endif

@@ -42,7 +42,8 @@ static const float *weight_data(const ngi_graph *g, int weight)
 static ng_status fold(ngi_plan_step *s, const ngi_graph *g, const ngi_node *norm, ng_error *err)
 {
     const ngi_weight *kernel = &g->weights[g->nodes[s->step.root].weights[0]];
-    int64_t count = ngi_shape_count(&kernel->shape), channels = s->step.out_shape->dim[s->step.out_shape->rank - 1];
+    int64_t count = ngi_shape_count(&kernel->shape),
+            channels = s->step.out_shape->dim[s->step.out_shape->rank - 1];
     const float *gamma = weight_data(g, norm->weights[0]), *beta = weight_data(g, norm->weights[1]);
     const float *mean = weight_data(g, norm->weights[2]), *variance = weight_data(g, norm->weights[3]);
     s->folded_kernel = ngi_alloc_aligned((size_t)count * sizeof(float));
@@ -92,8 +93,14 @@ static ng_status make_step(ngi_plan *p, int node, bool keep_unfused, ng_error *e
     const ngi_graph *g = p->graph;
     const ngi_node *n = &g->nodes[node];
     ngi_plan_step *s = &p->steps[p->n_steps++];
-    s->step = (ngi_step){.graph = g, .node = node, .root = node, .op = n->op, .attr = &n->attr, .n_inputs = n->n_inputs,
-                         .inputs = n->inputs, .out_shape = &n->shape};
+    s->step = (ngi_step){.graph = g,
+                         .node = node,
+                         .root = node,
+                         .op = n->op,
+                         .attr = &n->attr,
+                         .n_inputs = n->n_inputs,
+                         .inputs = n->inputs,
+                         .out_shape = &n->shape};
     s->step.act.max_value = INFINITY;
     s->accumulate = ngi_alloc_zero((size_t)n->n_inputs, sizeof *s->accumulate);
     if (!s->accumulate)

@@ -11,7 +11,8 @@ static ng_status mark(const ngi_graph *g, const int *nodes, int n, bool *flags, 
 {
     for (int i = 0; i < n; i++) {
         if (nodes[i] < 0 || nodes[i] >= g->n_nodes)
-            return ngi_fail(err, NG_E_ARGUMENT, "node %d: the graph has nodes 0 to %d", nodes[i], g->n_nodes - 1);
+            return ngi_fail(err, NG_E_ARGUMENT, "node %d: the graph has nodes 0 to %d", nodes[i],
+                            g->n_nodes - 1);
         flags[nodes[i]] = true;
         if (also)
             also[nodes[i]] = true;
@@ -44,8 +45,8 @@ static ng_status mark_path(ngi_plan *p, ng_error *err)
     ng_status status = NG_OK;
     for (int i = 0; i < g->n_nodes; i++) {
         if (p->wanted[i] && !to_root[i] && status == NG_OK)
-            status = ngi_fail(err, NG_E_ARGUMENT, "'%s' does not feed '%s': no gradient reaches it", g->nodes[i].name,
-                              g->nodes[p->root].name);
+            status = ngi_fail(err, NG_E_ARGUMENT, "'%s' does not feed '%s': no gradient reaches it",
+                              g->nodes[i].name, g->nodes[p->root].name);
         p->on_path[i] = p->on_path[i] && to_root[i];
     }
     ngi_free(to_root);
@@ -100,6 +101,7 @@ static void choose_storage(ngi_plan *p)
 
 /* ---- The backward schedule --------------------------------------------------------------------- */
 
+/* Wanted nodes are numbered in their order; note_served does the same. */
 uint64_t ngi_plan_wanted_bit(const ngi_plan *p, int node)
 {
     int index = 0;
@@ -112,11 +114,12 @@ uint64_t ngi_plan_wanted_bit(const ngi_plan *p, int node)
 static ng_status note_served(ngi_plan *p, ng_error *err)
 {
     const ngi_graph *g = p->graph;
-    uint64_t *above = ngi_alloc_zero((size_t)g->n_nodes, sizeof *above); /* wanted nodes at or above each node */
+    uint64_t *above =
+        ngi_alloc_zero((size_t)g->n_nodes, sizeof *above); /* wanted nodes at or above each node */
     if (!above)
         return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *above);
-    for (int i = 0; i < g->n_nodes; i++) {
-        above[i] = p->wanted[i] ? ngi_plan_wanted_bit(p, i) : 0;
+    for (int i = 0, index = 0; i < g->n_nodes; i++) {
+        above[i] = p->wanted[i] ? (uint64_t)1 << (index++ % 64) : 0;
         for (int k = 0; k < g->nodes[i].n_inputs; k++)
             above[i] |= above[g->nodes[i].inputs[k]];
     }
@@ -161,7 +164,8 @@ static ng_status schedule_backward(ngi_plan *p, ng_error *err)
             int in = n->inputs[0], storage = p->grad_storage[in];
             if (storage < 0 || storage == p->grad_storage[i])
                 continue;
-            p->items[p->n_items++] = (ngi_backward_item){.step = -1, .node = i, .accumulate = written[storage]};
+            p->items[p->n_items++] =
+                (ngi_backward_item){.step = -1, .node = i, .accumulate = written[storage]};
             written[storage] = true;
             continue;
         }
@@ -231,8 +235,8 @@ ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *o, ngi_plan *
 {
     *out = NULL;
     if (o->batch < 1 || o->batch > MAX_BATCH || o->threads < 1 || o->root < 0 || o->root >= g->n_nodes)
-        return ngi_fail(err, NG_E_ARGUMENT, "batch %d (1 to %d), threads %d (from 1), root node %d (0 to %d)", o->batch,
-                        MAX_BATCH, o->threads, o->root, g->n_nodes - 1);
+        return ngi_fail(err, NG_E_ARGUMENT, "batch %d (1 to %d), threads %d (from 1), root node %d (0 to %d)",
+                        o->batch, MAX_BATCH, o->threads, o->root, g->n_nodes - 1);
     ngi_plan *p = ngi_alloc_zero(1, sizeof *p);
     if (!p)
         return ngi_fail_memory(err, sizeof *p);

@@ -12,15 +12,15 @@
 typedef struct ngi_plan_step {
     ngi_step step;
     ngi_kernel kernel;
-    int backend;                  /* index into the plan's back ends */
+    int backend;                        /* index into the plan's back ends */
     float *folded_kernel, *folded_bias; /* owned; NULL where the graph's weights are used as they are */
-    bool *accumulate;             /* [n_inputs]: the backward pass adds to this gradient */
+    bool *accumulate;                   /* [n_inputs]: the backward pass adds to this gradient */
     bool backward;
 } ngi_plan_step;
 
 /* What the backward pass does, in order: a step's kernel, or passing a gradient on through a reshape. */
 typedef struct ngi_backward_item {
-    int step;       /* -1: pass node's gradient to its input */
+    int step; /* -1: pass node's gradient to its input */
     int node;
     bool accumulate; /* passing on */
     uint64_t serves; /* a bit for each wanted node (modulo 64) that this item's gradients lead to */

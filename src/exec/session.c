@@ -14,7 +14,7 @@ struct ngi_run_session {
     char *block;
     void *contexts[NGI_MAX_BACKENDS];
     step_pointers *steps;
-    const float **in;  /* all steps' inputs, one after the other */
+    const float **in; /* all steps' inputs, one after the other */
     float **grad_in;
     int images; /* of the last forward; 0: none, or it failed */
 };
@@ -43,7 +43,8 @@ static ng_status find_pointers(ngi_run_session *s, ng_error *err)
         return ngi_fail_memory(err, total * 2 * sizeof *s->in);
     for (int i = 0; i < p->n_steps; i++) {
         const ngi_step *step = &p->steps[i].step;
-        s->steps[i] = (step_pointers){s->in + at, s->grad_in + at, activation(s, step->node), gradient(s, step->node)};
+        s->steps[i] =
+            (step_pointers){s->in + at, s->grad_in + at, activation(s, step->node), gradient(s, step->node)};
         for (int k = 0; k < step->n_inputs; k++, at++) {
             s->in[at] = activation(s, step->inputs[k]);
             s->grad_in[at] = gradient(s, step->inputs[k]);
@@ -101,8 +102,13 @@ void ngi_run_session_free(ngi_run_session *s)
 static ngi_run run_of(const ngi_run_session *s, int step, int n)
 {
     const step_pointers *pointers = &s->steps[step];
-    return (ngi_run){.n = n, .in = pointers->in, .out = pointers->out, .grad_out = pointers->grad_out,
-                     .grad_in = pointers->grad_in, .accumulate = s->plan->steps[step].accumulate, .scratch = s->block,
+    return (ngi_run){.n = n,
+                     .in = pointers->in,
+                     .out = pointers->out,
+                     .grad_out = pointers->grad_out,
+                     .grad_in = pointers->grad_in,
+                     .accumulate = s->plan->steps[step].accumulate,
+                     .scratch = s->block,
                      .context = s->contexts[s->plan->steps[step].backend]};
 }
 
@@ -144,7 +150,8 @@ ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to,
     if (p->grad_storage[p->root] < 0)
         return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without gradients");
     if (to >= 0 && !p->wanted[to])
-        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without the gradient of '%s'", p->graph->nodes[to].name);
+        return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without the gradient of '%s'",
+                        p->graph->nodes[to].name);
     if (n < 1 || n != s->images)
         return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
     uint64_t asked = to < 0 ? ~(uint64_t)0 : ngi_plan_wanted_bit(p, to);

@@ -16,12 +16,12 @@
 #define NO_CARRIED_DEPENDENCE
 #endif
 
-#define SELU_ALPHA 1.6732632423543772848170429916717
-#define SELU_SCALE 1.0507009873554804934193349852946
-#define SQRT_HALF 0.70710678118654752440    /* sqrt(1/2) */
+#define SELU_ALPHA     1.6732632423543772848170429916717
+#define SELU_SCALE     1.0507009873554804934193349852946
+#define SQRT_HALF      0.70710678118654752440 /* sqrt(1/2) */
 #define SQRT_2_OVER_PI 0.79788456080286535588
-#define INV_SQRT_2PI 0.39894228040143267794
-#define GELU_CUBIC 0.044715 /* Hendrycks & Gimpel 2016 */
+#define INV_SQRT_2PI   0.39894228040143267794
+#define GELU_CUBIC     0.044715 /* Hendrycks & Gimpel 2016 */
 
 const char *ngi_activation_name(ngi_activation a)
 {
@@ -154,35 +154,49 @@ static void relu(const ngi_activation_attr *a, const float *x, float *y, int64_t
 }
 
 /* One loop of a case: v is the float argument, d the same in double. */
-#define MAP(expression)                       \
-    do {                                      \
-        NO_CARRIED_DEPENDENCE                 \
-        for (int64_t i = 0; i < n; i++) {     \
-            const float v = x[i];             \
-            const double d = v;               \
-            (void)d;                          \
-            y[i] = (float)(expression);       \
-        }                                     \
-        return;                               \
+#define MAP(expression)                   \
+    do {                                  \
+        NO_CARRIED_DEPENDENCE             \
+        for (int64_t i = 0; i < n; i++) { \
+            const float v = x[i];         \
+            const double d = v;           \
+            (void)d;                      \
+            y[i] = (float)(expression);   \
+        }                                 \
+        return;                           \
     } while (0)
 
+/* clang-format off: one line a formula */
 static void activate_piecewise(const ngi_activation_attr *a, const float *x, float *y, int64_t n)
 {
     const float t = a->threshold, alpha = a->alpha;
     switch (a->kind) {
-    case NGI_ACT_RELU6: MAP(clip(v, 0.0f, 6.0f));
-    case NGI_ACT_SOFTSIGN: MAP(v / (1.0f + fabsf(v)));
-    case NGI_ACT_HARD_SIGMOID: MAP(clip(v + 3.0f, 0.0f, 6.0f) / 6.0f);
-    case NGI_ACT_HARD_SIGMOID_2: MAP(clip(0.2f * v + 0.5f, 0.0f, 1.0f));
-    case NGI_ACT_HARD_SILU: MAP(v * (clip(v + 3.0f, 0.0f, 6.0f) / 6.0f));
-    case NGI_ACT_HARD_TANH: MAP(clip(v, -1.0f, 1.0f));
-    case NGI_ACT_SOFT_SHRINK: MAP(v > t ? v - t : v < -t ? v + t : v * 0.0f);
-    case NGI_ACT_HARD_SHRINK: MAP(fabsf(v) <= t ? 0.0f : v);
-    case NGI_ACT_THRESHOLD: MAP(v <= t ? alpha : v);
-    case NGI_ACT_SQUAREPLUS: MAP((d + sqrt(d * d + alpha)) * 0.5);
-    case NGI_ACT_SPARSE_PLUS: MAP(v <= -1.0f ? 0.0f : v >= 1.0f ? v : 0.25f * (v + 1.0f) * (v + 1.0f));
-    case NGI_ACT_SPARSE_SIGMOID: MAP(v <= -1.0f ? 0.0f : v >= 1.0f ? 1.0f : 0.5f * (v + 1.0f));
-    default: break;
+    case NGI_ACT_RELU6:
+        MAP(clip(v, 0.0f, 6.0f));
+    case NGI_ACT_SOFTSIGN:
+        MAP(v / (1.0f + fabsf(v)));
+    case NGI_ACT_HARD_SIGMOID:
+        MAP(clip(v + 3.0f, 0.0f, 6.0f) / 6.0f);
+    case NGI_ACT_HARD_SIGMOID_2:
+        MAP(clip(0.2f * v + 0.5f, 0.0f, 1.0f));
+    case NGI_ACT_HARD_SILU:
+        MAP(v * (clip(v + 3.0f, 0.0f, 6.0f) / 6.0f));
+    case NGI_ACT_HARD_TANH:
+        MAP(clip(v, -1.0f, 1.0f));
+    case NGI_ACT_SOFT_SHRINK:
+        MAP(v > t ? v - t : v < -t ? v + t : v * 0.0f);
+    case NGI_ACT_HARD_SHRINK:
+        MAP(fabsf(v) <= t ? 0.0f : v);
+    case NGI_ACT_THRESHOLD:
+        MAP(v <= t ? alpha : v);
+    case NGI_ACT_SQUAREPLUS:
+        MAP((d + sqrt(d * d + alpha)) * 0.5);
+    case NGI_ACT_SPARSE_PLUS:
+        MAP(v <= -1.0f ? 0.0f : v >= 1.0f ? v : 0.25f * (v + 1.0f) * (v + 1.0f));
+    case NGI_ACT_SPARSE_SIGMOID:
+        MAP(v <= -1.0f ? 0.0f : v >= 1.0f ? 1.0f : 0.5f * (v + 1.0f));
+    default:
+        break;
     }
 }
 
@@ -195,37 +209,57 @@ void ngi_activate(const ngi_activation_attr *a, const float *x, float *y, int64_
         if (x != y)
             memcpy(y, x, (size_t)n * sizeof *x);
         return;
-    case NGI_ACT_RELU: relu(a, x, y, n); return;
-    case NGI_ACT_LEAKY_RELU: leaky_relu(a->alpha, x, y, n); return;
-    case NGI_ACT_SIGMOID: MAP(sigmoid(d));
-    case NGI_ACT_TANH: MAP(tanh_fast(d));
-    case NGI_ACT_ELU: MAP(d > 0.0 ? d : alpha * expm1_fast(d));
-    case NGI_ACT_SELU: MAP(d > 0.0 ? SELU_SCALE * d : SELU_SCALE * SELU_ALPHA * expm1_fast(d));
-    case NGI_ACT_CELU: MAP(d > 0.0 ? d : alpha * expm1_fast(d / alpha));
-    case NGI_ACT_GELU: MAP(0.5 * d * erfc(-d * SQRT_HALF));
-    case NGI_ACT_GELU_TANH: MAP(0.5 * d * (1.0 + gelu_tanh_inner(d)));
-    case NGI_ACT_SILU: MAP(d * sigmoid(d));
-    case NGI_ACT_SOFTPLUS: MAP(softplus(d));
-    case NGI_ACT_EXPONENTIAL: MAP(exp_fast(d));
-    case NGI_ACT_MISH: MAP(d * mish_factor(d));
-    case NGI_ACT_LOG_SIGMOID: MAP(-softplus(-d));
-    case NGI_ACT_TANH_SHRINK: MAP(d - tanh(d));
-    default: activate_piecewise(a, x, y, n); return;
+    case NGI_ACT_RELU:
+        relu(a, x, y, n);
+        return;
+    case NGI_ACT_LEAKY_RELU:
+        leaky_relu(a->alpha, x, y, n);
+        return;
+    case NGI_ACT_SIGMOID:
+        MAP(sigmoid(d));
+    case NGI_ACT_TANH:
+        MAP(tanh_fast(d));
+    case NGI_ACT_ELU:
+        MAP(d > 0.0 ? d : alpha * expm1_fast(d));
+    case NGI_ACT_SELU:
+        MAP(d > 0.0 ? SELU_SCALE * d : SELU_SCALE * SELU_ALPHA * expm1_fast(d));
+    case NGI_ACT_CELU:
+        MAP(d > 0.0 ? d : alpha * expm1_fast(d / alpha));
+    case NGI_ACT_GELU:
+        MAP(0.5 * d * erfc(-d * SQRT_HALF));
+    case NGI_ACT_GELU_TANH:
+        MAP(0.5 * d * (1.0 + gelu_tanh_inner(d)));
+    case NGI_ACT_SILU:
+        MAP(d * sigmoid(d));
+    case NGI_ACT_SOFTPLUS:
+        MAP(softplus(d));
+    case NGI_ACT_EXPONENTIAL:
+        MAP(exp_fast(d));
+    case NGI_ACT_MISH:
+        MAP(d * mish_factor(d));
+    case NGI_ACT_LOG_SIGMOID:
+        MAP(-softplus(-d));
+    case NGI_ACT_TANH_SHRINK:
+        MAP(d - tanh(d));
+    default:
+        activate_piecewise(a, x, y, n);
+        return;
     }
 }
+/* clang-format on */
 #undef MAP
 
 /* dx = dy * slope. */
-#define MAP(slope)                                   \
-    do {                                             \
-        NO_CARRIED_DEPENDENCE                        \
-        for (int64_t i = 0; i < n; i++) {            \
-            const float v = x[i];                    \
-            const double d = v;                      \
-            (void)d;                                 \
-            dx[i] = (float)(dy[i] * (slope));        \
-        }                                            \
-        return;                                      \
+#define MAP(slope)                            \
+    do {                                      \
+        NO_CARRIED_DEPENDENCE                 \
+        for (int64_t i = 0; i < n; i++) {     \
+            const float v = x[i];             \
+            const double d = v;               \
+            (void)d;                          \
+            dx[i] = (float)(dy[i] * (slope)); \
+        }                                     \
+        return;                               \
     } while (0)
 
 static inline double hard_silu_slope(double x)
@@ -257,6 +291,7 @@ static inline double square(double x)
     return x * x;
 }
 
+/* clang-format off */
 static void grad_piecewise(const ngi_activation_attr *a, const float *x, const float *dy, float *dx, int64_t n)
 {
     const float t = a->threshold;
@@ -312,3 +347,4 @@ void ngi_activate_grad(const ngi_activation_attr *a, const float *x, const float
     default: grad_piecewise(a, x, dy, dx, n); return;
     }
 }
+/* clang-format on */

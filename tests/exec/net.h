@@ -88,7 +88,9 @@ static inline int net_node_of(ngi_graph *g, ngi_op op, const ngi_attr *attr, int
     int index;
     ngi_attr_init(&plain);
     snprintf(name, sizeof name, "%s_%d", ngi_op_name(op), g->n_nodes);
-    CHECK_OK(ngi_graph_add_node(g, name, op, attr ? attr : &plain, 0, inputs, n_inputs, weights, &index, &err), err);
+    CHECK_OK(
+        ngi_graph_add_node(g, name, op, attr ? attr : &plain, 0, inputs, n_inputs, weights, &index, &err),
+        err);
     if (op != NGI_OP_INPUT)
         CHECK_OK(ngi_node_infer(g, index, &err), err);
     return index;
@@ -150,7 +152,8 @@ static inline int net_conv(ngi_graph *g, int input, ngi_attr a, int oc, bool bia
     int64_t ic = net_channels(g, input) / a.groups;
     float scale = 1.0f / sqrtf((float)(ic * a.kernel_h * a.kernel_w));
     int w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    w[0] = net_weight(g, ngi_shape_of(4, (int64_t)a.kernel_h, (int64_t)a.kernel_w, ic, (int64_t)oc), -scale, scale);
+    w[0] = net_weight(g, ngi_shape_of(4, (int64_t)a.kernel_h, (int64_t)a.kernel_w, ic, (int64_t)oc), -scale,
+                      scale);
     if (bias)
         w[1] = net_weight(g, ngi_shape_of(1, (int64_t)oc), -0.5f, 0.5f);
     return net_node_of(g, NGI_OP_CONV2D, &a, 1, &input, w);
@@ -160,7 +163,8 @@ static inline int net_depthwise(ngi_graph *g, int input, ngi_attr a, int multipl
 {
     int64_t c = net_channels(g, input);
     int w[NGI_NODE_WEIGHTS] = {-1, -1, -1, -1};
-    w[0] = net_weight(g, ngi_shape_of(4, (int64_t)a.kernel_h, (int64_t)a.kernel_w, c, (int64_t)multiplier), -1, 1);
+    w[0] = net_weight(g, ngi_shape_of(4, (int64_t)a.kernel_h, (int64_t)a.kernel_w, c, (int64_t)multiplier),
+                      -1, 1);
     if (bias)
         w[1] = net_weight(g, ngi_shape_of(1, c * multiplier), -0.5f, 0.5f);
     return net_node_of(g, NGI_OP_DEPTHWISE, &a, 1, &input, w);
@@ -183,8 +187,9 @@ static inline int net_batchnorm(ngi_graph *g, int input, bool scale, bool center
     ngi_attr a;
     ngi_attr_init(&a);
     a.epsilon = 1e-3f;
-    int w[NGI_NODE_WEIGHTS] = {scale ? net_weight(g, c, 0.5f, 1.5f) : -1, center ? net_weight(g, c, -0.5f, 0.5f) : -1,
-                               net_weight(g, c, -0.5f, 0.5f), net_weight(g, c, 0.3f, 2.0f)};
+    int w[NGI_NODE_WEIGHTS] = {scale ? net_weight(g, c, 0.5f, 1.5f) : -1,
+                               center ? net_weight(g, c, -0.5f, 0.5f) : -1, net_weight(g, c, -0.5f, 0.5f),
+                               net_weight(g, c, 0.3f, 2.0f)};
     return net_node_of(g, NGI_OP_BATCHNORM, &a, 1, &input, w);
 }
 

@@ -10,7 +10,8 @@ typedef struct random_net {
 } random_net;
 
 static const ngi_activation net_smooth[] = {NGI_ACT_TANH, NGI_ACT_SILU, NGI_ACT_SIGMOID, NGI_ACT_ELU};
-static const ngi_activation net_any[] = {NGI_ACT_RELU, NGI_ACT_RELU6, NGI_ACT_LEAKY_RELU, NGI_ACT_SILU, NGI_ACT_LINEAR};
+static const ngi_activation net_any[] = {NGI_ACT_RELU, NGI_ACT_RELU6, NGI_ACT_LEAKY_RELU, NGI_ACT_SILU,
+                                         NGI_ACT_LINEAR};
 
 static inline int net_random_activation(ngi_graph *g, int node, bool smooth)
 {
@@ -77,7 +78,8 @@ static inline int net_random_unary(ngi_graph *g, int node, bool smooth)
 /* A merge of `node` with an earlier node of the same size, or with itself. */
 static inline int net_random_merge(ngi_graph *g, int node, bool smooth)
 {
-    static const ngi_op ops[] = {NGI_OP_ADD, NGI_OP_AVERAGE, NGI_OP_MULTIPLY, NGI_OP_SUBTRACT, NGI_OP_MAXIMUM};
+    static const ngi_op ops[] = {NGI_OP_ADD, NGI_OP_AVERAGE, NGI_OP_MULTIPLY, NGI_OP_SUBTRACT,
+                                 NGI_OP_MAXIMUM};
     int other = node;
     for (int i = net_int(0, g->n_nodes - 1); i >= 0; i--) {
         const ngi_shape *a = &g->nodes[i].shape, *b = &g->nodes[node].shape;
@@ -87,7 +89,9 @@ static inline int net_random_merge(ngi_graph *g, int node, bool smooth)
             ngi_attr c;
             ngi_attr_init(&c);
             c.axis = 2;
-            return a->dim[2] + b->dim[2] <= 48 ? net_node_of(g, NGI_OP_CONCAT, &c, 3, (int[]){node, i, node}, NULL) : node;
+            return a->dim[2] + b->dim[2] <= 48
+                       ? net_node_of(g, NGI_OP_CONCAT, &c, 3, (int[]){node, i, node}, NULL)
+                       : node;
         }
         other = i;
         break;

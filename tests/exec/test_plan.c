@@ -2,7 +2,7 @@
  * finite differences, the back ends agree, runs repeat to the byte. */
 #include "exec/random_net.h"
 
-#define NETS 60
+#define NETS  60
 #define BATCH 3
 
 typedef struct runner {
@@ -96,10 +96,18 @@ static void memory_is_reused_without_harm(void **state)
         int *nodes = list_nodes(&net, false, &all), *feeders = list_nodes(&net, true, &feeding);
         const int tap = nodes[net_int(0, all - 1)];
         const int grads[2] = {feeders[net_int(0, feeding - 1)], feeders[net_int(0, feeding - 1)]};
-        runner keep = run_make(&net, (ngi_plan_opts){.backend = "ref", .taps = nodes, .n_taps = all, .grads = feeders,
-                                                     .n_grads = feeding, .keep_unfused = true});
-        runner lean = run_make(&net, (ngi_plan_opts){.backend = "ref", .taps = &tap, .n_taps = 1, .grads = grads,
-                                                     .n_grads = 2, .keep_unfused = true});
+        runner keep = run_make(&net, (ngi_plan_opts){.backend = "ref",
+                                                     .taps = nodes,
+                                                     .n_taps = all,
+                                                     .grads = feeders,
+                                                     .n_grads = feeding,
+                                                     .keep_unfused = true});
+        runner lean = run_make(&net, (ngi_plan_opts){.backend = "ref",
+                                                     .taps = &tap,
+                                                     .n_taps = 1,
+                                                     .grads = grads,
+                                                     .n_grads = 2,
+                                                     .keep_unfused = true});
         assert_true(ngi_plan_bytes(lean.plan) <= ngi_plan_bytes(keep.plan));
         for (int pass = 0; pass < 3; pass++) {
             float *x = random_input(&net), *seed = random_seed(&net);
@@ -128,6 +136,35 @@ static void memory_is_reused_without_harm(void **state)
     }
 }
 
+/* Stopping at one wanted node gives that node's gradient of the full pass, whatever ran before. */
+static void backward_to_one_node_gives_its_gradient(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(5, 30), false);
+        int feeding;
+        int *feeders = list_nodes(&net, true, &feeding);
+        ngi_plan_opts o = {.backend = "ref", .grads = feeders, .n_grads = feeding};
+        runner full = run_make(&net, o), partial = run_make(&net, o);
+        for (int pass = 0; pass < 4; pass++) {
+            float *x = random_input(&net), *seed = random_seed(&net);
+            ng_error err = {0};
+            int to = feeders[net_int(0, feeding - 1)];
+            run_forward(&full, x, BATCH);
+            run_forward(&partial, x, BATCH);
+            run_backward(&full, seed, BATCH);
+            CHECK_OK(ngi_run_backward(partial.session, seed, BATCH, to, &err), err);
+            check_same(&full, &partial, to, true, BATCH);
+            free(x);
+            free(seed);
+        }
+        run_free(&full);
+        run_free(&partial);
+        free(feeders);
+        ngi_graph_free(net.g);
+    }
+}
+
 static void fusing_changes_nothing(void **state)
 {
     (void)state;
@@ -137,7 +174,8 @@ static void fusing_changes_nothing(void **state)
         int *feeders = list_nodes(&net, true, &feeding);
         const int grads[2] = {net.input, feeders[net_int(0, feeding - 1)]};
         float *x = random_input(&net), *seed = random_seed(&net);
-        runner plain = run_make(&net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 2, .keep_unfused = true});
+        runner plain = run_make(
+            &net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 2, .keep_unfused = true});
         runner fused = run_make(&net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 2});
         run_forward(&plain, x, BATCH);
         run_forward(&fused, x, BATCH);
@@ -191,8 +229,8 @@ static void gradients_are_those_of_differences(void **state)
             double low = score(&r, x, seed), expected = (high - low) / (2.0 * eps);
             x[k] = kept;
             if (!(fabs(grad[k] - expected) <= 0.02 * most + 1e-3))
-                fail_msg("net %d, input %lld: difference %.7g, gradient %.7g of at most %.7g", i, (long long)k, expected,
-                         grad[k], most);
+                fail_msg("net %d, input %lld: difference %.7g, gradient %.7g of at most %.7g", i,
+                         (long long)k, expected, grad[k], most);
         }
         run_free(&r);
         free(grad);
@@ -244,7 +282,8 @@ static void runs_repeat_to_the_byte(void **state)
         random_net net = net_random(net_int(1, 15), false);
         float *x = random_input(&net), *seed = random_seed(&net);
         int64_t in = net_count(net.g, net.input), out = net_count(net.g, net.logits);
-        runner one = run_make(&net, (ngi_plan_opts){.backend = names[i % 3], .grads = &net.input, .n_grads = 1});
+        runner one =
+            run_make(&net, (ngi_plan_opts){.backend = names[i % 3], .grads = &net.input, .n_grads = 1});
         runner two = {&net, one.plan, NULL};
         ng_error err = {0};
         CHECK_OK(ngi_run_session_create(one.plan, &two.session, &err), err);
@@ -261,7 +300,8 @@ static void runs_repeat_to_the_byte(void **state)
             run_backward(&two, seed + k * out, 1);
             const float *logits = ngi_run_activation(one.session, net.logits) + k * out;
             const float *grad = ngi_run_gradient(one.session, net.input) + k * in;
-            assert_memory_equal(ngi_run_activation(two.session, net.logits), logits, (size_t)out * sizeof *logits);
+            assert_memory_equal(ngi_run_activation(two.session, net.logits), logits,
+                                (size_t)out * sizeof *logits);
             assert_memory_equal(ngi_run_gradient(two.session, net.input), grad, (size_t)in * sizeof *grad);
         }
         ngi_run_session_free(two.session);
@@ -275,8 +315,11 @@ static void runs_repeat_to_the_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_is_reused_without_harm),      cmocka_unit_test(fusing_changes_nothing),
-        cmocka_unit_test(gradients_are_those_of_differences), cmocka_unit_test(back_ends_agree),
+        cmocka_unit_test(memory_is_reused_without_harm),
+        cmocka_unit_test(backward_to_one_node_gives_its_gradient),
+        cmocka_unit_test(fusing_changes_nothing),
+        cmocka_unit_test(gradients_are_those_of_differences),
+        cmocka_unit_test(back_ends_agree),
         cmocka_unit_test(runs_repeat_to_the_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

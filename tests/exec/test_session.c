@@ -52,7 +52,8 @@ static void chains_are_fused_unless_someone_looks(void **state)
     int in = net_image(g, 4, 4, 3);
     int conv = net_conv(g, in, net_window(3, 3, 1, 1, true), 6, false);
     int norm = net_batchnorm(g, conv, true, true), relu = net_activation(g, NGI_ACT_RELU, norm);
-    int drop = net_op(g, NGI_OP_IDENTITY, NULL, relu), silu = net_activation(g, NGI_ACT_SILU, net_dense(g, drop, 4, true));
+    int drop = net_op(g, NGI_OP_IDENTITY, NULL, relu),
+        silu = net_activation(g, NGI_ACT_SILU, net_dense(g, drop, 4, true));
     net_output(g, silu);
     assert_int_equal(steps_of_plan(g, (ngi_plan_opts){.root = silu}), 2);
     assert_int_equal(steps_of_plan(g, (ngi_plan_opts){.root = silu, .keep_unfused = true}), 5);
@@ -82,7 +83,8 @@ static void nothing_else_runs(void **state)
 {
     (void)state;
     ngi_graph *g = net_new();
-    int in = net_image(g, 4, 4, 3), used = net_activation(g, NGI_ACT_TANH, in), unused = net_activation(g, NGI_ACT_RELU, in);
+    int in = net_image(g, 4, 4, 3), used = net_activation(g, NGI_ACT_TANH, in),
+        unused = net_activation(g, NGI_ACT_RELU, in);
     (void)net_activation(g, NGI_ACT_RELU, unused);
     net_output(g, used);
     assert_int_equal(steps_of_plan(g, (ngi_plan_opts){.root = used}), 1);
@@ -111,7 +113,8 @@ static void aliased_nodes_have_their_own_gradients(void **state)
     (void)state;
     ngi_graph *g = net_new();
     int in = net_image(g, 2, 2, 1), drop = net_op(g, NGI_OP_IDENTITY, NULL, in);
-    int sum = net_op2(g, NGI_OP_ADD, affine(g, drop, 2), affine(g, in, 3)), end = net_op(g, NGI_OP_IDENTITY, NULL, sum);
+    int sum = net_op2(g, NGI_OP_ADD, affine(g, drop, 2), affine(g, in, 3)),
+        end = net_op(g, NGI_OP_IDENTITY, NULL, sum);
     net_output(g, end);
     const int grads[4] = {in, drop, sum, end};
     ngi_plan *p = plan_of(g, (ngi_plan_opts){.root = end, .grads = grads, .n_grads = 4});
@@ -161,7 +164,8 @@ static void a_cut_relu_stops_gradients_above_its_maximum(void **state)
     net_output(g, relu);
     const char *const names[] = {"ref", "onednn", "auto"};
     for (int b = 0; b < 3; b++) {
-        ngi_plan *p = plan_of(g, (ngi_plan_opts){.root = relu, .grads = &in, .n_grads = 1, .backend = names[b]});
+        ngi_plan *p =
+            plan_of(g, (ngi_plan_opts){.root = relu, .grads = &in, .n_grads = 1, .backend = names[b]});
         ngi_run_session *s = session_of(p);
         const float xs[4] = {-1, 3, 5, 7}, expected[4] = {0, 1, 1, 0}, seed = 1;
         for (int i = 0; i < 4; i++) {
@@ -179,7 +183,8 @@ static void only_what_was_asked_for_is_readable(void **state)
 {
     (void)state;
     ngi_graph *g = net_new();
-    int in = net_image(g, 4, 4, 3), a = net_activation(g, NGI_ACT_TANH, in), b = net_activation(g, NGI_ACT_TANH, a);
+    int in = net_image(g, 4, 4, 3), a = net_activation(g, NGI_ACT_TANH, in),
+        b = net_activation(g, NGI_ACT_TANH, a);
     int root = net_activation(g, NGI_ACT_TANH, b), out = net_activation(g, NGI_ACT_TANH, root);
     net_output(g, out);
     ngi_plan *p = plan_of(g, (ngi_plan_opts){.root = root, .grads = &b, .n_grads = 1});
@@ -195,22 +200,24 @@ static void only_what_was_asked_for_is_readable(void **state)
     ngi_graph_free(g);
 }
 
-#define PLAN_FAILS(g, status, fragment, ...)                                                               \
-    do {                                                                                                   \
-        ngi_plan *refused = NULL;                                                                          \
-        CHECK_FAILS(ngi_plan_create(g, &(ngi_plan_opts){__VA_ARGS__}, &refused, &err), status, err, fragment); \
-        assert_null(refused);                                                                              \
+#define PLAN_FAILS(g, status, fragment, ...)                                                        \
+    do {                                                                                            \
+        ngi_plan *refused = NULL;                                                                   \
+        CHECK_FAILS(ngi_plan_create(g, &(ngi_plan_opts){__VA_ARGS__}, &refused, &err), status, err, \
+                    fragment);                                                                      \
+        assert_null(refused);                                                                       \
     } while (0)
 
 static void impossible_plans_are_refused(void **state)
 {
     (void)state;
     ngi_graph *g = net_new();
-    int in = net_image(g, 4, 4, 3), a = net_activation(g, NGI_ACT_TANH, in), b = net_activation(g, NGI_ACT_RELU, in);
+    int in = net_image(g, 4, 4, 3), a = net_activation(g, NGI_ACT_TANH, in),
+        b = net_activation(g, NGI_ACT_RELU, in);
     const int far = 99;
     net_output(g, a);
-    PLAN_FAILS(g, NG_E_ARGUMENT, "activation_2' does not feed 'activation_1", .batch = 1, .threads = 1, .root = a, .grads = &b,
-               .n_grads = 1);
+    PLAN_FAILS(g, NG_E_ARGUMENT, "activation_2' does not feed 'activation_1", .batch = 1, .threads = 1,
+               .root = a, .grads = &b, .n_grads = 1);
     PLAN_FAILS(g, NG_E_ARGUMENT, "node 99", .batch = 1, .threads = 1, .root = a, .taps = &far, .n_taps = 1);
     PLAN_FAILS(g, NG_E_ARGUMENT, "batch 0", .batch = 0, .threads = 1, .root = a);
     PLAN_FAILS(g, NG_E_ARGUMENT, "batch 1000000", .batch = 1000000, .threads = 1, .root = a);
@@ -232,7 +239,8 @@ static void impossible_runs_are_refused_and_the_session_lives(void **state)
     CHECK_FAILS(ngi_run_forward(s, &inputs, 3, &err), NG_E_ARGUMENT, err, "3 images");
     CHECK_FAILS(ngi_run_forward(s, &inputs, 0, &err), NG_E_ARGUMENT, err, "0 images");
     CHECK_OK(ngi_run_forward(s, &inputs, 2, &err), err);
-    CHECK_FAILS(ngi_run_backward(s, x, 1, -1, &err), NG_E_ARGUMENT, err, "backward of 1 images after a forward of 2");
+    CHECK_FAILS(ngi_run_backward(s, x, 1, -1, &err), NG_E_ARGUMENT, err,
+                "backward of 1 images after a forward of 2");
     CHECK_OK(ngi_run_backward(s, x, 2, -1, &err), err);
     close_both(p, s);
     p = plan_of(g, (ngi_plan_opts){.root = a});
@@ -251,7 +259,11 @@ static void every_failed_allocation_is_an_error(void **state)
     for (int b = 0; b < 3; b++) {
         net_random_state = 11;
         random_net net = net_random(12, false);
-        ngi_plan_opts o = {.batch = 2, .threads = 1, .root = net.logits, .grads = &net.input, .n_grads = 1,
+        ngi_plan_opts o = {.batch = 2,
+                           .threads = 1,
+                           .root = net.logits,
+                           .grads = &net.input,
+                           .n_grads = 1,
                            .backend = names[b]};
         for (long k = 1;; k++) {
             ngi_plan *p = NULL;
@@ -292,7 +304,8 @@ static void *thread_main(void *argument)
     size_t in = (size_t)net_count(job->net->g, job->net->input) * sizeof(float);
     job->ok = ngi_run_session_create(job->plan, &s, NULL) == NG_OK;
     for (int i = 0; i < 30 && job->ok; i++) {
-        job->ok = ngi_run_forward(s, &job->input, 1, NULL) == NG_OK && ngi_run_backward(s, job->seed, 1, -1, NULL) == NG_OK;
+        job->ok = ngi_run_forward(s, &job->input, 1, NULL) == NG_OK &&
+                  ngi_run_backward(s, job->seed, 1, -1, NULL) == NG_OK;
         if (job->ok && i > 0)
             job->ok = memcmp(job->logits, ngi_run_activation(s, job->net->logits), out) == 0 &&
                       memcmp(job->grad, ngi_run_gradient(s, job->net->input), in) == 0;
@@ -317,8 +330,13 @@ static void threads_share_a_plan(void **state)
     for (int i = 0; i < 2; i++)
         inputs[i] = net_floats(net_count(net.g, net.input));
     for (int i = 0; i < 4; i++)
-        jobs[i] = (thread_job){p, &net, inputs[i % 2], seed, net_floats(net_count(net.g, net.logits)),
-                               net_floats(net_count(net.g, net.input)), false};
+        jobs[i] = (thread_job){p,
+                               &net,
+                               inputs[i % 2],
+                               seed,
+                               net_floats(net_count(net.g, net.logits)),
+                               net_floats(net_count(net.g, net.input)),
+                               false};
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, thread_main, &jobs[i]), 0);
     for (int i = 0; i < 2; i++)
@@ -327,8 +345,10 @@ static void threads_share_a_plan(void **state)
         thread_main(&jobs[i]);
     for (int i = 0; i < 2; i++) {
         assert_true(jobs[i].ok && jobs[i + 2].ok);
-        assert_memory_equal(jobs[i].logits, jobs[i + 2].logits, (size_t)net_count(net.g, net.logits) * sizeof(float));
-        assert_memory_equal(jobs[i].grad, jobs[i + 2].grad, (size_t)net_count(net.g, net.input) * sizeof(float));
+        assert_memory_equal(jobs[i].logits, jobs[i + 2].logits,
+                            (size_t)net_count(net.g, net.logits) * sizeof(float));
+        assert_memory_equal(jobs[i].grad, jobs[i + 2].grad,
+                            (size_t)net_count(net.g, net.input) * sizeof(float));
     }
     for (int i = 0; i < 4; i++) {
         free(jobs[i].logits);
@@ -374,6 +394,19 @@ static void a_chain_needs_two_buffers(void **state)
     ngi_graph_free(g);
 }
 
+/* As many layers as a file may have, every gradient path open: planning must not grow with their square. */
+static void many_layers_are_planned_in_no_time(void **state)
+{
+    (void)state;
+    ngi_graph *g = net_new();
+    int in = net_image(g, 2, 2, 1), node = in;
+    for (int i = 0; i < NGI_MAX_NODES - 1; i++)
+        node = i % 2 ? net_op2(g, NGI_OP_ADD, node, net_int(0, node)) : net_activation(g, NGI_ACT_TANH, node);
+    net_output(g, node);
+    ngi_plan_free(plan_of(g, (ngi_plan_opts){.root = node, .grads = &in, .n_grads = 1, .backend = "ref"}));
+    ngi_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +423,7 @@ int main(void)
         cmocka_unit_test(threads_share_a_plan),
         cmocka_unit_test(a_session_keeps_its_plan),
         cmocka_unit_test(a_chain_needs_two_buffers),
+        cmocka_unit_test(many_layers_are_planned_in_no_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,16 +4,18 @@
 #include "nn/graph.h"
 #include "nn/activation_goldens.h"
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define COUNT(a)  (sizeof(a) / sizeof *(a))
 #define TOLERANCE 2.4e-7 /* relative: two float32 roundings */
 
-static void check_value(const ngi_activation_attr *a, const char *what, float x, double found, double expected)
+static void check_value(const ngi_activation_attr *a, const char *what, float x, double found,
+                        double expected)
 {
     /* The reference itself, 1 - y or 1 + erf in float64, is good to about 1e-16. */
     double limit = TOLERANCE * fabs(expected) + 1e-16;
     if (!(fabs(found - expected) <= limit) && !(isinf(found) && expected > 3.4e38))
         fail_msg("%s(alpha %g, max %g, threshold %g) %s at %.9g: expected %.17g, found %.17g",
-                 ngi_activation_name(a->kind), a->alpha, a->max_value, a->threshold, what, x, expected, found);
+                 ngi_activation_name(a->kind), a->alpha, a->max_value, a->threshold, what, x, expected,
+                 found);
 }
 
 static void values_are_keras(void **state)
@@ -110,9 +112,10 @@ static void not_a_number_stays_one(void **state)
 static void far_arguments_stay_finite(void **state)
 {
     (void)state;
-    static const ngi_activation bounded[] = {NGI_ACT_SIGMOID, NGI_ACT_TANH, NGI_ACT_ELU, NGI_ACT_SELU, NGI_ACT_CELU,
-                                             NGI_ACT_GELU, NGI_ACT_GELU_TANH, NGI_ACT_SILU, NGI_ACT_SOFTPLUS,
-                                             NGI_ACT_SOFTSIGN, NGI_ACT_MISH, NGI_ACT_LOG_SIGMOID, NGI_ACT_HARD_SILU};
+    static const ngi_activation bounded[] = {
+        NGI_ACT_SIGMOID, NGI_ACT_TANH,        NGI_ACT_ELU,      NGI_ACT_SELU,     NGI_ACT_CELU,
+        NGI_ACT_GELU,    NGI_ACT_GELU_TANH,   NGI_ACT_SILU,     NGI_ACT_SOFTPLUS, NGI_ACT_SOFTSIGN,
+        NGI_ACT_MISH,    NGI_ACT_LOG_SIGMOID, NGI_ACT_HARD_SILU};
     const float x[4] = {-1e30f, -500.0f, 500.0f, 1e30f}, dy[4] = {1, 1, 1, 1};
     for (size_t b = 0; b < COUNT(bounded); b++) {
         const ngi_activation_attr a = {bounded[b], 1.0f, INFINITY, 0.0f};

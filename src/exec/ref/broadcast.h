@@ -6,9 +6,9 @@
 
 /* The full shape with neighbouring axes merged where the small tensor advances through them alike. */
 typedef struct ngi_walk {
-    int rank;                    /* >= 1 */
-    int64_t dim[NGI_MAX_RANK];   /* of the full tensor */
-    int64_t step[NGI_MAX_RANK];  /* elements the small tensor advances; 0: broadcast */
+    int rank;                   /* >= 1 */
+    int64_t dim[NGI_MAX_RANK];  /* of the full tensor */
+    int64_t step[NGI_MAX_RANK]; /* elements the small tensor advances; 0: broadcast */
 } ngi_walk;
 
 ngi_walk ngi_walk_make(const ngi_shape *full, const ngi_shape *part);

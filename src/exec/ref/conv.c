@@ -11,8 +11,7 @@ typedef struct conv_geometry {
 static conv_geometry geometry(const ngi_ref *k)
 {
     const ngi_shape *in = k->step.in_shape[0], *out = k->step.out_shape;
-    conv_geometry g = {in->dim[0],  in->dim[1],  in->dim[2], out->dim[0],
-                       out->dim[1], out->dim[2], 0,          0};
+    conv_geometry g = {in->dim[0], in->dim[1], in->dim[2], out->dim[0], out->dim[1], out->dim[2], 0, 0};
     g.group_ic = g.ic / k->step.attr->groups;
     g.group_oc = g.oc / k->step.attr->groups;
     return g;

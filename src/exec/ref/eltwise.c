@@ -15,23 +15,23 @@
 /* dst[i] = f(a[i], b[i * step]) with step 0 or 1. */
 typedef void combine_row(float *dst, const float *a, const float *b, int64_t step, int64_t n);
 
-#define COMBINE(name, expression)                                                              \
-    static void name(float *dst, const float *a, const float *b, int64_t step, int64_t n)     \
-    {                                                                                          \
-        if (step == 0) {                                                                       \
-            const float y = b[0];                                                              \
-            NO_CARRIED_DEPENDENCE                                                              \
-            for (int64_t i = 0; i < n; i++) {                                                  \
-                const float x = a[i];                                                          \
-                dst[i] = expression;                                                           \
-            }                                                                                  \
-            return;                                                                            \
-        }                                                                                      \
-        NO_CARRIED_DEPENDENCE                                                                  \
-        for (int64_t i = 0; i < n; i++) {                                                      \
-            const float x = a[i], y = b[i];                                                    \
-            dst[i] = expression;                                                               \
-        }                                                                                      \
+#define COMBINE(name, expression)                                                         \
+    static void name(float *dst, const float *a, const float *b, int64_t step, int64_t n) \
+    {                                                                                     \
+        if (step == 0) {                                                                  \
+            const float y = b[0];                                                         \
+            NO_CARRIED_DEPENDENCE                                                         \
+            for (int64_t i = 0; i < n; i++) {                                             \
+                const float x = a[i];                                                     \
+                dst[i] = expression;                                                      \
+            }                                                                             \
+            return;                                                                       \
+        }                                                                                 \
+        NO_CARRIED_DEPENDENCE                                                             \
+        for (int64_t i = 0; i < n; i++) {                                                 \
+            const float x = a[i], y = b[i];                                               \
+            dst[i] = expression;                                                          \
+        }                                                                                 \
     }
 
 COMBINE(row_add, x + y)

@@ -91,19 +91,31 @@ size_t ngi_ref_layernorm_scratch(const ngi_ref *k)
 
 typedef struct moments {
     double mean, inverse; /* inverse: 1 / sqrt(variance + epsilon) */
-    double centre;        /* what is subtracted: the mean, or 0 for rms (Keras's LayerNormalization(rms_scaling)
+    double centre; /* what is subtracted: the mean, or 0 for rms (Keras's LayerNormalization(rms_scaling)
                              divides by the standard deviation, not by the root mean square) */
 } moments;
 
+/* Sum of (x - centre)^power, power 1 or 2: eight partial sums in a fixed order, which the compiler vectorises. */
+static inline double sum_power(const float *x, int64_t n, double centre, int power)
+{
+    double lane[8] = {0};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int l = 0; l < 8; l++) {
+            double d = x[i + l] - centre;
+            lane[l] += power == 2 ? d * d : d;
+        }
+    for (int l = 0; i < n; i++, l++) {
+        double d = x[i] - centre;
+        lane[l] += power == 2 ? d * d : d;
+    }
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
 static moments moments_of(const ngi_ref *k, const float *x, int64_t n)
 {
-    moments m = {.mean = ngi_sum(x, n) / (double)n};
-    double variance = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        double d = x[i] - m.mean;
-        variance += d * d;
-    }
-    m.inverse = 1.0 / sqrt(variance / (double)n + k->step.attr->epsilon);
+    moments m = {.mean = sum_power(x, n, 0.0, 1) / (double)n};
+    m.inverse = 1.0 / sqrt(sum_power(x, n, m.mean, 2) / (double)n + k->step.attr->epsilon);
     m.centre = k->step.attr->rms ? 0.0 : m.mean;
     return m;
 }

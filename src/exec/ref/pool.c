@@ -10,7 +10,8 @@ typedef struct pool_window {
     int64_t top, left;      /* input position of tap (0, 0); may be negative */
 } pool_window;
 
-static void clip_taps(int64_t start, int64_t dilation, int64_t kernel, int64_t n, int64_t *first, int64_t *last)
+static void clip_taps(int64_t start, int64_t dilation, int64_t kernel, int64_t n, int64_t *first,
+                      int64_t *last)
 {
     *first = start < 0 ? (-start + dilation - 1) / dilation : 0;
     *last = start >= n ? 0 : (n - 1 - start) / dilation + 1;
@@ -51,7 +52,8 @@ static void take_maximum(float *restrict best, const float *restrict x, int64_t 
 
 void ngi_ref_max_pool_forward(const ngi_ref *k, const ngi_run *run)
 {
-    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1], c = k->step.out_shape->dim[2];
+    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1],
+                  c = k->step.out_shape->dim[2];
     float *out = run->out; /* [n,oh,ow,c] */
     for (int n = 0; n < run->n; n++) {
         const float *in = run->in[0] + n * k->in_count; /* [h,w,c] */
@@ -90,10 +92,11 @@ static void find_maximum(const ngi_ref *k, const pool_window *w, const float *in
 
 void ngi_ref_max_pool_backward(const ngi_ref *k, const ngi_run *run)
 {
-    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1], c = k->step.out_shape->dim[2];
-    int64_t *pixel = run->scratch;       /* [c] */
-    float *best = (float *)(pixel + c);  /* [c] */
-    const float *grad = run->grad_out;   /* [n,oh,ow,c] */
+    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1],
+                  c = k->step.out_shape->dim[2];
+    int64_t *pixel = run->scratch;      /* [c] */
+    float *best = (float *)(pixel + c); /* [c] */
+    const float *grad = run->grad_out;  /* [n,oh,ow,c] */
     ngi_ref_clear(run->grad_in[0], run->n * k->in_count, run->accumulate[0]);
     for (int n = 0; n < run->n; n++) {
         const float *in = run->in[0] + n * k->in_count; /* [h,w,c] */
@@ -123,7 +126,8 @@ static double taps_in(const pool_window *w)
 
 void ngi_ref_avg_pool_forward(const ngi_ref *k, const ngi_run *run)
 {
-    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1], c = k->step.out_shape->dim[2];
+    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1],
+                  c = k->step.out_shape->dim[2];
     double *acc = run->scratch; /* [c] */
     float *out = run->out;      /* [n,oh,ow,c] */
     for (int n = 0; n < run->n; n++) {
@@ -145,7 +149,8 @@ void ngi_ref_avg_pool_forward(const ngi_ref *k, const ngi_run *run)
 
 void ngi_ref_avg_pool_backward(const ngi_ref *k, const ngi_run *run)
 {
-    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1], c = k->step.out_shape->dim[2];
+    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1],
+                  c = k->step.out_shape->dim[2];
     const float *grad = run->grad_out; /* [n,oh,ow,c] */
     ngi_ref_clear(run->grad_in[0], run->n * k->in_count, run->accumulate[0]);
     for (int n = 0; n < run->n; n++) {

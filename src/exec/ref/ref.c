@@ -51,8 +51,8 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
 {
     (void)threads; /* plain loops, one thread */
     if (!table[step->op].forward)
-        return ngi_fail(err, NG_E_INTERNAL, "%s: %s is not an operation to run", step->graph->nodes[step->node].name,
-                        ngi_op_name(step->op));
+        return ngi_fail(err, NG_E_INTERNAL, "%s: %s is not an operation to run",
+                        step->graph->nodes[step->node].name, ngi_op_name(step->op));
     ngi_ref *k = ngi_alloc_zero(1, sizeof *k);
     if (!k)
         return ngi_fail_memory(err, sizeof *k);
@@ -62,7 +62,10 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     k->out_count = ngi_shape_count(step->out_shape);
     size_t bytes = k->op->scratch ? k->op->scratch(k) : 0;
     k->op_scratch = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    *out = (ngi_kernel){.state = k, .forward = run_forward, .backward = step->backward ? run_backward : NULL, .destroy = destroy};
+    *out = (ngi_kernel){.state = k,
+                        .forward = run_forward,
+                        .backward = step->backward ? run_backward : NULL,
+                        .destroy = destroy};
     out->scratch = k->op_scratch;
     if (step->backward && step->has_act)
         out->scratch += (size_t)batch * (size_t)k->out_count * sizeof(float);

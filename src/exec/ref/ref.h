@@ -31,35 +31,35 @@ typedef struct ngi_ref_op {
 } ngi_ref_op;
 
 /* X(op suffix, function stem, scratch hook, prepare hook): each op has _forward and _backward. */
-#define NGI_REF_OPS(X)                                                   \
-    X(IDENTITY, identity, NULL, NULL)                                    \
-    X(CONV2D, conv, ngi_ref_conv_scratch, NULL)                          \
-    X(DEPTHWISE, depthwise, ngi_ref_depthwise_scratch, NULL)             \
-    X(DENSE, dense, ngi_ref_dense_scratch, NULL)                         \
-    X(BATCHNORM, affine, NULL, ngi_ref_batchnorm_prepare)                \
-    X(LAYERNORM, layernorm, ngi_ref_layernorm_scratch, NULL)             \
-    X(ACTIVATION, activation, NULL, NULL)                                \
-    X(PRELU, prelu, ngi_ref_eltwise_scratch, NULL)                       \
-    X(SOFTMAX, softmax, ngi_ref_softmax_scratch, NULL)                   \
-    X(MAX_POOL, max_pool, ngi_ref_pool_scratch, NULL)                    \
-    X(AVG_POOL, avg_pool, ngi_ref_pool_scratch, NULL)                    \
-    X(GLOBAL_AVG, global_avg, ngi_ref_pool_scratch, NULL)                \
-    X(GLOBAL_MAX, global_max, ngi_ref_pool_scratch, NULL)                \
-    X(RESHAPE, identity, NULL, NULL)                                     \
-    X(PERMUTE, permute, NULL, NULL)                                      \
-    X(ZERO_PAD, zero_pad, NULL, NULL)                                    \
-    X(CROP, crop, NULL, NULL)                                            \
-    X(UPSAMPLE, resize, ngi_ref_resize_scratch, ngi_ref_resize_prepare)  \
-    X(RESIZE, resize, ngi_ref_resize_scratch, ngi_ref_resize_prepare)    \
-    X(ADD, add, ngi_ref_eltwise_scratch, NULL)                           \
-    X(SUBTRACT, subtract, ngi_ref_eltwise_scratch, NULL)                 \
-    X(MULTIPLY, multiply, ngi_ref_eltwise_scratch, NULL)                 \
-    X(DIVIDE, divide, ngi_ref_eltwise_scratch, NULL)                     \
-    X(AVERAGE, average, ngi_ref_eltwise_scratch, NULL)                   \
-    X(MAXIMUM, maximum, ngi_ref_eltwise_scratch, NULL)                   \
-    X(MINIMUM, minimum, ngi_ref_eltwise_scratch, NULL)                   \
-    X(CONCAT, concat, NULL, NULL)                                        \
-    X(AFFINE, affine, NULL, ngi_ref_affine_prepare)                      \
+#define NGI_REF_OPS(X)                                                  \
+    X(IDENTITY, identity, NULL, NULL)                                   \
+    X(CONV2D, conv, ngi_ref_conv_scratch, NULL)                         \
+    X(DEPTHWISE, depthwise, ngi_ref_depthwise_scratch, NULL)            \
+    X(DENSE, dense, ngi_ref_dense_scratch, NULL)                        \
+    X(BATCHNORM, affine, NULL, ngi_ref_batchnorm_prepare)               \
+    X(LAYERNORM, layernorm, ngi_ref_layernorm_scratch, NULL)            \
+    X(ACTIVATION, activation, NULL, NULL)                               \
+    X(PRELU, prelu, ngi_ref_eltwise_scratch, NULL)                      \
+    X(SOFTMAX, softmax, ngi_ref_softmax_scratch, NULL)                  \
+    X(MAX_POOL, max_pool, ngi_ref_pool_scratch, NULL)                   \
+    X(AVG_POOL, avg_pool, ngi_ref_pool_scratch, NULL)                   \
+    X(GLOBAL_AVG, global_avg, ngi_ref_pool_scratch, NULL)               \
+    X(GLOBAL_MAX, global_max, ngi_ref_pool_scratch, NULL)               \
+    X(RESHAPE, identity, NULL, NULL)                                    \
+    X(PERMUTE, permute, NULL, NULL)                                     \
+    X(ZERO_PAD, zero_pad, NULL, NULL)                                   \
+    X(CROP, crop, NULL, NULL)                                           \
+    X(UPSAMPLE, resize, ngi_ref_resize_scratch, ngi_ref_resize_prepare) \
+    X(RESIZE, resize, ngi_ref_resize_scratch, ngi_ref_resize_prepare)   \
+    X(ADD, add, ngi_ref_eltwise_scratch, NULL)                          \
+    X(SUBTRACT, subtract, ngi_ref_eltwise_scratch, NULL)                \
+    X(MULTIPLY, multiply, ngi_ref_eltwise_scratch, NULL)                \
+    X(DIVIDE, divide, ngi_ref_eltwise_scratch, NULL)                    \
+    X(AVERAGE, average, ngi_ref_eltwise_scratch, NULL)                  \
+    X(MAXIMUM, maximum, ngi_ref_eltwise_scratch, NULL)                  \
+    X(MINIMUM, minimum, ngi_ref_eltwise_scratch, NULL)                  \
+    X(CONCAT, concat, NULL, NULL)                                       \
+    X(AFFINE, affine, NULL, ngi_ref_affine_prepare)                     \
     X(SLICE, slice, NULL, NULL)
 
 #define NGI_REF_DECLARE(op, stem, scratch, prepare)                      \

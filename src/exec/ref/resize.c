@@ -83,7 +83,8 @@ static void blend(const float *restrict tl, const float *restrict tr, const floa
 
 void ngi_ref_resize_forward(const ngi_ref *k, const ngi_run *run)
 {
-    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1], c = k->step.out_shape->dim[2];
+    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1],
+                  c = k->step.out_shape->dim[2];
     const int64_t row = k->step.in_shape[0]->dim[1] * c;
     const ngi_ref_tap *rows = k->taps, *columns = k->taps + oh;
     float *out = run->out; /* [n,oh,ow,c] */
@@ -94,8 +95,8 @@ void ngi_ref_resize_forward(const ngi_ref *k, const ngi_run *run)
             for (int64_t x = 0; x < ow; x++, out += c) {
                 int64_t left = columns[x].low * c, right = columns[x].high * c;
                 if (k->step.attr->bilinear)
-                    blend(top + left, top + right, bottom + left, bottom + right, columns[x].lerp, rows[y].lerp,
-                          out, c);
+                    blend(top + left, top + right, bottom + left, bottom + right, columns[x].lerp,
+                          rows[y].lerp, out, c);
                 else
                     memcpy(out, top + left, (size_t)c * sizeof *out);
             }
@@ -125,7 +126,8 @@ static void unblend(double *acc, int64_t row, int64_t c, const ngi_ref_tap *ty, 
 
 void ngi_ref_resize_backward(const ngi_ref *k, const ngi_run *run)
 {
-    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1], c = k->step.out_shape->dim[2];
+    const int64_t oh = k->step.out_shape->dim[0], ow = k->step.out_shape->dim[1],
+                  c = k->step.out_shape->dim[2];
     const int64_t row = k->step.in_shape[0]->dim[1] * c;
     double *acc = run->scratch;        /* [h,w,c] */
     const float *grad = run->grad_out; /* [n,oh,ow,c] */

@@ -16,8 +16,15 @@ static inline step_case step_prepare(const ngi_graph *g, int node, int batch, co
     const ngi_node *n = &g->nodes[node];
     ng_error err = {0};
     step_case c = {.batch = batch,
-                   .step = {.graph = g, .node = node, .root = node, .op = n->op, .attr = &n->attr,
-                            .n_inputs = n->n_inputs, .inputs = n->inputs, .out_shape = &n->shape, .backward = true}};
+                   .step = {.graph = g,
+                            .node = node,
+                            .root = node,
+                            .op = n->op,
+                            .attr = &n->attr,
+                            .n_inputs = n->n_inputs,
+                            .inputs = n->inputs,
+                            .out_shape = &n->shape,
+                            .backward = true}};
     for (int i = 0; i < n->n_inputs && i < 2; i++)
         c.step.in_shape[i] = &g->nodes[n->inputs[i]].shape;
     for (int i = 0; i < NGI_NODE_WEIGHTS; i++)
@@ -59,11 +66,16 @@ static inline void step_forward(const step_case *c, const float *const *in, floa
     CHECK_OK(c->kernel.forward(&c->kernel, &run, &err), err);
 }
 
-static inline void step_backward(const step_case *c, const float *const *in, float *out, const float *grad_out,
-                                 float *const *grad_in, const bool *accumulate, int n)
+static inline void step_backward(const step_case *c, const float *const *in, float *out,
+                                 const float *grad_out, float *const *grad_in, const bool *accumulate, int n)
 {
     ng_error err = {0};
-    ngi_run run = {.n = n, .in = in, .out = out, .grad_out = grad_out, .grad_in = grad_in, .accumulate = accumulate,
+    ngi_run run = {.n = n,
+                   .in = in,
+                   .out = out,
+                   .grad_out = grad_out,
+                   .grad_in = grad_in,
+                   .accumulate = accumulate,
                    .scratch = c->scratch};
     CHECK_OK(c->kernel.backward(&c->kernel, &run, &err), err);
 }

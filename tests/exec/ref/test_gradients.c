@@ -2,7 +2,7 @@
  * are added where asked, and that an image's result does not depend on the batch it is in. */
 #include "exec/ref/step.h"
 
-#define BATCH 2
+#define BATCH  2
 #define MAX_IN 4
 
 typedef struct trial {
@@ -42,8 +42,8 @@ static void check_differences(trial *t, double eps, double tolerance)
             double expected = (high - low) / (at_high - at_low);
             if (!(fabs(t->grad[k][i] - expected) <= tolerance * (1.0 + fabs(expected))))
                 fail_msg("%s input %d element %lld of %lld: difference %.7g, gradient %.7g",
-                         t->c.step.graph->nodes[t->c.step.node].name, k, (long long)i, (long long)count, expected,
-                         t->grad[k][i]);
+                         t->c.step.graph->nodes[t->c.step.node].name, k, (long long)i, (long long)count,
+                         expected, t->grad[k][i]);
         }
         free(moved);
     }
@@ -63,7 +63,8 @@ static void check_accumulation(trial *t)
     step_backward(&t->c, (const float *const *)t->in, t->out, t->seed, sums, accumulate, BATCH);
     for (int k = 0; k < t->c.step.n_inputs; k++) {
         for (int64_t i = 0; i < BATCH * step_in_count(&t->c, k); i++)
-            CHECK_NEAR(sums[k][i], t->grad[k][i] + (accumulate[k] ? 3.0 : 0.0), 2e-6 * (3 + fabs(t->grad[k][i])));
+            CHECK_NEAR(sums[k][i], t->grad[k][i] + (accumulate[k] ? 3.0 : 0.0),
+                       2e-6 * (3 + fabs(t->grad[k][i])));
         free(sums[k]);
     }
 }
@@ -184,8 +185,10 @@ static void dense_layers(void **state)
 static void fused_activations(void **state)
 {
     (void)state;
-    const ngi_activation_attr acts[] = {{NGI_ACT_RELU, 0, INFINITY, 0}, {NGI_ACT_RELU, 0.5f, INFINITY, 0},
-                                        {NGI_ACT_RELU6, 0, INFINITY, 0}, {NGI_ACT_RELU, 0, 6, 0},
+    const ngi_activation_attr acts[] = {{NGI_ACT_RELU, 0, INFINITY, 0},
+                                        {NGI_ACT_RELU, 0.5f, INFINITY, 0},
+                                        {NGI_ACT_RELU6, 0, INFINITY, 0},
+                                        {NGI_ACT_RELU, 0, 6, 0},
                                         {NGI_ACT_LEAKY_RELU, 0.25f, INFINITY, 0}};
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         ngi_graph *g = net_new();
@@ -240,13 +243,15 @@ static void normalisations(void **state)
         ngi_shape s = {.rank = 3 - a.axis};
         for (int k = a.axis; k < 3; k++)
             s.dim[k - a.axis] = g->nodes[in].shape.dim[k];
-        int w[NGI_NODE_WEIGHTS] = {i & 1 ? net_weight(g, s, 0.5f, 1.5f) : -1, i & 2 ? net_weight(g, s, -1, 1) : -1, -1, -1};
+        int w[NGI_NODE_WEIGHTS] = {i & 1 ? net_weight(g, s, 0.5f, 1.5f) : -1,
+                                   i & 2 ? net_weight(g, s, -1, 1) : -1, -1, -1};
         check_smooth(g, net_node_of(g, NGI_OP_LAYERNORM, &a, 1, &in, w));
     }
     for (int i = 0; i < 6; i++) {
         ngi_graph *g = net_new();
         int in = net_image(g, 2, 3, 4);
-        ngi_shape scale = ngi_shape_of(1, (int64_t)(i & 1 ? 4 : 1)), offset = ngi_shape_of(1, (int64_t)(i & 2 ? 4 : 1));
+        ngi_shape scale = ngi_shape_of(1, (int64_t)(i & 1 ? 4 : 1)),
+                  offset = ngi_shape_of(1, (int64_t)(i & 2 ? 4 : 1));
         int w[NGI_NODE_WEIGHTS] = {net_weight(g, scale, -2, 2), net_weight(g, offset, -2, 2), -1, -1};
         check_linear(g, net_node_of(g, NGI_OP_AFFINE, NULL, 1, &in, w));
     }
@@ -271,7 +276,8 @@ static void activations(void **state)
         ngi_graph *g = net_new();
         ngi_attr a;
         ngi_attr_init(&a);
-        a.act = (ngi_activation_attr){(ngi_activation)kind, 0.5f, INFINITY, kind == NGI_ACT_RELU ? 0.0f : 0.52f};
+        a.act =
+            (ngi_activation_attr){(ngi_activation)kind, 0.5f, INFINITY, kind == NGI_ACT_RELU ? 0.0f : 0.52f};
         check_kinked(g, net_op(g, NGI_OP_ACTIVATION, &a, net_image(g, 3, 4, 3)));
     }
     ngi_graph *g = net_new(); /* more than one of the chunks in which gradients are added */
@@ -379,7 +385,8 @@ static void moves(void **state)
         check_linear(g, net_op(g, NGI_OP_SLICE, &a, net_image(g, h, w, c)));
         g = net_new();
         check_linear(g, net_op(g, i % 2 ? NGI_OP_IDENTITY : NGI_OP_RESHAPE,
-                               &(ngi_attr){.target = ngi_shape_of(2, (int64_t)-1, (int64_t)c)}, net_image(g, h, w, c)));
+                               &(ngi_attr){.target = ngi_shape_of(2, (int64_t)-1, (int64_t)c)},
+                               net_image(g, h, w, c)));
     }
 }
 
@@ -418,13 +425,13 @@ static void resizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions),     cmocka_unit_test(depthwise_convolutions),
-        cmocka_unit_test(dense_layers),     cmocka_unit_test(fused_activations),
-        cmocka_unit_test(pools),            cmocka_unit_test(global_pools),
-        cmocka_unit_test(normalisations),   cmocka_unit_test(softmaxes),
-        cmocka_unit_test(activations),      cmocka_unit_test(prelus),
-        cmocka_unit_test(merges),           cmocka_unit_test(quotients_and_extrema),
-        cmocka_unit_test(moves),            cmocka_unit_test(concatenations),
+        cmocka_unit_test(convolutions),   cmocka_unit_test(depthwise_convolutions),
+        cmocka_unit_test(dense_layers),   cmocka_unit_test(fused_activations),
+        cmocka_unit_test(pools),          cmocka_unit_test(global_pools),
+        cmocka_unit_test(normalisations), cmocka_unit_test(softmaxes),
+        cmocka_unit_test(activations),    cmocka_unit_test(prelus),
+        cmocka_unit_test(merges),         cmocka_unit_test(quotients_and_extrema),
+        cmocka_unit_test(moves),          cmocka_unit_test(concatenations),
         cmocka_unit_test(resizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,8 @@ static void check_conv(ngi_graph *g, int node, bool depthwise)
     const ngi_shape *is = c.step.in_shape[0], *os = c.step.out_shape;
     float *in = net_floats(step_in_count(&c, 0)), *out = net_floats(step_out_count(&c));
     step_forward(&c, (const float *const[]){in}, out, 1);
-    int64_t groups = depthwise ? is->dim[2] : a->groups, per_in = is->dim[2] / groups, per_out = os->dim[2] / groups;
+    int64_t groups = depthwise ? is->dim[2] : a->groups, per_in = is->dim[2] / groups,
+            per_out = os->dim[2] / groups;
     for (int64_t i = 0; i < step_out_count(&c); i++) {
         int64_t oc = i % os->dim[2], ox = i / os->dim[2] % os->dim[1], oy = i / os->dim[2] / os->dim[1];
         double sum = c.step.bias ? c.step.bias[oc] : 0.0;
@@ -27,9 +28,10 @@ static void check_conv(ngi_graph *g, int node, bool depthwise)
                 for (int64_t ic = 0; ic < per_in; ic++) {
                     /* [kh,kw,ic/groups,oc], or [kh,kw,c,m] with output channel c*m+j */
                     int64_t w = ((ky * a->kernel_w + kx) * per_in + ic) * os->dim[2] + oc;
-                    sum += c.step.kernel[w] * pixel(in, is, oy * a->stride_h - a->pad.top + ky * a->dilation_h,
-                                                    ox * a->stride_w - a->pad.left + kx * a->dilation_w,
-                                                    oc / per_out * per_in + ic);
+                    sum +=
+                        c.step.kernel[w] * pixel(in, is, oy * a->stride_h - a->pad.top + ky * a->dilation_h,
+                                                 ox * a->stride_w - a->pad.left + kx * a->dilation_w,
+                                                 oc / per_out * per_in + ic);
                 }
         CHECK_NEAR(out[i], sum, 1e-6);
     }
@@ -63,7 +65,8 @@ static void check_outputs(ngi_graph *g, int node, const float *x, const float *e
     step_forward(&c, (const float *const[]){x}, out, 1);
     for (int64_t i = 0; i < step_out_count(&c); i++)
         if (!(fabs((double)out[i] - expected[i]) <= tolerance))
-            fail_msg("%s: element %lld: expected %.9g, found %.9g", g->nodes[node].name, (long long)i, expected[i], out[i]);
+            fail_msg("%s: element %lld: expected %.9g, found %.9g", g->nodes[node].name, (long long)i,
+                     expected[i], out[i]);
     step_free(&c);
     free(out);
 }
@@ -104,8 +107,10 @@ static void ties_follow_tensorflow(void **state)
     check_gradients(g, net_op(g, NGI_OP_GLOBAL_MAX, &a, in), same, seed, (const float[]){0, 2, 2, 2});
     const float kink[4] = {0, -1, 1, 0}, ones[4] = {1, 1, 1, 1};
     check_gradients(g, net_activation(g, NGI_ACT_RELU, in), kink, ones, (const float[]){0, 0, 1, 0});
-    int w[NGI_NODE_WEIGHTS] = {net_weight(g, ngi_shape_of(3, (int64_t)1, (int64_t)1, (int64_t)1), 0.5f, 0.5f), -1, -1, -1};
-    check_gradients(g, net_node_of(g, NGI_OP_PRELU, NULL, 1, &in, w), kink, ones, (const float[]){0, 0.5f, 1, 0});
+    int w[NGI_NODE_WEIGHTS] = {net_weight(g, ngi_shape_of(3, (int64_t)1, (int64_t)1, (int64_t)1), 0.5f, 0.5f),
+                               -1, -1, -1};
+    check_gradients(g, net_node_of(g, NGI_OP_PRELU, NULL, 1, &in, w), kink, ones,
+                    (const float[]){0, 0.5f, 1, 0});
     ngi_graph_free(g);
 }
 
@@ -293,7 +298,8 @@ static void normalisations_follow_the_definition(void **state)
     check_outputs(g, net_op(g, NGI_OP_LAYERNORM, &a, in), x, (const float[]){1.0f / 3, 2.0f / 3, 2}, 1e-6);
     const float far[3] = {1000, 1001, -1e30f}; /* no overflow */
     a.rms = false;
-    check_outputs(g, net_op(g, NGI_OP_SOFTMAX, &a, in), far, (const float[]){0.2689414214f, 0.7310585786f, 0}, 1e-7);
+    check_outputs(g, net_op(g, NGI_OP_SOFTMAX, &a, in), far, (const float[]){0.2689414214f, 0.7310585786f, 0},
+                  1e-7);
     ngi_graph_free(g);
 }
 
@@ -336,8 +342,10 @@ static void not_a_number_reaches_the_output(void **state)
             step_free(&c);
         }
         for (int i = 0; i < 4; i++) {
-            step_case c = step_prepare(g, net_op2(g, i & 1 ? NGI_OP_MAXIMUM : NGI_OP_MINIMUM, in, other), 1, NULL);
-            step_forward(&c, i & 2 ? (const float *const[]){x, ones} : (const float *const[]){ones, x}, out, 1);
+            step_case c =
+                step_prepare(g, net_op2(g, i & 1 ? NGI_OP_MAXIMUM : NGI_OP_MINIMUM, in, other), 1, NULL);
+            step_forward(&c, i & 2 ? (const float *const[]){x, ones} : (const float *const[]){ones, x}, out,
+                         1);
             assert_true(isnan(out[at]));
             step_free(&c);
         }
@@ -351,8 +359,15 @@ static void running_out_of_memory_is_an_error(void **state)
     ngi_graph *g = net_new();
     int node = net_batchnorm(g, net_image(g, 2, 2, 3), true, true);
     const ngi_node *n = &g->nodes[node];
-    ngi_step step = {.graph = g, .node = node, .root = node, .op = n->op, .attr = &n->attr, .n_inputs = 1,
-                     .inputs = n->inputs, .out_shape = &n->shape, .in_shape = {&n->shape}};
+    ngi_step step = {.graph = g,
+                     .node = node,
+                     .root = node,
+                     .op = n->op,
+                     .attr = &n->attr,
+                     .n_inputs = 1,
+                     .inputs = n->inputs,
+                     .out_shape = &n->shape,
+                     .in_shape = {&n->shape}};
     for (int i = 0; i < NGI_NODE_WEIGHTS; i++)
         step.w[i] = g->weights[n->weights[i]].data;
     for (long k = 1; k <= 2; k++) {

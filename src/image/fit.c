@@ -1,6 +1,7 @@
 /* Bringing an image to the network's input size, and the geometry that leads a map back to image pixels.
  * squash: both sides on their own (Keras load_img). crop: short side to size, centre cut, as torchvision's
- * Resize + CenterCrop (long side truncated, offset rounded half to even). letterbox: long side to size, centred. */
+ * Resize + CenterCrop (long side truncated, offset rounded half to even). letterbox: long side to size,
+ * centred. */
 #include "image/image.h"
 #include "image/names.h"
 #include "tensor/tensor.h"
@@ -12,9 +13,12 @@ static const char *const fit_names[] = {
     [NG_FIT_SQUASH] = "squash", [NG_FIT_CROP] = "crop", [NG_FIT_LETTERBOX] = "letterbox"};
 
 static const char *const resample_names[] = {
-    [NG_RESAMPLE_PIL_NEAREST] = "nearest",      [NG_RESAMPLE_PIL_BILINEAR] = "bilinear",
-    [NG_RESAMPLE_PIL_BICUBIC] = "bicubic",      [NG_RESAMPLE_PIL_LANCZOS] = "lanczos",
-    [NG_RESAMPLE_PIL_BOX] = "box",              [NG_RESAMPLE_TF_BILINEAR] = "tf-bilinear",
+    [NG_RESAMPLE_PIL_NEAREST] = "nearest",
+    [NG_RESAMPLE_PIL_BILINEAR] = "bilinear",
+    [NG_RESAMPLE_PIL_BICUBIC] = "bicubic",
+    [NG_RESAMPLE_PIL_LANCZOS] = "lanczos",
+    [NG_RESAMPLE_PIL_BOX] = "box",
+    [NG_RESAMPLE_TF_BILINEAR] = "tf-bilinear",
     [NG_RESAMPLE_CV_BILINEAR] = "cv-bilinear",
 };
 
@@ -46,8 +50,8 @@ ng_status ng_resample_find(const char *name, ng_resample *out, ng_error *err)
     return NG_OK;
 }
 
-ng_status ngi_image_resize(const ng_image *image, int out_width, int out_height, ng_resample resample, ng_image *out,
-                           ng_error *err)
+ng_status ngi_image_resize(const ng_image *image, int out_width, int out_height, ng_resample resample,
+                           ng_image *out, ng_error *err)
 {
     NGI_TRY(ngi_image_create(out_width, out_height, image->channels, out, err));
     ng_status status;
@@ -59,8 +63,8 @@ ng_status ngi_image_resize(const ng_image *image, int out_width, int out_height,
         status = ngi_resample_tf(image, out, err);
         break;
     case NG_RESAMPLE_CV_BILINEAR:
-        status = ngi_resize_cv_u8(image->data, image->height, image->width, image->channels, out->data, out_height,
-                                  out_width, err);
+        status = ngi_resize_cv_u8(image->data, image->height, image->width, image->channels, out->data,
+                                  out_height, out_width, err);
         break;
     case NG_RESAMPLE_PIL_BILINEAR:
     case NG_RESAMPLE_PIL_BICUBIC:
@@ -116,11 +120,12 @@ static void paste(const ng_image *resized, placement p, ng_image *out)
     size_t c = (size_t)out->channels;
     for (int y = top; y < bottom; y++)
         memcpy(out->data + ((size_t)y * out->width + left) * c,
-               resized->data + ((size_t)(y - p.top) * resized->width + (left - p.left)) * c, (size_t)(right - left) * c);
+               resized->data + ((size_t)(y - p.top) * resized->width + (left - p.left)) * c,
+               (size_t)(right - left) * c);
 }
 
-static void describe(const ng_image *image, int width, int height, ng_fit fit, ng_resample resample, placement p,
-                     ng_geometry *out)
+static void describe(const ng_image *image, int width, int height, ng_fit fit, ng_resample resample,
+                     placement p, ng_geometry *out)
 {
     double sx = (double)image->width / (double)p.width, sy = (double)image->height / (double)p.height;
     *out = (ng_geometry){.image_width = image->width,
@@ -135,8 +140,8 @@ static void describe(const ng_image *image, int width, int height, ng_fit fit, n
                          .y1 = (height - p.top) * sy};
 }
 
-ng_status ng_image_fit(const ng_image *image, int width, int height, ng_fit fit, ng_resample resample, uint8_t fill,
-                       ng_image *out, ng_geometry *geometry, ng_error *err)
+ng_status ng_image_fit(const ng_image *image, int width, int height, ng_fit fit, ng_resample resample,
+                       uint8_t fill, ng_image *out, ng_geometry *geometry, ng_error *err)
 {
     *out = (ng_image){0};
     NGI_TRY(ngi_image_check(image, "fit", err));
@@ -146,9 +151,10 @@ ng_status ng_image_fit(const ng_image *image, int width, int height, ng_fit fit,
         return ngi_fail(err, NG_E_ARGUMENT, "fit to %dx%d pixels: sides must be positive", width, height);
     placement p = place(image, width, height, fit);
     if (p.width > NGI_MAX_SIDE || p.height > NGI_MAX_SIDE)
-        return ngi_fail(err, NG_E_LIMIT,
-                        "an image of %dx%d pixels is too elongated to be cropped to %dx%d: fit it by squash or letterbox",
-                        image->width, image->height, width, height);
+        return ngi_fail(
+            err, NG_E_LIMIT,
+            "an image of %dx%d pixels is too elongated to be cropped to %dx%d: fit it by squash or letterbox",
+            image->width, image->height, width, height);
     ng_image resized;
     NGI_TRY(ngi_image_resize(image, (int)p.width, (int)p.height, resample, &resized, err));
     if (resized.width == width && resized.height == height) {

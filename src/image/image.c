@@ -38,8 +38,9 @@ ng_status ngi_image_check(const ng_image *image, const char *what, ng_error *err
     if (!image || !image->data)
         return ngi_fail(err, NG_E_ARGUMENT, "%s: there is no image", what);
     if (image->width < 1 || image->height < 1 || (image->channels != 1 && image->channels != 3))
-        return ngi_fail(err, NG_E_ARGUMENT, "%s: an image of %dx%d pixels with %d channels, expected 1 or 3 channels",
-                        what, image->width, image->height, image->channels);
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "%s: an image of %dx%d pixels with %d channels, expected 1 or 3 channels", what,
+                        image->width, image->height, image->channels);
     return NG_OK;
 }
 

@@ -1,5 +1,5 @@
-/* Samples of any depth to 8 bits: linear between two ends. 0..65535 gives (v + 128) / 257, the rounding that the PNG
- * specification recommends for 16 to 8 bits. */
+/* Samples of any depth to 8 bits: linear between two ends. 0..65535 gives (v + 128) / 257, the rounding that
+ * the PNG specification recommends for 16 to 8 bits. */
 #include "image/levels.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
-/* Decoding image files. The bytes are read first (bounded), the kind is told by content, only the readers listed here
- * are used, and the size is checked before any pixel is decoded. Then: EXIF orientation, colour profile or CMYK to sRGB,
- * alpha flattened, more than 8 bits scaled. Profiles of grey images are left alone: medical values must not move. */
+/* Decoding image files. The bytes are read first (bounded), the kind is told by content, only the readers
+ * listed here are used, and the size is checked before any pixel is decoded. Then: EXIF orientation, colour
+ * profile or CMYK to sRGB, alpha flattened, more than 8 bits scaled. Profiles of grey images are left alone:
+ * medical values must not move. */
 #include "image/image.h"
 #include "image/levels.h"
 #include "image/start.h"
@@ -9,7 +10,8 @@
 
 #define MAX_FILE ((size_t)1 << 30) /* bytes */
 
-/* Readers that are fuzzed and common; vips has more (PDF, SVG, slides, ...), which strangers' files must not reach. */
+/* Readers that are fuzzed and common; vips has more (PDF, SVG, slides, ...), which strangers' files must not
+ * reach. */
 static const char *const readers[] = {"VipsForeignLoadJpeg", "VipsForeignLoadPng",  "VipsForeignLoadWebp",
                                       "VipsForeignLoadTiff", "VipsForeignLoadHeif", "VipsForeignLoadNsgif",
                                       "VipsForeignLoadJp2k", "VipsForeignLoadJxl",  "VipsForeignLoadPpm"};
@@ -52,10 +54,11 @@ static ng_status check_size(const char *path, const VipsImage *image, int64_t ma
 {
     int64_t pixels = (int64_t)image->Xsize * image->Ysize;
     if (pixels > max_pixels || image->Xsize > NGI_MAX_SIDE || image->Ysize > NGI_MAX_SIDE)
-        return ngi_fail(err, NG_E_LIMIT, "%s: %dx%d pixels, the limit is %lld pixels and %d a side", path, image->Xsize,
-                        image->Ysize, (long long)max_pixels, NGI_MAX_SIDE);
+        return ngi_fail(err, NG_E_LIMIT, "%s: %dx%d pixels, the limit is %lld pixels and %d a side", path,
+                        image->Xsize, image->Ysize, (long long)max_pixels, NGI_MAX_SIDE);
     if (image->Bands > 5)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %d channels, expected grey, RGB or CMYK with or without alpha", path,
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: %d channels, expected grey, RGB or CMYK with or without alpha", path,
                         image->Bands);
     return NG_OK;
 }
@@ -190,7 +193,8 @@ static int fill_pixels(VipsImage **image, const ng_image_opts *o, ng_image *out)
     return 0;
 }
 
-static ng_status decode(VipsImage **image, const char *path, const ng_image_opts *o, ng_image *out, ng_error *err)
+static ng_status decode(VipsImage **image, const char *path, const ng_image_opts *o, ng_image *out,
+                        ng_error *err)
 {
     NGI_TRY(check_size(path, *image, o->max_pixels, err));
     if (decode_pixels(image) != 0 || apply_orientation(image) != 0)
@@ -198,8 +202,8 @@ static ng_status decode(VipsImage **image, const char *path, const ng_image_opts
     if (convert_profile(image) != 0 || convert_space(image) != 0 || flatten_alpha(image, o->background) != 0)
         return ngi_vips_fail(err, NG_E_FORMAT, path, "colours could not be converted");
     if (((*image)->Bands != 1 && (*image)->Bands != 3) || vips_band_format_iscomplex((*image)->BandFmt))
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %d channels of %s, expected grey or RGB", path, (*image)->Bands,
-                        vips_enum_nick(VIPS_TYPE_BAND_FORMAT, (*image)->BandFmt));
+        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: %d channels of %s, expected grey or RGB", path,
+                        (*image)->Bands, vips_enum_nick(VIPS_TYPE_BAND_FORMAT, (*image)->BandFmt));
     NGI_TRY(ngi_image_create((*image)->Xsize, (*image)->Ysize, (*image)->Bands, out, err));
     if (fill_pixels(image, o, out) != 0) {
         ng_image_clear(out);
@@ -208,16 +212,16 @@ static ng_status decode(VipsImage **image, const char *path, const ng_image_opts
     return NG_OK;
 }
 
-static ng_status load_bytes(const char *path, const char *bytes, size_t size, const ng_image_opts *o, ng_image *out,
-                            ng_error *err)
+static ng_status load_bytes(const char *path, const char *bytes, size_t size, const ng_image_opts *o,
+                            ng_image *out, ng_error *err)
 {
     if (size == 0)
         return ngi_fail(err, NG_E_FORMAT, "%s: the file is empty, expected an image", path);
     bool known;
     VipsImage *image = open_header(bytes, size, &known);
     if (!known)
-        return ngi_fail(err, NG_E_FORMAT, "%s: not an image in a known format (JPEG, PNG, WebP, TIFF, HEIF, GIF, BMP)",
-                        path);
+        return ngi_fail(err, NG_E_FORMAT,
+                        "%s: not an image in a known format (JPEG, PNG, WebP, TIFF, HEIF, GIF, BMP)", path);
     if (!image)
         return ngi_vips_fail(err, NG_E_FORMAT, path, "cannot be read as an image");
     ng_status status = decode(&image, path, o, out, err);
@@ -242,7 +246,8 @@ ng_status ng_image_load(const char *path, const ng_image_opts *opts, ng_image *o
     if (!path || (o.channels != 0 && o.channels != 1 && o.channels != 3))
         return ngi_fail(err, NG_E_ARGUMENT, "loading an image: channels %d, expected 0, 1 or 3", o.channels);
     if (!(o.window_width >= 0))
-        return ngi_fail(err, NG_E_ARGUMENT, "loading an image: window width %g, expected 0 or more", o.window_width);
+        return ngi_fail(err, NG_E_ARGUMENT, "loading an image: window width %g, expected 0 or more",
+                        o.window_width);
     NGI_TRY(ngi_vips_start(err));
     char *bytes;
     size_t size;

@@ -1,6 +1,6 @@
-/* PIL.Image.resize on uint8, bit for bit: Pillow's two-pass convolution with 22-bit fixed-point weights whose support
- * widens when shrinking (libImaging/Resample.c), and its nearest neighbour (libImaging/Geometry.c, whose positions are
- * summed up, not multiplied). Leaves out Hamming, boxes and reducing_gap. */
+/* PIL.Image.resize on uint8, bit for bit: Pillow's two-pass convolution with 22-bit fixed-point weights whose
+ * support widens when shrinking (libImaging/Resample.c), and its nearest neighbour (libImaging/Geometry.c,
+ * whose positions are summed up, not multiplied). Leaves out Hamming, boxes and reducing_gap. */
 #include "image/image.h"
 
 #include <math.h>
@@ -55,10 +55,10 @@ static const kernel kernels[] = {
 
 /* The weights of one axis: output i reads `count[i]` source pixels from `first[i]`. */
 typedef struct weights {
-    int taps;      /* room per output */
-    int *first;    /* [out] */
-    int *count;    /* [out] */
-    int32_t *w;    /* [out,taps], scaled by 2^PRECISION */
+    int taps;   /* room per output */
+    int *first; /* [out] */
+    int *count; /* [out] */
+    int32_t *w; /* [out,taps], scaled by 2^PRECISION */
 } weights;
 
 static void weights_clear(weights *k)
@@ -181,7 +181,8 @@ static ng_status resize_vertical(const ng_image *in, const kernel *f, ng_image *
     return NG_OK;
 }
 
-/* Pillow 13's order of the passes; up to 12 the horizontal one came first always. It matters by one level in places. */
+/* Pillow 13's order of the passes; up to 12 the horizontal one came first always. It matters by one level in
+ * places. */
 static bool is_vertical_first(const ng_image *in, const ng_image *out)
 {
     int rows = in->height - out->height, columns = in->width - out->width;
@@ -203,7 +204,8 @@ ng_status ngi_resample_pil(const ng_image *image, ng_resample filter, ng_image *
     ng_image middle;
     NGI_TRY(ngi_image_create(rows_first ? image->width : out->width, rows_first ? out->height : image->height,
                              image->channels, &middle, err));
-    ng_status status = rows_first ? resize_vertical(image, f, &middle, err) : resize_horizontal(image, f, &middle, err);
+    ng_status status =
+        rows_first ? resize_vertical(image, f, &middle, err) : resize_horizontal(image, f, &middle, err);
     if (status == NG_OK)
         status = rows_first ? resize_horizontal(&middle, f, out, err) : resize_vertical(&middle, f, out, err);
     ng_image_clear(&middle);

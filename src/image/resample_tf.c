@@ -1,5 +1,5 @@
-/* tf.image.resize(method="bilinear", antialias=False) on uint8, rounded half to even: float32 positions and blends as
- * tensorflow/core/kernels/image/resize_bilinear_op.cc computes them with half-pixel centres. */
+/* tf.image.resize(method="bilinear", antialias=False) on uint8, rounded half to even: float32 positions and
+ * blends as tensorflow/core/kernels/image/resize_bilinear_op.cc computes them with half-pixel centres. */
 #include "image/image.h"
 
 #include <math.h>

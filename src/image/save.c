@@ -8,15 +8,15 @@
 /* zlib level 2 with differences to the row above: a fifth of the time of level 6, files a seventh larger. */
 static int encode_png(VipsImage *in, void **bytes, size_t *size)
 {
-    return vips_pngsave_buffer(in, bytes, size, "compression", 2, "filter", VIPS_FOREIGN_PNG_FILTER_UP, "strip", TRUE,
-                               NULL);
+    return vips_pngsave_buffer(in, bytes, size, "compression", 2, "filter", VIPS_FOREIGN_PNG_FILTER_UP,
+                               "strip", TRUE, NULL);
 }
 
 /* No chroma subsampling: colour edges of heatmaps and text would bleed. */
 static int encode_jpeg(VipsImage *in, void **bytes, size_t *size)
 {
-    return vips_jpegsave_buffer(in, bytes, size, "Q", 92, "subsample_mode", VIPS_FOREIGN_SUBSAMPLE_OFF, "strip", TRUE,
-                                NULL);
+    return vips_jpegsave_buffer(in, bytes, size, "Q", 92, "subsample_mode", VIPS_FOREIGN_SUBSAMPLE_OFF,
+                                "strip", TRUE, NULL);
 }
 
 static int encode_webp(VipsImage *in, void **bytes, size_t *size)
@@ -26,8 +26,8 @@ static int encode_webp(VipsImage *in, void **bytes, size_t *size)
 
 static int encode_tiff(VipsImage *in, void **bytes, size_t *size)
 {
-    return vips_tiffsave_buffer(in, bytes, size, "compression", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE, "strip", TRUE,
-                                NULL);
+    return vips_tiffsave_buffer(in, bytes, size, "compression", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE,
+                                "strip", TRUE, NULL);
 }
 
 typedef struct encoder {
@@ -50,8 +50,8 @@ static const encoder *find_encoder(const char *path)
 static int encode(const ng_image *image, const encoder *e, void **bytes, size_t *size)
 {
     size_t length = (size_t)image->width * image->height * image->channels;
-    VipsImage *raw = vips_image_new_from_memory(image->data, length, image->width, image->height, image->channels,
-                                                VIPS_FORMAT_UCHAR);
+    VipsImage *raw = vips_image_new_from_memory(image->data, length, image->width, image->height,
+                                                image->channels, VIPS_FORMAT_UCHAR);
     if (!raw)
         return -1;
     VipsImage *typed = NULL;
@@ -73,7 +73,8 @@ ng_status ng_image_save(const ng_image *image, const char *path, ng_error *err)
     NGI_TRY(ngi_image_check(image, path, err));
     const encoder *e = find_encoder(path);
     if (!e)
-        return ngi_fail(err, NG_E_ARGUMENT, "%s: the extension must be .png, .jpg, .jpeg, .webp, .tif or .tiff", path);
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "%s: the extension must be .png, .jpg, .jpeg, .webp, .tif or .tiff", path);
     NGI_TRY(ngi_vips_start(err));
     void *bytes = NULL;
     size_t size = 0;

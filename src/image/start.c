@@ -27,7 +27,8 @@ static void start(void)
     vips_cache_set_max(0); /* a folder of images is read once: a cache would only grow */
     const char *const domains[] = {"VIPS", "Pango", "GLib-GObject"};
     for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
-        g_log_set_handler(domains[i], G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG,
+        g_log_set_handler(domains[i],
+                          G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG,
                           discard, NULL);
     started = 1;
 }

@@ -1,5 +1,5 @@
-/* Text as grey masks, drawn by vips (Pango). Debian's libvips brings fonts-dejavu-core or another font; a system
- * without any still gets its pictures, without words. */
+/* Text as grey masks, drawn by vips (Pango). Debian's libvips brings fonts-dejavu-core or another font; a
+ * system without any still gets its pictures, without words. */
 #include "image/text.h"
 
 #include "image/image.h"
@@ -9,8 +9,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+/* fontconfig links its cached patterns by offsets, which the leak checker cannot follow: it would report all
+ * fonts that Pango still holds at exit. */
+NG_API const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfontconfig";
+}
+#endif
+
 #define MAX_TEXT 500 /* bytes drawn of a text */
-#define STRUT "|"    /* as tall as the font's ascent; drawn first and cut off */
+#define STRUT    "|" /* as tall as the font's ascent; drawn first and cut off */
 
 static pthread_once_t probed = PTHREAD_ONCE_INIT;
 static bool has_font;

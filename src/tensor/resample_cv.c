@@ -1,7 +1,7 @@
-/* cv2.resize(INTER_LINEAR) on uint8, bit for bit: 11-bit weights, horizontal pass in int32, vertical pass with
- * OpenCV's two truncating shifts (modules/imgproc/src/resize.cpp). Halving both sides exactly is OpenCV's 2x2 mean.
- * Columns past an edge take the edge pixel with weight 1, rows past an edge are the edge row with split weights: the
- * truncations make that difference visible. */
+/* cv2.resize(INTER_LINEAR) on uint8, bit for bit: 11-bit weights, horizontal pass in int32, vertical pass
+ * with OpenCV's two truncating shifts (modules/imgproc/src/resize.cpp). Halving both sides exactly is
+ * OpenCV's 2x2 mean. Columns past an edge take the edge pixel with weight 1, rows past an edge are the edge
+ * row with split weights: the truncations make that difference visible. */
 #include "tensor/tensor.h"
 
 #include <math.h>
@@ -10,8 +10,8 @@
 #define ONE 2048 /* 1.0 with INTER_RESIZE_COEF_BITS = 11 */
 
 typedef struct cv_tap {
-    int low, high;    /* clamped source indices */
-    int32_t w0, w1;   /* weights of 1/2048 */
+    int low, high;  /* clamped source indices */
+    int32_t w0, w1; /* weights of 1/2048 */
 } cv_tap;
 
 static int clamp_index(int i, int count)
@@ -40,7 +40,8 @@ static void halve(const uint8_t *src, int c, uint8_t *dst, int oh, int ow)
         for (int x = 0; x < ow; x++)
             for (int k = 0; k < c; k++) {
                 const uint8_t *p = src + (size_t)y * 2 * stride + (size_t)x * 2 * c + k;
-                dst[((size_t)y * ow + x) * c + k] = (uint8_t)((p[0] + p[c] + p[stride] + p[stride + c] + 2) >> 2);
+                dst[((size_t)y * ow + x) * c + k] =
+                    (uint8_t)((p[0] + p[c] + p[stride] + p[stride + c] + 2) >> 2);
             }
 }
 
@@ -83,11 +84,13 @@ static void resize_rows(const uint8_t *src, int w, int c, uint8_t *dst, int oh, 
     }
 }
 
-ng_status ngi_resize_cv_u8(const uint8_t *src, int h, int w, int c, uint8_t *dst, int oh, int ow, ng_error *err)
+ng_status ngi_resize_cv_u8(const uint8_t *src, int h, int w, int c, uint8_t *dst, int oh, int ow,
+                           ng_error *err)
 {
     if (h < 1 || w < 1 || c < 1 || oh < 1 || ow < 1)
-        return ngi_fail(err, NG_E_ARGUMENT, "resize of %dx%d pixels with %d channels to %dx%d: sides must be positive",
-                        w, h, c, ow, oh);
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "resize of %dx%d pixels with %d channels to %dx%d: sides must be positive", w, h, c,
+                        ow, oh);
     if (h == oh && w == ow) {
         memcpy(dst, src, (size_t)h * w * c);
         return NG_OK;

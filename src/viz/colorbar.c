@@ -1,4 +1,5 @@
-/* A colour bar with the map's own values beside it: round numbers, a common power of ten where they are tiny or huge. */
+/* A colour bar with the map's own values beside it: round numbers, a common power of ten where they are tiny
+ * or huge. */
 #include "viz/colorbar.h"
 
 #include <math.h>
@@ -36,7 +37,8 @@ ngi_ticks ngi_ticks_of(ngi_scale scale, int wanted)
 {
     ngi_ticks t = {.exponent = common_exponent(scale)};
     double extent = scale.high - scale.low, unit = pow(10, t.exponent);
-    if (!(extent > 0) || !isfinite(extent) || !(extent / wanted / unit > 1e-9)) { /* no extent: its one value */
+    if (!(extent > 0) || !isfinite(extent) ||
+        !(extent / wanted / unit > 1e-9)) { /* no extent: its one value */
         t.value[t.count++] = scale.low;
         t.decimals = scale.low == 0 ? 0 : 3;
         return t;
@@ -63,11 +65,15 @@ static void number_text(double value, int decimals, char *text, size_t size)
 /* "x10^-6" with the multiplication sign and raised digits. */
 static void factor_text(int exponent, char *text, size_t size)
 {
-    static const char *const raised[] = {"\xE2\x81\xB0", "\xC2\xB9",     "\xC2\xB2",     "\xC2\xB3",     "\xE2\x81\xB4",
-                                         "\xE2\x81\xB5", "\xE2\x81\xB6", "\xE2\x81\xB7", "\xE2\x81\xB8", "\xE2\x81\xB9"};
+    static const char *const raised[] = {"\xE2\x81\xB0", "\xC2\xB9",     "\xC2\xB2",     "\xC2\xB3",
+                                         "\xE2\x81\xB4", "\xE2\x81\xB5", "\xE2\x81\xB6", "\xE2\x81\xB7",
+                                         "\xE2\x81\xB8", "\xE2\x81\xB9"};
     char digits[16];
     snprintf(digits, sizeof digits, "%d", exponent < 0 ? -exponent : exponent);
-    snprintf(text, size, "\xC3\x97" "10%s", exponent < 0 ? "\xE2\x81\xBB" : "");
+    snprintf(text, size,
+             "\xC3\x97"
+             "10%s",
+             exponent < 0 ? "\xE2\x81\xBB" : "");
     for (const char *d = digits; *d; d++) {
         size_t used = strlen(text);
         snprintf(text + used, size - used, "%s", raised[*d - '0']);
@@ -94,7 +100,8 @@ static ng_status draw_words(ngi_colorbar *bar, const ngi_text_style *style, ng_e
     char text[96];
     int widest = 0;
     for (int i = 0; i < bar->ticks.count; i++) {
-        number_text(bar->ticks.value[i] / pow(10, bar->ticks.exponent), bar->ticks.decimals, text, sizeof text);
+        number_text(bar->ticks.value[i] / pow(10, bar->ticks.exponent), bar->ticks.decimals, text,
+                    sizeof text);
         NGI_TRY(ngi_text_draw(text, style, &bar->labels[i], err));
         if (bar->labels[i].width > widest)
             widest = bar->labels[i].width;

@@ -7,8 +7,8 @@
 
 #define NGI_MAX_TICKS 12
 
-/* Round values (1, 2, 5 times a power of ten) from low to high; count <= NGI_MAX_TICKS. All are to be printed with
- * `decimals` after division by 10^exponent. */
+/* Round values (1, 2, 5 times a power of ten) from low to high; count <= NGI_MAX_TICKS. All are to be printed
+ * with `decimals` after division by 10^exponent. */
 typedef struct ngi_ticks {
     double value[NGI_MAX_TICKS];
     int count, decimals, exponent;
@@ -27,8 +27,8 @@ typedef struct ngi_colorbar {
 } ngi_colorbar;
 
 /* Lays out a bar of `height` pixels with numbers of `font` pixels. */
-NG_NODISCARD ng_status ngi_colorbar_create(ngi_scale scale, const uint8_t *rgb, int height, int font, ngi_colorbar *out,
-                                           ng_error *err);
+NG_NODISCARD ng_status ngi_colorbar_create(ngi_scale scale, const uint8_t *rgb, int height, int font,
+                                           ngi_colorbar *out, ng_error *err);
 void ngi_colorbar_draw(const ngi_colorbar *bar, ng_image *canvas, int x, int y);
 void ngi_colorbar_clear(ngi_colorbar *bar);
 

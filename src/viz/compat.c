@@ -1,11 +1,15 @@
 /* The pictures of other libraries, step by step, in their own precision (float32 mostly):
- * article: min-max with 1e-8 and uint8 at the grid, cv2.resize of the uint8 map, COLORMAP_JET, addWeighted 0.7/0.3.
- * keras (the documentation's Grad-CAM example): /max without epsilon, uint8 at the grid, matplotlib's jet through
- *   array_to_img, PIL bicubic of the colours to the image's size, heat * 0.4 + image, array_to_img.
- * pgc (pytorch-grad-cam): min-max with 1e-7 at the grid, cv2.resize in float, min-max again, show_cam_on_image.
- * tkv (tf-keras-vis): scipy zoom order 1, min-max with 1e-7; it has no overlay, so ours is used.
- * All but keras draw on the image as the network saw it, at the input's size. A colour map that is named replaces
- * the library's own. */
+ *
+ * - article: min-max with 1e-8 and uint8 at the grid, cv2.resize of the uint8 map, COLORMAP_JET,
+ *   addWeighted 0.7/0.3.
+ * - keras (the documentation's Grad-CAM example): /max without epsilon, uint8 at the grid, matplotlib's jet
+ *   through array_to_img, PIL bicubic of the colours to the image's size, heat * 0.4 + image, array_to_img.
+ * - pgc (pytorch-grad-cam): min-max with 1e-7 at the grid, cv2.resize in float, min-max again,
+ *   show_cam_on_image.
+ * - tkv (tf-keras-vis): scipy zoom order 1, min-max with 1e-7; it has no overlay, so ours is used.
+ *
+ * All but keras draw on the image as the network saw it, at the input's size. A colour map that is named
+ * replaces the library's own. */
 #include "viz/render.h"
 
 #include <math.h>
@@ -48,12 +52,13 @@ static ng_status color_levels(const uint8_t *levels, int width, int height, cons
 typedef struct job {
     const float *values; /* [h,w] */
     int h, w, oh, ow;
-    float *small;        /* [h,w] */
-    float *large;        /* [oh,ow] */
-    uint8_t *levels;     /* [oh,ow] */
+    float *small;    /* [h,w] */
+    float *large;    /* [oh,ow] */
+    uint8_t *levels; /* [oh,ow] */
 } job;
 
-ng_status ngi_article_levels(const float *values, int h, int w, uint8_t *levels, int oh, int ow, ng_error *err)
+ng_status ngi_article_levels(const float *values, int h, int w, uint8_t *levels, int oh, int ow,
+                             ng_error *err)
 {
     int64_t n = (int64_t)h * w;
     float *cam = ngi_alloc((size_t)n, sizeof *cam);
@@ -125,7 +130,8 @@ static ngi_scale keras_colors(const job *j, const uint8_t *rgb, float *colors)
     return (ngi_scale){0, max > 0 ? max : 0};
 }
 
-static ng_status keras_heatmap(const job *j, const ng_geometry *g, const uint8_t *rgb, ngi_picture *out, ng_error *err)
+static ng_status keras_heatmap(const job *j, const ng_geometry *g, const uint8_t *rgb, ngi_picture *out,
+                               ng_error *err)
 {
     size_t n = (size_t)j->h * j->w * 3;
     ng_image grid;
@@ -138,7 +144,8 @@ static ng_status keras_heatmap(const job *j, const ng_geometry *g, const uint8_t
         ngi_min_max(colors, (int64_t)n, &min, &max);
         for (size_t i = 0; i < n; i++)
             grid.data[i] = image_level(colors[i], min, max);
-        status = ngi_image_resize(&grid, g->image_width, g->image_height, NG_RESAMPLE_PIL_BICUBIC, &out->heatmap, err);
+        status = ngi_image_resize(&grid, g->image_width, g->image_height, NG_RESAMPLE_PIL_BICUBIC,
+                                  &out->heatmap, err);
     } else {
         status = ngi_fail_memory(err, n * sizeof *colors);
     }
@@ -207,8 +214,8 @@ static void blend(const ng_render_opts *opts, const ngi_picture *p)
 
 /* ---- The whole ------------------------------------------------------------------------------ */
 
-static ng_status draw_heatmap(const job *j, const ng_geometry *g, const ng_render_opts *opts, ngi_picture *out,
-                              ng_error *err)
+static ng_status draw_heatmap(const job *j, const ng_geometry *g, const ng_render_opts *opts,
+                              ngi_picture *out, ng_error *err)
 {
     switch (opts->compat) {
     case NG_COMPAT_ARTICLE:
@@ -223,8 +230,8 @@ static ng_status draw_heatmap(const job *j, const ng_geometry *g, const ng_rende
 }
 
 /* The image beneath the heatmap. A letterbox is padded with black: the fill is not part of the geometry. */
-static ng_status fit_base(const ng_image *image, const ng_geometry *g, const ng_render_opts *opts, ng_image *base,
-                          ng_error *err)
+static ng_status fit_base(const ng_image *image, const ng_geometry *g, const ng_render_opts *opts,
+                          ng_image *base, ng_error *err)
 {
     ng_image rgb;
     NGI_TRY(ngi_image_convert(image, 3, &rgb, err));
@@ -233,15 +240,17 @@ static ng_status fit_base(const ng_image *image, const ng_geometry *g, const ng_
         return NG_OK;
     }
     ng_resample resample = opts->compat == NG_COMPAT_ARTICLE ? NG_RESAMPLE_CV_BILINEAR : g->resample;
-    ng_status status = ng_image_fit(&rgb, g->input_width, g->input_height, g->fit, resample, 0, base, NULL, err);
+    ng_status status =
+        ng_image_fit(&rgb, g->input_width, g->input_height, g->fit, resample, 0, base, NULL, err);
     ng_image_clear(&rgb);
     return status;
 }
 
-static ng_status create_heatmap(const ng_map *map, const ng_geometry *g, const ng_render_opts *opts, ngi_picture *out,
-                                ng_error *err)
+static ng_status create_heatmap(const ng_map *map, const ng_geometry *g, const ng_render_opts *opts,
+                                ngi_picture *out, ng_error *err)
 {
-    job j = {.values = map->data, .h = map->height, .w = map->width, .oh = g->input_height, .ow = g->input_width};
+    job j = {
+        .values = map->data, .h = map->height, .w = map->width, .oh = g->input_height, .ow = g->input_width};
     size_t small = (size_t)j.h * j.w, large = (size_t)j.oh * j.ow;
     if (large > (size_t)NGI_MAX_PIXELS)
         return ngi_fail(err, NG_E_LIMIT, "an input of %dx%d pixels: the limit is %lld pixels", j.ow, j.oh,
@@ -249,8 +258,9 @@ static ng_status create_heatmap(const ng_map *map, const ng_geometry *g, const n
     j.small = ngi_alloc(small, sizeof *j.small);
     j.large = ngi_alloc(large, sizeof *j.large);
     j.levels = ngi_alloc(large, 1);
-    ng_status status = j.small && j.large && j.levels ? draw_heatmap(&j, g, opts, out, err)
-                                                      : ngi_fail_memory(err, (small + large) * sizeof *j.small + large);
+    ng_status status = j.small && j.large && j.levels
+                           ? draw_heatmap(&j, g, opts, out, err)
+                           : ngi_fail_memory(err, (small + large) * sizeof *j.small + large);
     ngi_free(j.small);
     ngi_free(j.large);
     ngi_free(j.levels);
@@ -262,11 +272,15 @@ ng_status ngi_render_compat(const ng_map *map, const ng_image *image, const ng_g
 {
     bool keras = opts->compat == NG_COMPAT_KERAS;
     if (keras && geometry->fit != NG_FIT_SQUASH)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "compat keras stretches the map over the whole image, which is wrong for fit %s: use fit squash "
-                        "or another compat mode",
-                        ng_fit_name(geometry->fit));
-    NGI_TRY(ngi_colormap_find(opts->colormap ? opts->colormap : keras ? "jet-matplotlib" : "jet", &out->rgb, err));
+        return ngi_fail(
+            err, NG_E_UNSUPPORTED,
+            "compat keras stretches the map over the whole image, which is wrong for fit %s: use fit squash "
+            "or another compat mode",
+            ng_fit_name(geometry->fit));
+    NGI_TRY(ngi_colormap_find(opts->colormap ? opts->colormap
+                              : keras        ? "jet-matplotlib"
+                                             : "jet",
+                              &out->rgb, err));
     NGI_TRY(create_heatmap(map, geometry, opts, out, err));
     if (!image)
         return NG_OK;

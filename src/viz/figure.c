@@ -1,5 +1,6 @@
-/* The article's figure: "Original Image" beside "Overlayed CAM" under a title, with a numbered colour bar. Small images
- * are enlarged by whole steps, large ones shrunk (before the map is drawn on them), so that words stay legible. */
+/* The article's figure: "Original Image" beside "Overlayed CAM" under a title, with a numbered colour bar.
+ * Small images are enlarged by whole steps, large ones shrunk (before the map is drawn on them), so that
+ * words stay legible. */
 
 #include "image/image.h"
 #include "image/text.h"
@@ -8,7 +9,7 @@
 #include "viz/render.h"
 
 #define SMALLEST 256 /* longer side of a panel, pixels */
-#define LARGEST 1024
+#define LARGEST  1024
 
 /* ---- Size ----------------------------------------------------------------------------------- */
 
@@ -37,14 +38,15 @@ static ng_status scale_image(ng_image *image, ng_error *err)
         return NG_OK;
     ng_image resized;
     NGI_TRY(ngi_image_resize(image, width, height,
-                             longer < SMALLEST ? NG_RESAMPLE_PIL_NEAREST : NG_RESAMPLE_PIL_BILINEAR, &resized, err));
+                             longer < SMALLEST ? NG_RESAMPLE_PIL_NEAREST : NG_RESAMPLE_PIL_BILINEAR, &resized,
+                             err));
     ng_image_clear(image);
     *image = resized;
     return NG_OK;
 }
 
-/* Renders at the panel's size. The default rule scales first, so that a small map is smooth on a large panel and a large
- * image is cheap; a library's rule is exact first and scaled after. */
+/* Renders at the panel's size. The default rule scales first, so that a small map is smooth on a large panel
+ * and a large image is cheap; a library's rule is exact first and scaled after. */
 static ng_status render_panels(const ng_map *map, const ng_image *image, const ng_geometry *geometry,
                                const ng_render_opts *opts, ngi_picture *out, ng_error *err)
 {
@@ -78,9 +80,9 @@ typedef struct figure {
     ngi_colorbar bar; /* width 0: none */
     ng_image title, heading[2];
     int font, gap;
-    int column;       /* width of each of the two columns */
-    int panels;       /* height of the row of panels */
-    int width;        /* without margins */
+    int column; /* width of each of the two columns */
+    int panels; /* height of the row of panels */
+    int width;  /* without margins */
 } figure;
 
 static void figure_clear(figure *f)
@@ -110,8 +112,8 @@ static ng_status lay_out(figure *f, const ng_render_opts *opts, ng_error *err)
     f->panels = at_least(panel->height, opts->colorbar ? 8 * f->font : 0);
     f->width = 2 * f->column + f->gap;
     if (opts->colorbar) {
-        NGI_TRY(ngi_colorbar_create(f->picture.scale, f->picture.rgb, f->panels, at_least(f->font * 4 / 5, 11), &f->bar,
-                                    err));
+        NGI_TRY(ngi_colorbar_create(f->picture.scale, f->picture.rgb, f->panels,
+                                    at_least(f->font * 4 / 5, 11), &f->bar, err));
         f->width += f->gap + f->bar.width;
     }
     ngi_text_style title = {.pixels = f->font * 9 / 8, .bold = true, .wrap_width = f->width};

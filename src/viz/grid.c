@@ -4,8 +4,8 @@
 #include "image/text.h"
 #include "viz/canvas.h"
 
-#define SMALLEST 192 /* longer side of the largest picture, pixels */
-#define LARGEST 512
+#define SMALLEST     192 /* longer side of the largest picture, pixels */
+#define LARGEST      512
 #define MAX_PICTURES 10000
 
 typedef struct grid {
@@ -17,7 +17,7 @@ typedef struct grid {
     int caption;      /* height of the tallest caption */
     int font, gap;
     ng_image title;
-    ng_image *words;  /* [count] masks */
+    ng_image *words; /* [count] masks */
 } grid;
 
 static int scaled(int side, double scale)
@@ -35,7 +35,9 @@ static ng_status measure(grid *g, ng_error *err)
         height = g->images[i].height > height ? g->images[i].height : height;
     }
     int longer = width > height ? width : height;
-    g->scale = longer > LARGEST ? (double)LARGEST / longer : longer < SMALLEST ? (SMALLEST + longer - 1) / longer : 1;
+    g->scale = longer > LARGEST    ? (double)LARGEST / longer
+               : longer < SMALLEST ? (SMALLEST + longer - 1) / longer
+                                   : 1;
     g->cell = scaled(width, g->scale);
     g->height = scaled(height, g->scale);
     longer = scaled(longer, g->scale);
@@ -55,7 +57,8 @@ static ng_status draw_words(grid *g, const char *title, ng_error *err)
         if (g->words[i].height > g->caption)
             g->caption = g->words[i].height;
     }
-    style = (ngi_text_style){.pixels = g->font * 5 / 4, .bold = true,
+    style = (ngi_text_style){.pixels = g->font * 5 / 4,
+                             .bold = true,
                              .wrap_width = g->columns * g->cell + (g->columns - 1) * g->gap};
     return ngi_text_draw(title, &style, &g->title, err);
 }
@@ -65,8 +68,9 @@ static ng_status put_picture(const grid *g, int i, int x, int y, ng_image *out, 
     const ng_image *image = &g->images[i];
     int width = scaled(image->width, g->scale), height = scaled(image->height, g->scale);
     ng_image resized;
-    NGI_TRY(ngi_image_resize(image, width, height, g->scale > 1 ? NG_RESAMPLE_PIL_NEAREST : NG_RESAMPLE_PIL_BILINEAR,
-                             &resized, err));
+    NGI_TRY(ngi_image_resize(image, width, height,
+                             g->scale > 1 ? NG_RESAMPLE_PIL_NEAREST : NG_RESAMPLE_PIL_BILINEAR, &resized,
+                             err));
     ngi_canvas_put(out, &resized, x + (g->cell - width) / 2, y + (g->height - height) / 2);
     ng_image_clear(&resized);
     ngi_canvas_ink(out, &g->words[i], x + (g->cell - g->words[i].width) / 2, y + g->height + g->gap / 2);
@@ -80,25 +84,28 @@ static ng_status draw_grid(const grid *g, ng_image *out, ng_error *err)
     int64_t width = (int64_t)g->columns * (g->cell + g->gap) - g->gap + 2 * margin;
     int64_t height = top + g->rows * pitch - g->gap + margin;
     if (width > NGI_MAX_SIDE || height > NGI_MAX_SIDE)
-        return ngi_fail(err, NG_E_LIMIT, "a grid of %d pictures in %d columns would be %lldx%lld pixels, the limit is %d",
+        return ngi_fail(err, NG_E_LIMIT,
+                        "a grid of %d pictures in %d columns would be %lldx%lld pixels, the limit is %d",
                         g->count, g->columns, (long long)width, (long long)height, NGI_MAX_SIDE);
     NGI_TRY(ngi_canvas_create((int)width, (int)height, out, err));
     ngi_canvas_ink(out, &g->title, ((int)width - g->title.width) / 2, margin);
     for (int i = 0; i < g->count; i++)
-        NGI_TRY(put_picture(g, i, margin + i % g->columns * (g->cell + g->gap), top + (int)(i / g->columns * pitch), out,
-                            err));
+        NGI_TRY(put_picture(g, i, margin + i % g->columns * (g->cell + g->gap),
+                            top + (int)(i / g->columns * pitch), out, err));
     return NG_OK;
 }
 
-ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count, int columns, const char *title,
-                         ng_image *out, ng_error *err)
+ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count, int columns,
+                         const char *title, ng_image *out, ng_error *err)
 {
     *out = (ng_image){0};
     if (!images || count < 1 || columns < 1)
-        return ngi_fail(err, NG_E_ARGUMENT, "a grid of %d pictures in %d columns: both must be positive", count, columns);
+        return ngi_fail(err, NG_E_ARGUMENT, "a grid of %d pictures in %d columns: both must be positive",
+                        count, columns);
     if (count > MAX_PICTURES)
         return ngi_fail(err, NG_E_LIMIT, "a grid of %d pictures: the limit is %d", count, MAX_PICTURES);
-    grid g = {.images = images, .captions = captions, .count = count, .columns = columns < count ? columns : count};
+    grid g = {
+        .images = images, .captions = captions, .count = count, .columns = columns < count ? columns : count};
     NGI_TRY(measure(&g, err));
     g.words = ngi_alloc_zero((size_t)count, sizeof *g.words);
     if (!g.words)

@@ -1,6 +1,6 @@
-/* The default picture: the float map scaled for display, led back through the geometry to image pixels by half-pixel
- * bilinear interpolation, coloured last, blended. Pixels outside a centre crop keep the image; in the heatmap alone
- * they are black. */
+/* The default picture: the float map scaled for display, led back through the geometry to image pixels by
+ * half-pixel bilinear interpolation, coloured last, blended. Pixels outside a centre crop keep the image; in
+ * the heatmap alone they are black. */
 #include "viz/render.h"
 
 #include <math.h>
@@ -40,7 +40,8 @@ static void paint(const float *display, const ng_map *map, const ng_geometry *g,
     int width = g->image_width, left, right, top, bottom;
     covered(g->x0, g->x1, width, &left, &right);
     covered(g->y0, g->y1, g->image_height, &top, &bottom);
-    double cells_x = map->width / (g->x1 - g->x0), cells_y = map->height / (g->y1 - g->y0); /* cells a pixel */
+    double cells_x = map->width / (g->x1 - g->x0),
+           cells_y = map->height / (g->y1 - g->y0); /* cells a pixel */
     for (int y = top; y < bottom; y += STRIP) {
         int rows = bottom - y < STRIP ? bottom - y : STRIP;
         ngi_resize_bilinear(display, map->height, map->width, (y - g->y0) * cells_y, (0 - g->x0) * cells_x,

@@ -53,7 +53,8 @@ static ng_status check_map(const ng_map *map, const ng_render_opts *opts, ng_err
         return ngi_fail(err, NG_E_ARGUMENT, "the map has no %s values", opts->use_signed ? "signed" : "raw");
     int64_t bad = ngi_find_non_finite(values, (int64_t)map->height * map->width);
     if (bad >= 0)
-        return ngi_fail(err, NG_E_ARGUMENT, "the map holds %g at row %lld, column %lld: only finite values can be drawn",
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "the map holds %g at row %lld, column %lld: only finite values can be drawn",
                         (double)values[bad], (long long)(bad / map->width), (long long)(bad % map->width));
     return NG_OK;
 }
@@ -64,8 +65,8 @@ static ng_status check_geometry(const ng_geometry *g, const ng_image *image, ng_
         return ngi_fail(err, NG_E_ARGUMENT, "a picture needs the geometry that ng_image_fit gave");
     if (!isfinite(g->x0) || !isfinite(g->x1) || !isfinite(g->y0) || !isfinite(g->y1) || !(g->x0 < g->x1) ||
         !(g->y0 < g->y1))
-        return ngi_fail(err, NG_E_ARGUMENT, "geometry: the region %g..%g x %g..%g is not a rectangle", g->x0, g->x1,
-                        g->y0, g->y1);
+        return ngi_fail(err, NG_E_ARGUMENT, "geometry: the region %g..%g x %g..%g is not a rectangle", g->x0,
+                        g->x1, g->y0, g->y1);
     if (image && (image->width != g->image_width || image->height != g->image_height))
         return ngi_fail(err, NG_E_SHAPE, "the geometry is of an image of %dx%d pixels, this one has %dx%d",
                         g->image_width, g->image_height, image->width, image->height);
@@ -94,8 +95,9 @@ ng_status ngi_render_picture(const ng_map *map, const ng_image *image, const ng_
                              const ng_render_opts *opts, ngi_picture *out, ng_error *err)
 {
     *out = (ngi_picture){0};
-    ng_status status = opts->compat == NG_COMPAT_NONE ? ngi_render_default(map, image, geometry, opts, out, err)
-                                                      : ngi_render_compat(map, image, geometry, opts, out, err);
+    ng_status status = opts->compat == NG_COMPAT_NONE
+                           ? ngi_render_default(map, image, geometry, opts, out, err)
+                           : ngi_render_compat(map, image, geometry, opts, out, err);
     if (status != NG_OK)
         ngi_picture_clear(out);
     return status;
@@ -109,8 +111,8 @@ static void take(ngi_picture *picture, ng_image *wanted, ng_image *out)
     ngi_picture_clear(picture);
 }
 
-ng_status ng_render_heatmap(const ng_map *map, const ng_geometry *geometry, const ng_render_opts *opts, ng_image *out,
-                            ng_error *err)
+ng_status ng_render_heatmap(const ng_map *map, const ng_geometry *geometry, const ng_render_opts *opts,
+                            ng_image *out, ng_error *err)
 {
     *out = (ng_image){0};
     ng_render_opts o;

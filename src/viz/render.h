@@ -5,8 +5,8 @@
 #include "base/base.h"
 #include "viz/scale.h"
 
-/* What a picture is made of. `base`: the image beneath the heatmap, at the overlay's size; for a heatmap alone (no image
- * given) it stays empty. `rgb`: the colour table used, for the colour bar. */
+/* What a picture is made of. `base`: the image beneath the heatmap, at the overlay's size; for a heatmap
+ * alone (no image given) it stays empty. `rgb`: the colour table used, for the colour bar. */
 typedef struct ngi_picture {
     ng_image base, heatmap, overlay;
     ngi_scale scale;
@@ -21,18 +21,22 @@ NG_NODISCARD ng_status ngi_render_check(const ng_map *map, const ng_image *image
 /* The values to be drawn, [h,w]. */
 const float *ngi_render_values(const ng_map *map, const ng_render_opts *opts);
 /* Draws by the default rule or a library's; arguments must have been checked. */
-NG_NODISCARD ng_status ngi_render_default(const ng_map *map, const ng_image *image, const ng_geometry *geometry,
-                                          const ng_render_opts *opts, ngi_picture *out, ng_error *err);
-NG_NODISCARD ng_status ngi_render_compat(const ng_map *map, const ng_image *image, const ng_geometry *geometry,
-                                         const ng_render_opts *opts, ngi_picture *out, ng_error *err);
+NG_NODISCARD ng_status ngi_render_default(const ng_map *map, const ng_image *image,
+                                          const ng_geometry *geometry, const ng_render_opts *opts,
+                                          ngi_picture *out, ng_error *err);
+NG_NODISCARD ng_status ngi_render_compat(const ng_map *map, const ng_image *image,
+                                         const ng_geometry *geometry, const ng_render_opts *opts,
+                                         ngi_picture *out, ng_error *err);
 /* Either of the two. */
-NG_NODISCARD ng_status ngi_render_picture(const ng_map *map, const ng_image *image, const ng_geometry *geometry,
-                                          const ng_render_opts *opts, ngi_picture *out, ng_error *err);
+NG_NODISCARD ng_status ngi_render_picture(const ng_map *map, const ng_image *image,
+                                          const ng_geometry *geometry, const ng_render_opts *opts,
+                                          ngi_picture *out, ng_error *err);
 
 /* round((1 - alpha) * base + alpha * heat) of one sample. */
 uint8_t ngi_blend(uint8_t base, uint8_t heat, double alpha);
 
-/* The uint8 map of the article at the input's size: min-max with 1e-8, truncated at the grid, resized by OpenCV. */
+/* The uint8 map of the article at the input's size: min-max with 1e-8, truncated at the grid, resized by
+ * OpenCV. */
 NG_NODISCARD ng_status ngi_article_levels(const float *values, int h, int w, uint8_t *levels, int oh, int ow,
                                           ng_error *err);
 

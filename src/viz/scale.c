@@ -1,4 +1,5 @@
-/* How raw maps are scaled for display (ng_norm). A map that is zero everywhere stays at 0: no epsilon, no NaN. */
+/* How raw maps are scaled for display (ng_norm). A map that is zero everywhere stays at 0: no epsilon, no
+ * NaN. */
 #include "viz/scale.h"
 
 #include <math.h>
@@ -51,7 +52,8 @@ static ng_status percentile(const float *values, int64_t n, double *out, ng_erro
     return NG_OK;
 }
 
-ng_status ngi_scale_of(const float *values, int64_t n, const ng_render_opts *opts, ngi_scale *out, ng_error *err)
+ng_status ngi_scale_of(const float *values, int64_t n, const ng_render_opts *opts, ngi_scale *out,
+                       ng_error *err)
 {
     float min, max;
     ngi_min_max(values, n, &min, &max);

@@ -21,7 +21,8 @@ static inline ng_image load_picture(const char *name)
 static inline int difference(const ng_image *a, const ng_image *b)
 {
     if (a->width != b->width || a->height != b->height || a->channels != b->channels)
-        fail_msg("%dx%dx%d against %dx%dx%d", a->width, a->height, a->channels, b->width, b->height, b->channels);
+        fail_msg("%dx%dx%d against %dx%dx%d", a->width, a->height, a->channels, b->width, b->height,
+                 b->channels);
     int most = 0;
     for (size_t i = 0; i < (size_t)a->width * a->height * a->channels; i++)
         most = abs(a->data[i] - b->data[i]) > most ? abs(a->data[i] - b->data[i]) : most;

@@ -42,7 +42,8 @@ static void test_damaged_files(void **state)
     }
 }
 
-/* Every shorter version of the files fails or, for a cut that leaves the picture whole, gives the whole picture. */
+/* Every shorter version of the files fails or, for a cut that leaves the picture whole, gives the whole
+ * picture. */
 static void test_every_truncation(void **state)
 {
     (void)state;
@@ -80,7 +81,8 @@ static void test_options(void **state)
     ng_image_opts o;
     ng_image_opts_init(&o);
     o.max_pixels = 67 * 45 - 1;
-    CHECK_FAILS(ng_image_load(IMAGES "photo.png", &o, &image, &err), NG_E_LIMIT, err, "67x45 pixels, the limit is 3014");
+    CHECK_FAILS(ng_image_load(IMAGES "photo.png", &o, &image, &err), NG_E_LIMIT, err,
+                "67x45 pixels, the limit is 3014");
     ng_image_opts_init(&o);
     o.channels = 2;
     CHECK_FAILS(ng_image_load(IMAGES "photo.png", &o, &image, &err), NG_E_ARGUMENT, err, "channels 2");
@@ -170,7 +172,8 @@ static void test_save_fails(void **state)
     ng_image photo = load_picture("photo.png"), none = {0};
     char *folder = make_folder(), path[4200];
     snprintf(path, sizeof path, "%s/missing/a.png", folder);
-    CHECK_FAILS(ng_image_save(&photo, path, &err), NG_E_IO, err, "missing/a.png: cannot be written: No such file");
+    CHECK_FAILS(ng_image_save(&photo, path, &err), NG_E_IO, err,
+                "missing/a.png: cannot be written: No such file");
     snprintf(path, sizeof path, "%s/a.xyz", folder);
     CHECK_FAILS(ng_image_save(&photo, path, &err), NG_E_ARGUMENT, err, "the extension must be .png");
     snprintf(path, sizeof path, "%s/a.png", folder);
@@ -192,9 +195,9 @@ static void test_save_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_damaged_files),      cmocka_unit_test(test_every_truncation),
-        cmocka_unit_test(test_options),            cmocka_unit_test(test_failed_allocations),
-        cmocka_unit_test(test_save_and_load),      cmocka_unit_test(test_save_fails),
+        cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_every_truncation),
+        cmocka_unit_test(test_options),       cmocka_unit_test(test_failed_allocations),
+        cmocka_unit_test(test_save_and_load), cmocka_unit_test(test_save_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

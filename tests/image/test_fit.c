@@ -1,5 +1,5 @@
-/* ng_image_fit: every resampling bit for bit as its model, the three fits and their geometry, bad arguments, failed
- * allocations. */
+/* ng_image_fit: every resampling bit for bit as its model, the three fits and their geometry, bad arguments,
+ * failed allocations. */
 #include "image/pictures.h"
 
 #include "base/base.h"
@@ -20,8 +20,9 @@ static void test_resampling_is_exact(void **state)
             for (int i = 0; i < 3; i++) {
                 ng_error err;
                 ng_image out;
-                CHECK_OK(ng_image_fit(&source, sizes[i].width, sizes[i].height, NG_FIT_SQUASH, (ng_resample)r, 0, &out,
-                                      NULL, &err), err);
+                CHECK_OK(ng_image_fit(&source, sizes[i].width, sizes[i].height, NG_FIT_SQUASH, (ng_resample)r,
+                                      0, &out, NULL, &err),
+                         err);
                 snprintf(name, sizeof name, "%s-%s-%dx%d.png", sources[s], ng_resample_name((ng_resample)r),
                          sizes[i].width, sizes[i].height);
                 check_picture(&out, name, 0);
@@ -52,7 +53,9 @@ static void test_same_size_is_a_copy(void **state)
             ng_error err;
             ng_image out;
             ng_geometry g;
-            CHECK_OK(ng_image_fit(&photo, photo.width, photo.height, (ng_fit)f, (ng_resample)r, 9, &out, &g, &err), err);
+            CHECK_OK(
+                ng_image_fit(&photo, photo.width, photo.height, (ng_fit)f, (ng_resample)r, 9, &out, &g, &err),
+                err);
             assert_int_equal(difference(&out, &photo), 0);
             CHECK_NEAR(g.x0, 0, 0);
             CHECK_NEAR(g.y1, photo.height, 1e-12);
@@ -147,7 +150,8 @@ static void test_names(void **state)
     }
     ng_resample resample;
     ng_fit fit;
-    CHECK_FAILS(ng_resample_find("cubic", &resample, &err), NG_E_ARGUMENT, err, "nearest, bilinear, bicubic, lanczos");
+    CHECK_FAILS(ng_resample_find("cubic", &resample, &err), NG_E_ARGUMENT, err,
+                "nearest, bilinear, bicubic, lanczos");
     CHECK_FAILS(ng_fit_find("stretch", &fit, &err), NG_E_ARGUMENT, err, "squash, crop, letterbox");
     CHECK_FAILS(ng_fit_find(NULL, &fit, &err), NG_E_ARGUMENT, err, "squash");
 }
@@ -158,16 +162,16 @@ static void test_bad_arguments(void **state)
     ng_error err;
     uint8_t data[200] = {0};
     ng_image none = {0}, image = {10, 10, 1, data}, line = {100, 1, 1, data}, out;
-    CHECK_FAILS(ng_image_fit(&none, 5, 5, NG_FIT_SQUASH, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err), NG_E_ARGUMENT, err,
-                "no image");
-    CHECK_FAILS(ng_image_fit(&image, 0, 5, NG_FIT_SQUASH, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err), NG_E_ARGUMENT, err,
-                "0x5");
-    CHECK_FAILS(ng_image_fit(&image, 5, 5, (ng_fit)9, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err), NG_E_ARGUMENT, err,
-                "fit 9");
-    CHECK_FAILS(ng_image_fit(&image, 5, 5, NG_FIT_SQUASH, (ng_resample)9, 0, &out, NULL, &err), NG_E_ARGUMENT, err,
-                "resampling 9");
-    CHECK_FAILS(ng_image_fit(&line, 2000, 2000, NG_FIT_CROP, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err), NG_E_LIMIT, err,
-                "letterbox");
+    CHECK_FAILS(ng_image_fit(&none, 5, 5, NG_FIT_SQUASH, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err),
+                NG_E_ARGUMENT, err, "no image");
+    CHECK_FAILS(ng_image_fit(&image, 0, 5, NG_FIT_SQUASH, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err),
+                NG_E_ARGUMENT, err, "0x5");
+    CHECK_FAILS(ng_image_fit(&image, 5, 5, (ng_fit)9, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err),
+                NG_E_ARGUMENT, err, "fit 9");
+    CHECK_FAILS(ng_image_fit(&image, 5, 5, NG_FIT_SQUASH, (ng_resample)9, 0, &out, NULL, &err), NG_E_ARGUMENT,
+                err, "resampling 9");
+    CHECK_FAILS(ng_image_fit(&line, 2000, 2000, NG_FIT_CROP, NG_RESAMPLE_PIL_BOX, 0, &out, NULL, &err),
+                NG_E_LIMIT, err, "letterbox");
     assert_null(out.data);
 }
 
@@ -197,14 +201,10 @@ static void test_failed_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resampling_is_exact),
-        cmocka_unit_test(test_opencv_halving),
-        cmocka_unit_test(test_same_size_is_a_copy),
-        cmocka_unit_test(test_geometry),
-        cmocka_unit_test(test_geometry_matches_pixels),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_failed_allocations),
+        cmocka_unit_test(test_resampling_is_exact),     cmocka_unit_test(test_opencv_halving),
+        cmocka_unit_test(test_same_size_is_a_copy),     cmocka_unit_test(test_geometry),
+        cmocka_unit_test(test_geometry_matches_pixels), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_bad_arguments),           cmocka_unit_test(test_failed_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

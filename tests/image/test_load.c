@@ -1,4 +1,5 @@
-/* ng_image_load: every kind of file, orientation, depth, alpha and colour space, from several threads at once. */
+/* ng_image_load: every kind of file, orientation, depth, alpha and colour space, from several threads at
+ * once. */
 #include "image/pictures.h"
 
 #include <pthread.h>
@@ -43,6 +44,16 @@ static void test_kinds(void **state)
     check_same("photo.jpg", "photo-jpg.png", 2); /* inverse DCTs differ by a level */
     check_same("palette.png", "palette-rgb.png", 0);
     check_same("frames.gif", "frames-first.png", 0);
+}
+
+static void test_profiles(void **state)
+{
+    (void)state;
+    check_same("wide-gamut.png", "wide-gamut-srgb.png", 2);
+    ng_image wide = load_picture("wide-gamut.png"), plain = load_picture("photo.png");
+    assert_true(difference(&wide, &plain) > 10); /* the profile was used */
+    ng_image_clear(&plain);
+    ng_image_clear(&wide);
     check_same("srgb-profile.png", "photo.png", 0);
     check_same("damaged-profile.png", "photo.png", 0);
 }
@@ -112,8 +123,8 @@ static void test_cmyk(void **state)
     (void)state;
     ng_image image = load_picture("cmyk.jpg");
     assert_int_equal(image.channels, 3);
-    const uint8_t *cyan = pixel_at(&image, 3, 8), *magenta = pixel_at(&image, 12, 8), *yellow = pixel_at(&image, 20, 8),
-                  *black = pixel_at(&image, 28, 8);
+    const uint8_t *cyan = pixel_at(&image, 3, 8), *magenta = pixel_at(&image, 12, 8),
+                  *yellow = pixel_at(&image, 20, 8), *black = pixel_at(&image, 28, 8);
     assert_true(cyan[0] < 60 && cyan[1] > 120 && cyan[2] > 180);
     assert_true(magenta[0] > 180 && magenta[1] < 60 && magenta[2] > 90);
     assert_true(yellow[0] > 220 && yellow[1] > 200 && yellow[2] < 60);
@@ -195,15 +206,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads), /* first: the library starts under it */
-        cmocka_unit_test(test_png_pixels),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_orientations),
-        cmocka_unit_test(test_grey_stays_grey),
-        cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_alpha),
-        cmocka_unit_test(test_cmyk),
-        cmocka_unit_test(test_deep_grey),
-        cmocka_unit_test(test_deep_rgb),
+        cmocka_unit_test(test_png_pixels),      cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_profiles),        cmocka_unit_test(test_orientations),
+        cmocka_unit_test(test_grey_stays_grey), cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_alpha),           cmocka_unit_test(test_cmyk),
+        cmocka_unit_test(test_deep_grey),       cmocka_unit_test(test_deep_rgb),
         cmocka_unit_test(test_float_grey),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

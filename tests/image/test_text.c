@@ -30,7 +30,8 @@ static int ink(const ng_image *mask)
 static void test_base_line(void **state)
 {
     (void)state;
-    ng_image low = draw("a", (ngi_text_style){.pixels = 24}), high = draw("l", (ngi_text_style){.pixels = 24});
+    ng_image low = draw("a", (ngi_text_style){.pixels = 24}),
+             high = draw("l", (ngi_text_style){.pixels = 24});
     assert_true(ink(&low) > 20);
     assert_int_equal(low.height, high.height);
     assert_true(first_row(&low) > first_row(&high) + 3); /* the small letter stands lower in its mask */
@@ -41,7 +42,8 @@ static void test_base_line(void **state)
 static void test_size(void **state)
 {
     (void)state;
-    ng_image small = draw("Heat", (ngi_text_style){.pixels = 12}), large = draw("Heat", (ngi_text_style){.pixels = 24}),
+    ng_image small = draw("Heat", (ngi_text_style){.pixels = 12}),
+             large = draw("Heat", (ngi_text_style){.pixels = 24}),
              bold = draw("Heat", (ngi_text_style){.pixels = 24, .bold = true});
     CHECK_NEAR((double)large.width / small.width, 2, 0.2);
     assert_true(ink(&bold) > ink(&large));
@@ -56,7 +58,8 @@ static void test_wrapping(void **state)
     const char *text = "golden retriever, probability 0.93, inception_v3/mixed10";
     ng_image line = draw(text, (ngi_text_style){.pixels = 16}),
              lines = draw(text, (ngi_text_style){.pixels = 16, .wrap_width = 150}),
-             word = draw("Donaudampfschifffahrtsgesellschaft", (ngi_text_style){.pixels = 16, .wrap_width = 100});
+             word = draw("Donaudampfschifffahrtsgesellschaft",
+                         (ngi_text_style){.pixels = 16, .wrap_width = 100});
     assert_true(line.width > 300);
     assert_true(lines.width <= 150 && lines.height > 2 * line.height);
     assert_true(word.width <= 100);
@@ -72,13 +75,15 @@ static void test_strange_text(void **state)
     char endless[5000];
     memset(endless, 'x', sizeof endless - 1);
     endless[sizeof endless - 1] = '\0';
-    const char *const texts[] = {"<b>a & b</b>", "</span>", "\xff\xfe label", "\xC3", endless, "1\n2", "\x01\x02"};
+    const char *const texts[] = {"<b>a & b</b>", "</span>", "\xff\xfe label", "\xC3",
+                                 endless,        "1\n2",    "\x01\x02"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         ng_image mask = draw(texts[i], (ngi_text_style){.pixels = 14});
         assert_true(mask.width < 10000);
         ng_image_clear(&mask);
     }
-    ng_image plain = draw("b", (ngi_text_style){.pixels = 14}), marked = draw("<b>b</b>", (ngi_text_style){.pixels = 14});
+    ng_image plain = draw("b", (ngi_text_style){.pixels = 14}),
+             marked = draw("<b>b</b>", (ngi_text_style){.pixels = 14});
     assert_true(marked.width > 3 * plain.width);
     ng_image_clear(&plain);
     ng_image_clear(&marked);
@@ -99,8 +104,8 @@ static void test_nothing_to_draw(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_base_line),     cmocka_unit_test(test_size),
-        cmocka_unit_test(test_wrapping),      cmocka_unit_test(test_strange_text),
+        cmocka_unit_test(test_base_line),       cmocka_unit_test(test_size),
+        cmocka_unit_test(test_wrapping),        cmocka_unit_test(test_strange_text),
         cmocka_unit_test(test_nothing_to_draw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Resampling of float maps against OpenCV and SciPy (tests/fixtures/make_image_fixtures.py), and by hand. uint8
- * resizing is compared with OpenCV's in tests/image/test_fit.c, where pictures can be read. */
+/* Resampling of float maps against OpenCV and SciPy (tests/fixtures/make_image_fixtures.py), and by hand.
+ * uint8 resizing is compared with OpenCV's in tests/image/test_fit.c, where pictures can be read. */
 #include "check.h"
 
 #include "tensor/tensor.h"
@@ -103,9 +103,12 @@ static void test_cv_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bilinear_is_opencv), cmocka_unit_test(test_aligned_is_scipy),
-        cmocka_unit_test(test_windows),            cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_single_cell),        cmocka_unit_test(test_cv_arguments),
+        cmocka_unit_test(test_bilinear_is_opencv),
+        cmocka_unit_test(test_aligned_is_scipy),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_single_cell),
+        cmocka_unit_test(test_cv_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

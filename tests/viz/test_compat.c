@@ -1,5 +1,5 @@
-/* Pictures in the way of the article, Keras, pytorch-grad-cam and tf-keras-vis, against what those make of the same map
- * and image (tests/fixtures/make_image_fixtures.py). */
+/* Pictures in the way of the article, Keras, pytorch-grad-cam and tf-keras-vis, against what those make of
+ * the same map and image (tests/fixtures/make_image_fixtures.py). */
 #include "image/pictures.h"
 
 #include "viz/render.h"
@@ -18,7 +18,8 @@ static scene make_scene(ng_compat compat)
 {
     ng_error err;
     scene s = {.photo = load_picture("photo.png")};
-    CHECK_OK(ng_image_fit(&s.photo, INPUT, INPUT, NG_FIT_SQUASH, NG_RESAMPLE_PIL_NEAREST, 0, &s.input, &s.geometry, &err),
+    CHECK_OK(ng_image_fit(&s.photo, INPUT, INPUT, NG_FIT_SQUASH, NG_RESAMPLE_PIL_NEAREST, 0, &s.input,
+                          &s.geometry, &err),
              err);
     CHECK_OK(ng_npy_load(IMAGES "cam.npy", &s.cam, &err), err);
     for (int i = 0; i < 64; i++)
@@ -105,8 +106,9 @@ static void test_tkv(void **state)
     CHECK_OK(ng_render_overlay(&s.map, &s.photo, &s.geometry, &s.opts, &overlay, &err), err);
     for (int i = 0; i < INPUT * INPUT; i++) {
         assert_in_range(abs(heatmap.data[3 * i] - levels.data[i]), 0, 1);
-        assert_in_range(fabs(0.75 * s.input.data[3 * i] + 0.25 * heatmap.data[3 * i] - overlay.data[3 * i]) <= 0.5001, 1,
-                        1);
+        assert_in_range(fabs(0.75 * s.input.data[3 * i] + 0.25 * heatmap.data[3 * i] - overlay.data[3 * i]) <=
+                            0.5001,
+                        1, 1);
     }
     ng_image_clear(&levels);
     ng_image_clear(&overlay);
@@ -147,11 +149,14 @@ static void test_other_fits(void **state)
     for (int f = NG_FIT_CROP; f <= NG_FIT_LETTERBOX; f++) {
         ng_image input, overlay;
         ng_geometry g;
-        CHECK_OK(ng_image_fit(&s.photo, INPUT, INPUT, (ng_fit)f, NG_RESAMPLE_CV_BILINEAR, 0, &input, &g, &err), err);
+        CHECK_OK(
+            ng_image_fit(&s.photo, INPUT, INPUT, (ng_fit)f, NG_RESAMPLE_CV_BILINEAR, 0, &input, &g, &err),
+            err);
         s.opts.compat = NG_COMPAT_ARTICLE;
         CHECK_OK(ng_render_overlay(&s.map, &s.photo, &g, &s.opts, &overlay, &err), err);
         for (int i = 0; i < INPUT * INPUT * 3; i += 7)
-            assert_in_range(overlay.data[i], (int)(0.7 * input.data[i]), (int)(0.7 * input.data[i] + 0.3 * 255 + 1));
+            assert_in_range(overlay.data[i], (int)(0.7 * input.data[i]),
+                            (int)(0.7 * input.data[i] + 0.3 * 255 + 1));
         ng_image_clear(&overlay);
         s.opts.compat = NG_COMPAT_KERAS;
         CHECK_FAILS(ng_render_overlay(&s.map, &s.photo, &g, &s.opts, &overlay, &err), NG_E_UNSUPPORTED, err,
@@ -177,8 +182,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_article),  cmocka_unit_test(test_article_in_gray), cmocka_unit_test(test_keras),
-        cmocka_unit_test(test_pgc),      cmocka_unit_test(test_tkv),             cmocka_unit_test(test_zero_map),
+        cmocka_unit_test(test_article),    cmocka_unit_test(test_article_in_gray),
+        cmocka_unit_test(test_keras),      cmocka_unit_test(test_pgc),
+        cmocka_unit_test(test_tkv),        cmocka_unit_test(test_zero_map),
         cmocka_unit_test(test_other_fits), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

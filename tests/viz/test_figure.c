@@ -1,5 +1,5 @@
-/* Figures and grids: panels hold their pictures' own pixels, sizes stay sensible, words and colour bar are there, the
- * numbers on the bar are the map's. */
+/* Figures and grids: panels hold their pictures' own pixels, sizes stay sensible, words and colour bar are
+ * there, the numbers on the bar are the map's. */
 #include "image/pictures.h"
 
 #include "base/base.h"
@@ -105,8 +105,8 @@ static void test_sizes(void **state)
     (void)state;
     static const struct {
         int width, height, least, most; /* of the figure's width */
-    } cases[] = {{100, 75, 560, 800}, {1, 1, 500, 700}, {3000, 2000, 2000, 2400}, {20, 3000, 200, 800},
-                 {3000, 8, 2000, 2400}, {299, 299, 600, 760}};
+    } cases[] = {{100, 75, 560, 800},  {1, 1, 500, 700},      {3000, 2000, 2000, 2400},
+                 {20, 3000, 200, 800}, {3000, 8, 2000, 2400}, {299, 299, 600, 760}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ng_image image = blank(cases[i].width, cases[i].height);
         ng_render_opts o;
@@ -149,7 +149,8 @@ static void test_compat_figures(void **state)
     free(image.data);
 }
 
-static void check_ticks(double low, double high, int count, double first, double last, int decimals, int exponent)
+static void check_ticks(double low, double high, int count, double first, double last, int decimals,
+                        int exponent)
 {
     ngi_ticks t = ngi_ticks_of((ngi_scale){low, high}, 5);
     assert_int_equal(t.count, count);
@@ -185,8 +186,8 @@ static void test_grid(void **state)
     ng_image images[5], out, without;
     for (int i = 0; i < 5; i++)
         images[i] = blank(200 + 20 * i, 200);
-    const char *const captions[5] = {"tabby 0.91", NULL, "a caption much too long for the narrow cell that it is under", "",
-                                     "dog"};
+    const char *const captions[5] = {
+        "tabby 0.91", NULL, "a caption much too long for the narrow cell that it is under", "", "dog"};
     CHECK_OK(ng_render_grid(images, captions, 5, 3, "Top five", &out, &err), err);
     CHECK_OK(ng_render_grid(images, NULL, 5, 3, NULL, &without, &err), err);
     assert_in_range(out.width, 3 * 280, 3 * 280 + 100);
@@ -201,7 +202,8 @@ static void test_grid(void **state)
     ng_image_clear(&out);
     CHECK_FAILS(ng_render_grid(images, captions, 0, 3, NULL, &out, &err), NG_E_ARGUMENT, err, "0 pictures");
     CHECK_FAILS(ng_render_grid(images, captions, 5, 0, NULL, &out, &err), NG_E_ARGUMENT, err, "0 columns");
-    CHECK_FAILS(ng_render_grid(images, captions, 1000000, 3, NULL, &out, &err), NG_E_LIMIT, err, "the limit is");
+    CHECK_FAILS(ng_render_grid(images, captions, 1000000, 3, NULL, &out, &err), NG_E_LIMIT, err,
+                "the limit is");
     for (int i = 0; i < 5; i++)
         free(images[i].data);
 }

@@ -1,5 +1,5 @@
-/* The default picture: a bright cell lands on its image pixels for every fit, colours and blending, normalisation,
- * signed maps, grey images, refused arguments, failed allocations. */
+/* The default picture: a bright cell lands on its image pixels for every fit, colours and blending,
+ * normalisation, signed maps, grey images, refused arguments, failed allocations. */
 #include "image/pictures.h"
 
 #include "base/base.h"
@@ -24,7 +24,8 @@ static world *make_world(int width, int height, int channels, ng_fit fit)
     world *w = calloc(1, sizeof *w);
     w->image = (ng_image){width, height, channels, malloc((size_t)width * height * channels)};
     memset(w->image.data, 100, (size_t)width * height * channels);
-    CHECK_OK(ng_image_fit(&w->image, 64, 64, fit, NG_RESAMPLE_PIL_BILINEAR, 0, &input, &w->geometry, &err), err);
+    CHECK_OK(ng_image_fit(&w->image, 64, 64, fit, NG_RESAMPLE_PIL_BILINEAR, 0, &input, &w->geometry, &err),
+             err);
     ng_image_clear(&input);
     w->map = (ng_map){.height = CELLS, .width = CELLS, .data = w->raw, .signed_data = w->signed_raw};
     ng_render_opts_init(&w->opts);
@@ -153,7 +154,8 @@ static int red_at_cell(const ng_image *gray, int row, int column)
 static void test_signed(void **state)
 {
     (void)state;
-    world *w = make_world(72, 72, 3, NG_FIT_SQUASH); /* 9 pixels a cell: the middle one is the cell's own value */
+    world *w =
+        make_world(72, 72, 3, NG_FIT_SQUASH); /* 9 pixels a cell: the middle one is the cell's own value */
     w->signed_raw[0] = -4;
     w->signed_raw[7] = 2;
     w->opts.use_signed = 1;
@@ -244,11 +246,15 @@ static void test_refused(void **state)
     ng_image out;
     world *w = make_world(40, 30, 3, NG_FIT_SQUASH);
     ng_image other = {40, 29, 3, w->image.data}, none = {0};
-#define REFUSED(status, fragment)                                                                           \
-    CHECK_FAILS(ng_render_overlay(&w->map, &w->image, &w->geometry, &w->opts, &out, &err), status, err, fragment)
-    CHECK_FAILS(ng_render_overlay(&w->map, &other, &w->geometry, &w->opts, &out, &err), NG_E_SHAPE, err, "40x29");
-    CHECK_FAILS(ng_render_overlay(&w->map, &none, &w->geometry, &w->opts, &out, &err), NG_E_ARGUMENT, err, "no image");
-    CHECK_FAILS(ng_render_overlay(&w->map, &w->image, NULL, &w->opts, &out, &err), NG_E_ARGUMENT, err, "geometry");
+#define REFUSED(status, fragment)                                                                       \
+    CHECK_FAILS(ng_render_overlay(&w->map, &w->image, &w->geometry, &w->opts, &out, &err), status, err, \
+                fragment)
+    CHECK_FAILS(ng_render_overlay(&w->map, &other, &w->geometry, &w->opts, &out, &err), NG_E_SHAPE, err,
+                "40x29");
+    CHECK_FAILS(ng_render_overlay(&w->map, &none, &w->geometry, &w->opts, &out, &err), NG_E_ARGUMENT, err,
+                "no image");
+    CHECK_FAILS(ng_render_overlay(&w->map, &w->image, NULL, &w->opts, &out, &err), NG_E_ARGUMENT, err,
+                "geometry");
     w->opts.alpha = NAN;
     REFUSED(NG_E_ARGUMENT, "alpha");
     w->opts.alpha = 0.4;

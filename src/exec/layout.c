@@ -143,8 +143,8 @@ ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err)
 {
     int nodes = p->graph->n_nodes, n = 0;
     layout l = {p, ngi_alloc_zero(2 * (size_t)nodes, sizeof *l.blocks)};
-    block **order = ngi_alloc(2 * (size_t)nodes, sizeof *order);   /* by size */
-    block **placed = ngi_alloc(2 * (size_t)nodes, sizeof *placed); /* by offset */
+    block **order = ngi_alloc(2 * (size_t)nodes, sizeof(void *));  /* by size */
+    block **placed = ngi_alloc(2 * (size_t)nodes, sizeof(void *)); /* by offset */
     if (!l.blocks || !order || !placed) {
         ngi_free(l.blocks);
         ngi_free(order);
@@ -163,7 +163,7 @@ ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err)
         p->scratch = p->steps[i].kernel.scratch > p->scratch ? p->steps[i].kernel.scratch : p->scratch;
     p->scratch = (p->scratch + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     p->bytes = p->scratch;
-    qsort(order, (size_t)n, sizeof *order, by_size);
+    qsort(order, (size_t)n, sizeof(void *), by_size);
     for (int i = 0; i < n && p->bytes <= MAX_BLOCK; i++) {
         block *b = order[i];
         if (i < MAX_FITTED)

@@ -1,5 +1,6 @@
 /* Values and derivatives of every activation: keras.activations 3.15.1 with TensorFlow
  * 2.21.0 in float64, its own gradients. Written by tests/exec/ref/make_goldens.py. */
+/* clang-format off */
 #define GOLDEN_POINTS 22
 
 static const float golden_x[GOLDEN_POINTS] = {

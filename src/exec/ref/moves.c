@@ -70,7 +70,7 @@ static strided_copy plan_copy(const ngi_ref *k)
     const ngi_shape *in = k->step.in_shape[0], *out = k->step.out_shape;
     const ngi_attr *a = k->step.attr;
     strided_copy c = {.rank = out->rank};
-    int64_t in_stride[NGI_MAX_RANK];
+    int64_t in_stride[NGI_MAX_RANK] = {0};
     row_major(in, in_stride);
     row_major(out, c.to);
     memcpy(c.dim, out->dim, sizeof c.dim);

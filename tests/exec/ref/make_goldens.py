@@ -83,6 +83,7 @@ def write_activations():
     (TESTS / "nn/activation_goldens.h").write_text(
         f"/* Values and derivatives of every activation: keras.activations {keras.__version__} with TensorFlow\n"
         f" * {tf.__version__} in float64, its own gradients. Written by tests/exec/ref/make_goldens.py. */\n"
+        "/* clang-format off */\n"
         f"#define GOLDEN_POINTS {len(points)}\n\nstatic const float golden_x[GOLDEN_POINTS] = {{\n"
         f"      {numbers(points)}}};\n\n"
         "static const struct {\n    ngi_activation_attr attr;\n    double y[GOLDEN_POINTS], slope[GOLDEN_POINTS];\n"
@@ -118,7 +119,7 @@ def write_resizes():
                     f"     {{{numbers(x)}}},\n     {{{numbers(y)}}}}},\n")
     (TESTS / "exec/ref/resize_goldens.h").write_text(
         f"/* UpSampling2D and Resizing of Keras {keras.__version__} with TensorFlow {tf.__version__}: input, then output, row\n"
-        " * major [h,w,c]. Written by tests/exec/ref/make_goldens.py. */\n"
+        " * major [h,w,c]. Written by tests/exec/ref/make_goldens.py. */\n/* clang-format off */\n"
         "static const struct {\n    const char *name;\n    ngi_op op;\n"
         "    int h, w, c, scale_h, scale_w, size_h, size_w;\n    bool bilinear, crop;\n    int oh, ow;\n"
         "    float x[128], y[192];\n} goldens[] = {\n" + "".join(rows) + "};\n")

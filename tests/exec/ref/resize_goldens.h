@@ -1,5 +1,6 @@
 /* UpSampling2D and Resizing of Keras 3.15.1 with TensorFlow 2.21.0: input, then output, row
  * major [h,w,c]. Written by tests/exec/ref/make_goldens.py. */
+/* clang-format off */
 static const struct {
     const char *name;
     ngi_op op;

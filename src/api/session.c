@@ -138,7 +138,7 @@ static ng_status find_bad_layer(const ng_model *model, const float *image, int *
         return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *taps);
     for (int i = 0; i < g->n_nodes; i++)
         taps[i] = i;
-    ngi_plan_opts opts = {.batch = 1, .threads = 1, .taps = taps, .n_taps = g->n_nodes, .root = model->head.logits};
+    ngi_plan_opts opts = {.batch = 1, .threads = 1, .backend = "ref", .taps = taps, .n_taps = g->n_nodes, .root = model->head.logits};
     ngi_plan *plan = NULL;
     ngi_run_session *run = NULL;
     ng_status status = ngi_plan_create(g, &opts, &plan, err);
@@ -177,7 +177,9 @@ ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err
         ngi_head_scores(head, logits + i * width, output + i * width, s->logits + i * classes,
                         s->probabilities + i * classes);
         s->bad_layers[i] = -1;
-        if (ngi_find_non_finite(logits + i * width, head->width) >= 0)
+        if (ngi_find_non_finite(input + i * pixels, (int64_t)pixels) >= 0) /* a relu may swallow it: look before it */
+            s->bad_layers[i] = g->nodes[g->inputs[0]].layer;
+        else if (ngi_find_non_finite(logits + i * width, head->width) >= 0)
             NGI_TRY(find_bad_layer(s->model, input + i * pixels, &s->bad_layers[i], err));
     }
     s->n = n;

@@ -219,13 +219,14 @@ class Program(unittest.TestCase):
         self.assertNotEqual(lines(run("explain", model, self.photos / "p1.png", "-o", self.out, "--json"))[0]["status"], "saturated")
 
     def test_a_non_finite_input_names_the_layer(self):
-        values = [0.5] * 3072
-        values[100] = float("inf")
-        tiny_model.write_npy(self.folder / "x.npy", (32, 32, 3), values)
-        result = run("explain", self.model, self.folder / "x.npy", "-o", self.out, "--json")
-        self.assertEqual(lines(result)[0]["status"], "non-finite")
-        self.assertIn("at layer image", result.stderr)
-        self.assertEqual(max(tiny_model.read_npy(lines(result)[0]["files"]["raw"])), 0)
+        for bad in [float("inf"), float("nan")]:
+            values = [0.5] * 3072
+            values[100] = bad
+            tiny_model.write_npy(self.folder / "x.npy", (32, 32, 3), values)
+            result = run("explain", self.model, self.folder / "x.npy", "-o", self.out, "--json", "--force")
+            self.assertEqual(lines(result)[0]["status"], "non-finite")
+            self.assertIn("at layer image", result.stderr)
+            self.assertEqual(max(tiny_model.read_npy(lines(result)[0]["files"]["raw"])), 0)
 
     def test_layers_and_doctor(self):
         got = lines(run("layers", self.model, "--json", "-q"))

@@ -122,7 +122,7 @@ static uint8_t clip(int32_t sum)
 /* in [h,w,c] to out [h,ow,c]. */
 static void pass_horizontal(const ng_image *in, const weights *k, ng_image *out)
 {
-    int c = in->channels;
+    int c = in->channels == 3 ? 3 : 1;
     for (int y = 0; y < in->height; y++) {
         const uint8_t *row = in->data + (size_t)y * in->width * c;
         uint8_t *to = out->data + (size_t)y * out->width * c;

@@ -14,27 +14,40 @@ const char *ng_colormap_name(int index)
     return index >= 0 && index < ngi_colormap_total ? ngi_colormaps[index].name : NULL;
 }
 
-ng_status ngi_colormap_find(const char *name, const uint8_t **rgb, ng_error *err)
+/* NULL where there is none of that name. */
+static const ngi_colormap *look_up(const char *name)
 {
-    if (!name)
-        name = "jet";
+    for (int i = 0; i < ngi_colormap_total; i++)
+        if (strcmp(name ? name : "jet", ngi_colormaps[i].name) == 0)
+            return &ngi_colormaps[i];
+    return NULL;
+}
+
+static ng_status fail_unknown(const char *name, ng_error *err)
+{
     char list[512] = "";
     for (int i = 0; i < ngi_colormap_total; i++) {
-        if (strcmp(name, ngi_colormaps[i].name) == 0) {
-            *rgb = ngi_colormaps[i].rgb;
-            return NG_OK;
-        }
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", ngi_colormaps[i].name);
     }
     return ngi_fail(err, NG_E_ARGUMENT, "no colour map is called '%s'; there are %s", name, list);
 }
 
+ng_status ngi_colormap_find(const char *name, const uint8_t **rgb, ng_error *err)
+{
+    const ngi_colormap *map = look_up(name);
+    if (!map)
+        return fail_unknown(name, err);
+    *rgb = map->rgb;
+    return NG_OK;
+}
+
 ng_status ng_colormap_table(const char *name, uint8_t *rgb, ng_error *err)
 {
-    const uint8_t *table;
-    NGI_TRY(ngi_colormap_find(name, &table, err));
-    memcpy(rgb, table, sizeof ngi_colormaps[0].rgb);
+    const ngi_colormap *map = look_up(name);
+    if (!map)
+        return fail_unknown(name, err);
+    memcpy(rgb, map->rgb, sizeof map->rgb);
     return NG_OK;
 }
 

@@ -28,7 +28,7 @@ static int scaled(int side, double scale)
 
 static ng_status measure(grid *g, ng_error *err)
 {
-    int width = 0, height = 0;
+    int width = 1, height = 1;
     for (int i = 0; i < g->count; i++) {
         NGI_TRY(ngi_image_check(&g->images[i], "grid", err));
         width = g->images[i].width > width ? g->images[i].width : width;

@@ -57,7 +57,7 @@ ng_status ngi_scale_of(const float *values, int64_t n, const ng_render_opts *opt
 {
     float min, max;
     ngi_min_max(values, n, &min, &max);
-    double reach = fmax(fabs(min), fabs(max));
+    double reach = fmaxf(fabsf(min), fabsf(max));
     ngi_scale s = {0, max};
     switch (opts->norm) {
     case NG_NORM_MAX:

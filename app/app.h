@@ -1,93 +1,64 @@
-/* The program's parts. Uses the public header only. */
+/* What all parts of the program share: exit codes, settings, commands, messages. The program uses the public header
+ * only. */
 #ifndef NETGAZE_APP_H
 #define NETGAZE_APP_H
 
 #include <jansson.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "netgaze/netgaze.h"
 
 /* What scripts rely on. */
-enum exit_code { EXIT_DONE = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_ENVIRONMENT = 4,
-                 EXIT_INTERRUPTED = 130 };
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_SOME_FAILED = 1, /* some images */
+    EXIT_USAGE = 2,
+    EXIT_MODEL = 3,
+    EXIT_ENVIRONMENT = 4, /* unwritable output, disk full, out of memory */
+    EXIT_INTERRUPTED = 130,
+};
 
-/* Every option's value; strings are borrowed from argv. */
+/* Every option's value. Not given and without a default: NULL, NAN, -1 or false. Strings are borrowed from argv. */
 typedef struct settings {
     const char *model, *weights, *preprocess, *labels, *input_size;
-    const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize, *outputs, *backend;
+    const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
+        *outputs;
+    const char *backend, *image;
     double alpha, window_center, window_width;
     int top, threads, batch;
-    bool use_signed, grid, force, json, quiet, candidates, help;
-    char **arguments; /* positional */
+    bool use_signed, grid, force, recursive, json, quiet, candidates, help;
+    char **arguments; /* [n_arguments], positional */
     int n_arguments;
 } settings;
 
+/* One bit a command, for the option table. */
+enum command_bit {
+    EXPLAIN = 1 << 0,
+    CLASSIFY = 1 << 1,
+    LAYERS = 1 << 2,
+    METHODS = 1 << 3,
+    RENDER = 1 << 4,
+    DOCTOR = 1 << 5,
+    MANUAL = 1 << 6,
+    COMPLETION = 1 << 7,
+    ALL_COMMANDS = (1 << 8) - 1,
+};
+
 typedef struct command {
-    const char *name, *arguments, *summary, *examples;
-    unsigned bit; /* options whose row has it are this command's */
+    const char *name, *arguments, *summary;
+    const char *details;  /* a paragraph or more, or "" */
+    const char *examples; /* a command a line, each with its comment line above */
+    unsigned bit;
     int (*run)(const settings *s);
 } command;
 
 extern const command commands[];
 extern const int command_count;
 
-/* options.c: fills `s` from argv[2..]; EXIT_DONE, or EXIT_USAGE after saying what is wrong. */
-int parse_options(const command *c, int argc, char **argv, settings *s);
-void print_help(const command *c);
-void print_manual(void);
-void print_completion(void);
-
-extern volatile sig_atomic_t interrupted;
-
-/* Says an error on stderr, with the program's name. */
-void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int exit_code_of(ng_status status); /* of a failed model or environment call */
-
-/* model.c: loads the model that the settings name (the first argument, or --model) and says how pixels are
- * preprocessed. *images is the index of the first image among the arguments. */
-int open_model(const settings *s, ng_model **model, int *images);
-
-/* images.c: one input as the network and the pictures want it. */
-typedef struct inputs {
-    char **paths; /* sorted within folders, without repeats */
-    char **names; /* unique stems for files written */
-    int count;
-} inputs;
-
-int find_inputs(const settings *s, int first, inputs *out);
-void inputs_clear(inputs *in);
-
-typedef struct picture {
-    int n;              /* network inputs: 1, or the first dimension of an array */
-    float *input;       /* [n,h,w,c] */
-    ng_image *base;     /* [n]: what overlays are drawn on */
-    ng_geometry geometry;
-    bool is_array;
-} picture;
-
-typedef struct fitting {
-    ng_fit fit;
-    ng_resample resample;
-    double window_center, window_width;
-} fitting;
-
-int read_fitting(const settings *s, fitting *out);
-ng_status picture_load(const ng_model *model, const char *path, const fitting *f, picture *out, ng_error *err);
-void picture_clear(picture *p);
-
-/* work.c: runs `job` for every input on several threads; what it returns is printed in input order. */
-typedef struct job_result {
-    char *text;  /* for stdout, or NULL */
-    int maps;
-    bool failed, fatal;
-} job_result;
-
-typedef job_result job_function(void *context, ng_session *session, int index);
-int run_jobs(const settings *s, ng_session *base, int count, job_function *job, void *context, const char *what);
-
-int run_classify(const settings *s);
 int run_explain(const settings *s);
+int run_classify(const settings *s);
 int run_layers(const settings *s);
 int run_methods(const settings *s);
 int run_render(const settings *s);
@@ -95,8 +66,32 @@ int run_doctor(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);
 
-/* render_options.c: the drawing options as the library takes them. */
-int read_render_options(const settings *s, ng_render_opts *out);
-char *json_line(json_t *object); /* takes the object; one line with newline */
+/* Set by the first SIGINT or SIGTERM while images are being worked on. */
+extern volatile sig_atomic_t interrupted;
+
+/* ---- say.c: messages, colour, JSON ---------------------------------------------------------- */
+
+/* One line on standard error, after the program's name; a progress line is cleared first. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* For progress lines: no newline; the next message clears it. "" clears it at once. */
+void say_progress(const char *line);
+bool color_wanted(FILE *f);       /* a terminal, and NO_COLOR unset */
+int say_out_of_memory(void);      /* EXIT_ENVIRONMENT */
+int columns_of(const char *text); /* of UTF-8 text, one a character */
+
+/* Text as JSON; bytes that are no UTF-8 become U+FFFD. */
+json_t *json_text(const char *text);
+/* A finite number; NaN and infinity become 0. */
+json_t *json_number(double value);
+/* One compact line, float32 with 9 digits; takes the object. False when memory ran out. */
+bool write_json_line(FILE *f, json_t *object);
+
+/* ---- model.c -------------------------------------------------------------------------------- */
+
+/* Loads the model that the settings name (the first argument, or --model) and says how pixels are preprocessed.
+ * *rest is the index of the first argument after it. EXIT_DONE, or another code after saying why. */
+int open_model(const settings *s, ng_model **model, int *rest);
+/* A session for the layers [n]; EXIT_DONE, or another code after saying why. */
+int open_session(const settings *s, const ng_model *model, const int *layers, int n, ng_session **session);
 
 #endif

@@ -1,148 +1,156 @@
 /* netgaze classify: labels and probabilities. */
-#include "app.h"
+#include "work.h"
+#include "ranking.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { DEFAULT_TOP = 5 };
 
 typedef struct classify_job {
     const settings *s;
     const ng_model *model;
-    const inputs *in;
+    inputs in;
     fitting fit;
-    int classes;
+    int classes, top;
+    bool color;
 } classify_job;
 
-static double finite_or_zero(double v)
+static json_t *prediction_json(const ng_model *model, int index, float probability, float logit)
 {
-    return isfinite(v) ? v : 0;
+    json_t *o = json_object();
+    json_object_set_new(o, "index", json_integer(index));
+    json_object_set_new(o, "label", json_text(ng_model_label(model, index)));
+    json_object_set_new(o, "probability", json_number(probability));
+    json_object_set_new(o, "logit", json_number(logit));
+    return o;
 }
 
-typedef struct ranked {
-    int index;
-    float score;
-} ranked;
-
-static int by_score(const void *a, const void *b)
+static bool write_json(const classify_job *c, const slot *s, int item, const ranked *order,
+                       const float *probabilities, FILE *out)
 {
-    const ranked *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score < y->score ? 1 : -1;
-    return x->index - y->index;
+    json_t *o = json_object(), *list = json_array();
+    json_object_set_new(o, "image", json_text(c->in.paths[s->input]));
+    if (s->picture.numbered)
+        json_object_set_new(o, "item", json_integer(item));
+    json_object_set_new(o, "status", json_string("ok"));
+    for (int i = 0; i < c->top; i++)
+        json_array_append_new(
+            list, prediction_json(c->model, order[i].index, probabilities[order[i].index], order[i].score));
+    json_object_set_new(o, "predictions", list);
+    return write_json_line(out, o);
 }
 
-/* The classes of one image, most likely first: [classes]. */
-static ranked *rank(const float *logits, int n)
+static void write_text(const classify_job *c, const slot *s, int item, const ranked *order,
+                       const float *probabilities, FILE *out)
 {
-    ranked *r = malloc((size_t)n * sizeof *r);
-    for (int i = 0; r && i < n; i++)
-        r[i] = (ranked){i, logits[i]};
-    if (r)
-        qsort(r, (size_t)n, sizeof *r, by_score);
-    return r;
+    const char *strong = c->color ? "\033[1m" : "", *plain = c->color ? "\033[0m" : "";
+    fprintf(out, "%s%s", strong, c->in.paths[s->input]);
+    if (s->picture.numbered)
+        fprintf(out, " [%d]", item);
+    fprintf(out, "%s\n", plain);
+    for (int i = 0; i < c->top; i++)
+        fprintf(out, "  %9.4f %%  %9.4f  %s\n", 100.0 * probabilities[order[i].index], order[i].score,
+                ng_model_label(c->model, order[i].index));
 }
 
-static char *describe(const classify_job *j, const char *path, int item, const float *z, const float *p)
+static ng_status fail_not_finite(const char *path, const char *what, ng_error *err)
 {
-    int top = j->s->top < 0 ? 5 : j->s->top == 0 ? j->classes : j->s->top;
-    top = top > j->classes ? j->classes : top;
-    ranked *r = rank(z, j->classes);
-    if (!r)
-        return NULL;
-    json_t *list = json_array(), *object = json_pack("{s:s, s:s}", "image", path, "status", "ok");
-    if (item >= 0)
-        json_object_set_new(object, "item", json_integer(item));
-    char text[8192];
-    size_t used = (size_t)snprintf(text, sizeof text, "%s%s", path, item >= 0 ? "" : "\n");
-    if (item >= 0)
-        used += (size_t)snprintf(text + used, sizeof text - used, " [%d]\n", item);
-    for (int i = 0; i < top; i++) {
-        int k = r[i].index;
-        json_array_append_new(list, json_pack("{s:i, s:s, s:f, s:f}", "index", k, "label", ng_model_label(j->model, k), "probability",
-                                              finite_or_zero(p[k]), "logit", finite_or_zero(z[k])));
-        if (used < sizeof text)
-            used += (size_t)snprintf(text + used, sizeof text - used, "  %8.4f %%  %s\n", 100.0 * p[k], ng_model_label(j->model, k));
-    }
-    json_object_set_new(object, "predictions", list);
-    free(r);
-    if (j->s->json)
-        return json_line(object);
-    json_decref(object);
-    return strdup(text);
+    err->status = NG_E_FORMAT;
+    snprintf(err->text, sizeof err->text,
+             "%s: %s not finite: NaN or infinity; `netgaze explain` names the layer where it begins", path,
+             what);
+    return NG_E_FORMAT;
 }
 
-static char *append(char *text, char *more)
+/* A relu may turn NaN of the input into 0, so scores alone don't show it. */
+static ng_status check_finite(const classify_job *c, const slot *s, int item, const float *logits,
+                              const float *probabilities, ng_error *err)
 {
-    if (!text || !more)
-        return text ? text : more;
-    char *joined = realloc(text, strlen(text) + strlen(more) + 1);
-    if (joined)
-        strcat(joined, more);
-    free(more);
-    return joined;
+    const int64_t *d = s->picture.input.shape + 1; /* [h,w,c] */
+    const char *path = c->in.paths[s->input];
+    for (int64_t i = 0; s->picture.is_array && i < d[0] * d[1] * d[2]; i++)
+        if (!isfinite(picture_input(&s->picture, item)[i]))
+            return fail_not_finite(path, "the input is", err);
+    for (int i = 0; i < c->classes; i++)
+        if (!isfinite(logits[i]) || !isfinite(probabilities[i]))
+            return fail_not_finite(path, "the network's scores are", err);
+    return NG_OK;
 }
 
-static job_result classify_one(void *context, ng_session *session, int index)
+static ng_status classify_item(void *context, ng_session *session, int at, const slot *s, int item, job *j,
+                               ng_error *err)
 {
-    classify_job *j = context;
-    const char *path = j->in->paths[index];
-    picture p;
-    ng_error err;
-    job_result result = {0};
-    ng_status status = picture_load(j->model, path, &j->fit, &p, &err);
+    const classify_job *c = context;
+    size_t offset = (size_t)at * (size_t)c->classes;
+    const float *logits = ng_session_logits(session) + offset;
+    const float *probabilities = ng_session_probabilities(session) + offset;
+    ng_status status = check_finite(c, s, item, logits, probabilities, err);
+    if (status != NG_OK)
+        return status;
+    ranked *order = rank_classes(logits, c->classes);
+    bool fine = order != NULL;
+    if (fine && c->s->json)
+        fine = write_json(c, s, item, order, probabilities, j->out);
+    else if (fine)
+        write_text(c, s, item, order, probabilities, j->out);
+    free(order);
+    return fine ? NG_OK : fail_memory(err);
+}
+
+static void write_failure(void *context, const slot *s, job *j)
+{
+    const classify_job *c = context;
+    if (c->s->json && !write_failure_json(j->out, c->in.paths[s->input], s->err.text))
+        j->fatal = true;
+}
+
+static void classify_images(void *context, ng_session *session, job *j)
+{
+    classify_job *c = context;
+    chunk_steps steps = {.model = c->model,
+                         .in = &c->in,
+                         .fit = &c->fit,
+                         .batch = c->s->batch,
+                         .context = c,
+                         .do_item = classify_item,
+                         .write_failure = write_failure};
+    run_chunk(&steps, session, j);
+}
+
+static int classify_all(classify_job *c, ng_session *session)
+{
     ng_model_info info;
-    ng_model_describe(j->model, &info);
-    size_t one = (size_t)info.input_height * (size_t)info.input_width * (size_t)info.input_channels;
-    for (int i = 0; status == NG_OK && i < p.n && !interrupted; i++) {
-        status = ng_session_run(session, p.input + one * (size_t)i, 1, &err);
-        if (status == NG_OK)
-            result.text = append(result.text, describe(j, path, p.is_array && p.n > 1 ? i : -1, ng_session_logits(session),
-                                                       ng_session_probabilities(session)));
-    }
-    picture_clear(&p);
-    if (status != NG_OK) {
-        complain("%s", err.text);
-        result.failed = true;
-        if (j->s->json)
-            result.text = append(result.text, json_line(json_pack("{s:s, s:s, s:s}", "image", path, "status", "error", "error", err.text)));
-    }
-    return result;
+    ng_model_describe(c->model, &info);
+    int wanted = c->s->top < 0 ? DEFAULT_TOP : c->s->top == 0 ? info.class_count : c->s->top;
+    c->classes = info.class_count;
+    c->top = wanted < info.class_count ? wanted : info.class_count;
+    c->color = color_wanted(stdout);
+    return run_jobs(c->s, session, c->in.count, classify_images, c);
 }
 
 int run_classify(const settings *s)
 {
-    classify_job j = {.s = s};
-    ng_model *model;
-    inputs in;
-    int first, code = read_fitting(s, &j.fit);
-    if (code == EXIT_DONE)
-        code = open_model(s, &model, &first);
-    if (code != EXIT_DONE)
-        return code;
-    code = find_inputs(s, first, &in);
+    classify_job c = {.s = s};
+    ng_model *model = NULL;
     ng_session *session = NULL;
-    if (code == EXIT_DONE) {
-        ng_session_opts opts;
-        ng_session_opts_init(&opts);
-        opts.backend = s->backend;
-        ng_error err;
-        ng_status status = ng_session_create(model, &opts, &session, &err);
-        if (status != NG_OK) {
-            complain("%s", err.text);
-            code = exit_code_of(status);
-        }
+    int rest, code = read_fitting(s, &c.fit);
+    if (code == EXIT_DONE && !s->model && s->n_arguments == 0) {
+        complain("a model is missing; see `netgaze classify --help`");
+        code = EXIT_USAGE;
     }
-    if (code == EXIT_DONE) {
-        ng_model_info info;
-        ng_model_describe(model, &info);
-        j.model = model;
-        j.in = &in;
-        j.classes = info.class_count;
-        code = run_jobs(s, session, in.count, classify_one, &j, "images");
-    }
+    if (code == EXIT_DONE)
+        code = find_inputs(s, s->model ? 0 : 1, NULL, &c.in);
+    if (code == EXIT_DONE)
+        code = open_model(s, &model, &rest);
+    if (code == EXIT_DONE)
+        code = open_session(s, model, NULL, 0, &session);
+    c.model = model;
+    if (code == EXIT_DONE)
+        code = classify_all(&c, session);
     ng_session_free(session);
-    inputs_clear(&in);
     ng_model_free(model);
+    inputs_clear(&c.in);
     return code;
 }

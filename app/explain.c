@@ -1,412 +1,325 @@
-/* netgaze explain: maps, pictures and sidecars for every image, layer and class. The sidecar is written last, so that its
- * existence means that the set is whole; a rerun takes finished sets from their sidecars. */
+/* netgaze explain: what is asked for, checked before any work begins. */
 #include "explain.h"
+#include "options.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- What is asked for ------------------------------------------------------------------------- */
+/* ---- Layers --------------------------------------------------------------------------------- */
+
+/* How a layer is called in file names: by its bare name where that is unique, else by its path. */
+static char *file_name_of(const ng_model *model, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    int index;
+    bool bare = slash && slash[1] && ng_model_find_layer(model, slash + 1, &index, NULL) == NG_OK;
+    char *name = strdup(bare ? slash + 1 : path);
+    for (char *p = name; p && *p; p++)
+        if (*p == '/')
+            *p = '_';
+    return name;
+}
+
+static int add_layer(explain_job *j, int index)
+{
+    ng_layer_info layer;
+    ng_error err;
+    for (int i = 0; i < j->n_layers; i++)
+        if (j->layers[i] == index)
+            return EXIT_DONE;
+    if (j->n_layers == MOST_LAYERS) {
+        complain("--layer: more than %d layers", MOST_LAYERS);
+        return EXIT_USAGE;
+    }
+    ng_status status = ng_model_layer(j->model, index, &layer, &err);
+    if (status == NG_OK)
+        status = ng_method_check(j->model, j->s->method, index, &err);
+    if (status != NG_OK) {
+        complain("%s", err.text);
+        return EXIT_USAGE;
+    }
+    int n = j->n_layers++;
+    j->layers[n] = index;
+    j->layer_paths[n] = strdup(layer.name);
+    j->layer_names[n] = file_name_of(j->model, layer.name);
+    return j->layer_paths[n] && j->layer_names[n] ? EXIT_DONE : say_out_of_memory();
+}
 
 static int read_layers(explain_job *j)
 {
-    ng_model_info info;
-    ng_error err;
-    ng_model_describe(j->model, &info);
+    if (!j->s->layer && j->info.automatic_layer >= 0)
+        return add_layer(j, j->info.automatic_layer);
     if (!j->s->layer) {
-        if (info.automatic_layer < 0) {
-            complain("%s: no layer has a spatial output; nothing can be explained", info.path);
-            return EXIT_MODEL;
-        }
-        j->layers[j->n_layers++] = info.automatic_layer;
-    } else {
-        char *copy = strdup(j->s->layer), *rest = copy;
-        for (char *name; copy && (name = strsep(&rest, ","));) {
-            if (j->n_layers == MOST_LAYERS || ng_model_find_layer(j->model, name, &j->layers[j->n_layers], &err) != NG_OK) {
-                complain("%s", j->n_layers == MOST_LAYERS ? "too many layers" : err.text);
-                free(copy);
-                return EXIT_USAGE;
-            }
-            j->n_layers++;
-        }
-        free(copy);
+        complain("%s: no layer has a spatial output that feeds the scores; nothing can be explained",
+                 j->info.path);
+        return EXIT_MODEL;
     }
-    for (int i = 0; i < j->n_layers; i++)
-        if (ng_method_check(j->model, j->s->method, j->layers[i], &err) != NG_OK) {
-            complain("%s", err.text);
-            return EXIT_USAGE;
+    char *copy = strdup(j->s->layer), *rest = copy;
+    int code = copy ? EXIT_DONE : say_out_of_memory();
+    for (char *name; code == EXIT_DONE && (name = strsep(&rest, ","));) {
+        int index;
+        ng_error err;
+        if (ng_model_find_layer(j->model, name, &index, &err) == NG_OK)
+            code = add_layer(j, index);
+        else {
+            complain("--layer: %s", err.text);
+            code = EXIT_USAGE;
         }
+    }
+    free(copy);
+    return code;
+}
+
+/* ---- Classes -------------------------------------------------------------------------------- */
+
+static int add_class(explain_job *j, int index)
+{
+    for (int i = 0; i < j->n_classes; i++)
+        if (j->classes[i] == index)
+            return EXIT_DONE;
+    if (j->n_classes == MOST_CLASSES) {
+        complain("--class: more than %d classes; `--class all` takes every one", MOST_CLASSES);
+        return EXIT_USAGE;
+    }
+    j->classes[j->n_classes++] = index;
     return EXIT_DONE;
+}
+
+static int add_named_class(explain_job *j, const char *name)
+{
+    int index;
+    ng_error err;
+    if (strcmp(name, "predicted") == 0)
+        return add_class(j, PREDICTED);
+    if (ng_model_find_class(j->model, name, &index, &err) == NG_OK)
+        return add_class(j, index);
+    complain("--class: %s", err.text);
+    return EXIT_USAGE;
 }
 
 static int read_classes(explain_job *j)
 {
     const char *spec = j->s->classes;
-    ng_error err;
-    j->n_classes = 0; /* predicted or top */
-    if (j->s->top >= 0 || strcmp(spec, "predicted") == 0) {
-        j->top = j->s->top > 0 ? j->s->top : j->s->top == 0 ? j->class_count : 1;
-        j->top = j->top > j->class_count ? j->class_count : j->top;
-        return EXIT_DONE;
-    }
-    if (strcmp(spec, "all") == 0) {
-        j->top = j->class_count;
-        return EXIT_DONE;
-    }
-    int whole; /* a label may hold commas */
-    if (ng_model_find_class(j->model, spec, &whole, &err) == NG_OK) {
-        j->classes[j->n_classes++] = whole;
-        return EXIT_DONE;
-    }
-    char *copy = strdup(spec), *rest = copy;
-    for (char *name; copy && (name = strsep(&rest, ","));) {
-        if (j->n_classes == MOST_CLASSES || ng_model_find_class(j->model, name, &j->classes[j->n_classes], &err) != NG_OK) {
-            complain("%s", j->n_classes == MOST_CLASSES ? "too many classes" : err.text);
-            free(copy);
-            return EXIT_USAGE;
-        }
-        j->n_classes++;
-    }
-    free(copy);
-    return EXIT_DONE;
-}
-
-static int read_outputs(explain_job *j)
-{
-    static const char *const names[] = {"raw", "heatmap", "overlay", "figure", "sidecar"};
-    char *copy = strdup(j->s->outputs), *rest = copy;
-    for (char *name; copy && (name = strsep(&rest, ","));) {
-        unsigned bit = 0;
-        for (unsigned i = 0; i < 5; i++)
-            if (strcmp(name, names[i]) == 0)
-                bit = 1u << i;
-        if (!bit) {
-            complain("--outputs: '%s' is not known; expected raw, heatmap, overlay, figure or sidecar", name);
-            free(copy);
-            return EXIT_USAGE;
-        }
-        j->outputs |= bit;
-    }
-    free(copy);
-    return EXIT_DONE;
-}
-
-static int read_target(explain_job *j)
-{
-    const char *target = j->s->target;
-    bool article = j->render.compat == NG_COMPAT_ARTICLE;
-    j->target = article ? NG_TARGET_PROBABILITY : NG_TARGET_LOGIT;
-    if (target && strcmp(target, "probability") == 0)
-        j->target = NG_TARGET_PROBABILITY;
-    else if (target && strcmp(target, "logit") == 0)
-        j->target = NG_TARGET_LOGIT;
-    else if (target) {
-        complain("--target: '%s' is not known; expected logit or probability", target);
+    int all = j->info.class_count, index;
+    if (spec && j->s->top >= 0) {
+        complain("--top and --class exclude each other");
         return EXIT_USAGE;
     }
-    return EXIT_DONE;
+    bool every = j->s->top == 0 || (spec && strcmp(spec, "all") == 0);
+    j->top = every || j->s->top > all ? all : j->s->top > 0 ? j->s->top : 1;
+    if (!spec || every)
+        return EXIT_DONE;
+    if (ng_model_find_class(j->model, spec, &index, NULL) == NG_OK) /* a label may hold commas */
+        return add_class(j, index);
+    char *copy = strdup(spec), *rest = copy;
+    int code = copy ? EXIT_DONE : say_out_of_memory();
+    for (char *name; code == EXIT_DONE && (name = strsep(&rest, ","));)
+        code = add_named_class(j, name);
+    free(copy);
+    return code;
 }
 
-/* mkdir -p. */
-static int make_folder(const char *path)
+/* ---- The rest of the request ---------------------------------------------------------------- */
+
+static void read_outputs(explain_job *j)
 {
-    char part[4200];
-    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part) {
-        complain("%s: the path is too long", path);
-        return EXIT_ENVIRONMENT;
+    for (const char *p = j->s->outputs; *p; p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        for (int i = 0; i < OUTPUT_KINDS; i++)
+            if (strlen(output_choice(i)) == n && strncmp(output_choice(i), p, n) == 0)
+                j->outputs |= 1u << i;
+        p += n;
     }
-    for (char *p = part + 1;; p++) {
-        bool end = *p == '\0';
-        if (*p == '/' || end) {
-            *p = '\0';
-            if (mkdir(part, 0777) != 0 && errno != EEXIST) {
-                complain("%s: the folder cannot be made: %s", part, strerror(errno));
-                return EXIT_ENVIRONMENT;
-            }
-            if (end)
-                break;
-            *p = '/';
+}
+
+static void read_target(explain_job *j)
+{
+    bool article = j->render.compat == NG_COMPAT_ARTICLE;
+    const char *target = j->s->target ? j->s->target : article ? "probability" : "logit";
+    j->target = strcmp(target, "probability") == 0 ? NG_TARGET_PROBABILITY : NG_TARGET_LOGIT;
+}
+
+/* Draws a map of 2x2 cells: what the library refuses of the drawing options is refused before any image. */
+static int check_drawing(const explain_job *j)
+{
+    static float cells[4] = {0, 1, 2, 3};
+    ng_map map = {.height = 2, .width = 2, .data = cells, .signed_data = cells, .max = 3, .signed_max = 3};
+    ng_geometry g = {.image_width = 8,
+                     .image_height = 8,
+                     .input_width = 8,
+                     .input_height = 8,
+                     .fit = j->fit.fit,
+                     .resample = j->fit.resample,
+                     .x1 = 8,
+                     .y1 = 8};
+    ng_image image;
+    ng_error err;
+    ng_status status = ng_render_heatmap(&map, &g, &j->render, &image, &err);
+    if (status == NG_OK) {
+        ng_image_clear(&image);
+        return EXIT_DONE;
+    }
+    complain("%s", err.text);
+    return status == NG_E_MEMORY ? EXIT_ENVIRONMENT : EXIT_USAGE;
+}
+
+static int at_most(int value, int most)
+{
+    return value < most ? value : most;
+}
+
+static void measure_table(explain_job *j)
+{
+    j->image_width = j->label_width = j->layer_width = 5;
+    for (int i = 0; i < j->in.count; i++) {
+        int n = at_most(columns_of(j->in.paths[i]), 48);
+        j->image_width = n > j->image_width ? n : j->image_width;
+    }
+    for (int i = 0; i < j->info.class_count; i++) {
+        int n = at_most(columns_of(ng_model_label(j->model, i)), 24);
+        j->label_width = n > j->label_width ? n : j->label_width;
+    }
+    for (int i = 0; i < j->n_layers; i++) {
+        int n = at_most(columns_of(j->layer_paths[i]), 32);
+        j->layer_width = n > j->layer_width ? n : j->layer_width;
+    }
+    j->color = color_wanted(stdout);
+}
+
+int make_folder(const char *path)
+{
+    char *part = strdup(path);
+    if (!part)
+        return say_out_of_memory();
+    int code = EXIT_DONE;
+    for (char *p = part + 1; code == EXIT_DONE; p++) {
+        char here = *p;
+        if (here != '/' && here != '\0')
+            continue;
+        *p = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST && errno != EISDIR) {
+            complain("%s: the folder cannot be made: %s", part, strerror(errno));
+            code = EXIT_ENVIRONMENT;
         }
+        *p = here;
+        if (here == '\0')
+            break;
     }
     struct stat st;
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode) || access(path, W_OK) != 0) {
-        complain("%s: not a folder that can be written", path);
-        return EXIT_ENVIRONMENT;
+    if (code == EXIT_DONE && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))) {
+        complain("%s: is there, but is no folder", path);
+        code = EXIT_ENVIRONMENT;
+    } else if (code == EXIT_DONE && access(path, W_OK | X_OK) != 0) {
+        complain("%s: the folder cannot be written: %s", path, strerror(errno));
+        code = EXIT_ENVIRONMENT;
     }
-    return EXIT_DONE;
+    free(part);
+    return code;
 }
 
-/* ---- Earlier results --------------------------------------------------------------------------- */
-
-/* Everything that decides a set: an unequal key means that it is done again. */
-static char *make_key(const explain_job *j, const char *path)
+/* The output folder without slashes at its end. */
+static char *trim_folder(const char *path)
 {
-    ng_model_info info;
-    ng_model_describe(j->model, &info);
-    struct stat st = {0};
-    stat(path, &st);
+    char *folder = strdup(path);
+    size_t n = folder ? strlen(folder) : 0;
+    while (n > 1 && folder[n - 1] == '/')
+        folder[--n] = '\0';
+    return folder;
+}
+
+/* ---- The command ---------------------------------------------------------------------------- */
+
+/* What needs no model. */
+static int read_request(explain_job *j)
+{
     const settings *s = j->s;
-    char *key = NULL;
-    if (asprintf(&key, "%s|%s|%lld|%lld.%09ld|%s|%s|%s|%d|%d|%s|%s|%s|%g|%d|%s|%s|%s|%s|%g|%g|%s|%s", info.hash, path,
-                 (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, s->method, s->layer ? s->layer : "",
-                 s->classes, s->top, (int)j->target, s->compat ? s->compat : "", s->colormap ? s->colormap : "",
-                 s->norm ? s->norm : "", s->alpha, s->use_signed, s->outputs, info.preprocess.mode, s->fit,
-                 s->resize ? s->resize : "", s->window_center, s->window_width, s->backend, s->labels ? s->labels : "") < 0)
-        return NULL;
-    return key;
-}
-
-static int is_json(const struct dirent *e)
-{
-    size_t n = strlen(e->d_name);
-    return n > 5 && strcmp(e->d_name + n - 5, ".json") == 0;
-}
-
-/* Sidecars of the output folder that name a key. */
-static void read_earlier(explain_job *j)
-{
-    struct dirent **entries = NULL;
-    int n = j->s->force ? 0 : scandir(j->s->output, &entries, is_json, alphasort);
-    j->earlier = json_object();
-    for (int i = 0; i < n; i++) {
-        char path[4400];
-        snprintf(path, sizeof path, "%s/%s", j->s->output, entries[i]->d_name);
-        json_t *sidecar = json_load_file(path, 0, NULL);
-        const char *key = json_string_value(json_object_get(sidecar, "key"));
-        if (key) {
-            json_t *list = json_object_get(j->earlier, key);
-            if (!list)
-                json_object_set_new(j->earlier, key, list = json_array());
-            json_array_append_new(list, json_pack("{s:O, s:O, s:O}", "maps", json_object_get(sidecar, "maps"), "order",
-                                                  json_object_get(sidecar, "order"), "result", json_object_get(sidecar, "result")));
-        }
-        json_decref(sidecar);
-        free(entries[i]);
+    if (!s->model && s->n_arguments == 0) {
+        complain("a model is missing; see `netgaze explain --help`");
+        return EXIT_USAGE;
     }
-    if (n > 0)
-        free(entries);
-}
-
-static char *append(char *text, char *more)
-{
-    if (!text || !more)
-        return text ? text : more;
-    char *joined = realloc(text, strlen(text) + strlen(more) + 1);
-    if (joined)
-        strcat(joined, more);
-    free(more);
-    return joined;
-}
-
-/* The recorded results of a whole set, in order; false where any is missing. */
-static bool take_earlier(const explain_job *j, const char *key, job_result *result)
-{
-    const json_t *list = json_object_get(j->earlier, key), *entry;
-    size_t i, n = json_array_size(list);
-    if (n == 0 || (size_t)json_integer_value(json_object_get(json_array_get(list, 0), "maps")) != n)
-        return false;
-    for (size_t order = 0; order < n; order++)
-        json_array_foreach(list, i, entry)
-            if ((size_t)json_integer_value(json_object_get(entry, "order")) == order) {
-                result->maps++;
-                if (j->s->json)
-                    result->text = append(result->text, json_line(json_incref(json_object_get(entry, "result"))));
-            }
-    return (size_t)result->maps == n;
-}
-
-/* ---- One image --------------------------------------------------------------------------------- */
-
-typedef struct ranked {
-    int index;
-    float score;
-} ranked;
-
-static int by_score(const void *a, const void *b)
-{
-    const ranked *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score < y->score ? 1 : -1;
-    return x->index - y->index;
-}
-
-/* The classes to explain for this image's scores. */
-static int *choose_classes(const explain_job *j, const float *logits, int *n)
-{
-    *n = j->n_classes ? j->n_classes : j->top;
-    int *list = malloc((size_t)*n * sizeof *list);
-    ranked *r = malloc((size_t)j->class_count * sizeof *r);
-    for (int i = 0; r && i < j->class_count; i++)
-        r[i] = (ranked){i, logits[i]};
-    if (r && !j->n_classes)
-        qsort(r, (size_t)j->class_count, sizeof *r, by_score);
-    for (int i = 0; list && r && i < *n; i++)
-        list[i] = j->n_classes ? j->classes[i] : r[i].index;
-    free(r);
-    return list;
-}
-
-static job_result fail_image(const explain_job *j, const char *path, const ng_error *err, job_result result)
-{
-    complain("%s", err->text);
-    result.failed = true;
-    if (j->s->json)
-        result.text = append(result.text, json_line(json_pack("{s:s, s:s, s:s}", "image", path, "status", "error", "error", err->text)));
-    return result;
-}
-
-static void note_status(const explain_job *j, const char *path, const ng_map *map)
-{
-    if (map->status != NG_MAP_OK && !j->s->quiet)
-        complain("%s, %s: map is %s: %s", path, ng_model_label(j->model, map->class_index), ng_map_status_name(map->status), map->note);
-}
-
-/* All maps of one network input, written; NG_E_CANCELLED after an interrupt. */
-static ng_status explain_item(const explain_job *j, ng_session *session, int index, const picture *p, int item, const char *key,
-                              job_result *result, bool *written, ng_error *err)
-{
-    ng_model_info info;
-    ng_model_describe(j->model, &info);
-    size_t one = (size_t)info.input_height * (size_t)info.input_width * (size_t)info.input_channels;
-    ng_status status = ng_session_run(session, p->input + one * (size_t)item, 1, err);
-    int n_classes = 0, order = 0;
-    int *classes = status == NG_OK ? choose_classes(j, ng_session_logits(session), &n_classes) : NULL;
-    grid g = {0};
-    for (int l = 0; l < j->n_layers && status == NG_OK; l++)
-        for (int c = 0; c < n_classes && status == NG_OK; c++, order++) {
-            if (interrupted) {
-                status = NG_E_CANCELLED;
-                break;
-            }
-            ng_explain_opts opts;
-            ng_explain_opts_init(&opts);
-            opts.method = j->s->method;
-            opts.layer = j->layers[l];
-            opts.class_index = classes[c];
-            opts.target = j->target;
-            ng_map map;
-            status = ng_explain(session, 0, &opts, &map, err);
-            if (status != NG_OK)
-                break;
-            note_status(j, j->in->paths[index], &map);
-            set_place place = {index, item, order, p->n > 1 ? p->n : 0, j->n_layers * n_classes * p->n,
-                               item * j->n_layers * n_classes + order, key};
-            char *line = NULL;
-            status = write_set(j, p, &map, &place, &line, &g, written, err);
-            result->text = append(result->text, line);
-            result->maps += status == NG_OK;
-            ng_map_clear(&map);
-        }
-    if (status == NG_OK && j->s->grid)
-        status = write_grid(j, index, item, n_classes, &g, err);
-    *written = *written || (status != NG_OK && j->s->grid && order == j->n_layers * n_classes);
-    grid_clear(&g);
-    free(classes);
-    return status;
-}
-
-static job_result explain_one(void *context, ng_session *session, int index)
-{
-    const explain_job *j = context;
-    const char *path = j->in->paths[index];
-    job_result result = {0};
-    char *key = make_key(j, path);
-    if (key && take_earlier(j, key, &result)) {
-        free(key);
-        return result;
+    if (!s->output) {
+        complain("explain: name the output folder with -o DIR");
+        return EXIT_USAGE;
     }
-    free(result.text);
-    result = (job_result){0};
-    picture p;
-    ng_error err = {0};
-    bool written = false; /* the failure was in writing */
-    ng_status status = picture_load(j->model, path, &j->fit, &p, &err);
-    for (int item = 0; status == NG_OK && item < p.n; item++)
-        status = explain_item(j, session, index, &p, item, key ? key : "", &result, &written, &err);
-    picture_clear(&p);
-    free(key);
-    if (status == NG_OK || status == NG_E_CANCELLED)
-        return result;
-    result.fatal = (written && status == NG_E_IO) || status == NG_E_MEMORY;
-    return fail_image(j, path, &err, result);
+    if (!(j->folder = trim_folder(s->output)))
+        return say_out_of_memory();
+    int code = read_render_options(s, &j->render);
+    if (code == EXIT_DONE)
+        code = read_fitting(s, &j->fit);
+    if (code == EXIT_DONE)
+        code = check_drawing(j);
+    read_outputs(j);
+    read_target(j);
+    return code == EXIT_DONE ? find_inputs(s, s->model ? 0 : 1, j->folder, &j->in) : code;
 }
 
-/* ---- The command ------------------------------------------------------------------------------- */
-
-static int prepare(explain_job *j)
+/* What depends on the model. */
+static int prepare(explain_job *j, const ng_model *model)
 {
-    ng_model_info info;
-    ng_model_describe(j->model, &info);
-    j->class_count = info.class_count;
+    j->model = model;
+    ng_model_describe(model, &j->info);
     int code = read_layers(j);
     if (code == EXIT_DONE)
         code = read_classes(j);
     if (code == EXIT_DONE)
-        code = read_outputs(j);
+        code = make_folder(j->folder);
+    if (code == EXIT_DONE && !(j->conventions = make_conventions(j)))
+        code = say_out_of_memory();
     if (code == EXIT_DONE)
-        code = read_target(j);
+        code = list_sidecars(j);
+    measure_table(j);
     return code;
 }
 
-static int open_session(const explain_job *j, ng_session **session)
+static int work(explain_job *j, ng_session *session)
 {
-    ng_session_opts opts;
-    ng_session_opts_init(&opts);
-    opts.backend = j->s->backend;
-    opts.layers = j->layers;
-    opts.layer_count = j->n_layers;
-    ng_error err;
-    ng_status status = ng_session_create(j->model, &opts, session, &err);
-    if (status == NG_OK)
-        return EXIT_DONE;
-    complain("%s", err.text);
-    return exit_code_of(status);
+    const settings *s = j->s;
+    if (!s->json && !s->quiet)
+        printf("%s%-*s  %-*s %11s %10s  %-*s  map%s\n", j->color ? "\033[2m" : "", j->image_width, "image",
+               j->label_width, "class", "probability", "logit", j->layer_width, "layer",
+               j->color ? "\033[0m" : "");
+    int code = run_jobs(s, session, j->in.count, explain_images, j);
+    if (!s->json && !s->quiet && (code == EXIT_DONE || code == EXIT_SOME_FAILED))
+        printf("\nPictures and sidecars are in %s\n", j->folder);
+    return code;
+}
+
+static void job_clear(explain_job *j)
+{
+    for (int i = 0; i < j->n_layers; i++) {
+        free(j->layer_paths[i]);
+        free(j->layer_names[i]);
+    }
+    free_listing(j);
+    json_decref(j->conventions);
+    free(j->folder);
+    inputs_clear(&j->in);
 }
 
 int run_explain(const settings *s)
 {
     explain_job *j = calloc(1, sizeof *j);
-    inputs in = {0};
     ng_model *model = NULL;
     ng_session *session = NULL;
-    int first = 0, code = j ? EXIT_DONE : EXIT_ENVIRONMENT;
-    if (code == EXIT_DONE && !s->output) {
-        complain("explain: name the output folder with -o DIR");
-        code = EXIT_USAGE;
-    }
+    int rest;
+    if (!j)
+        return say_out_of_memory();
+    j->s = s;
+    int code = read_request(j);
     if (code == EXIT_DONE)
-        code = read_render_options(s, &j->render);
+        code = open_model(s, &model, &rest);
     if (code == EXIT_DONE)
-        code = read_fitting(s, &j->fit);
+        code = prepare(j, model);
     if (code == EXIT_DONE)
-        code = open_model(s, &model, &first);
+        code = open_session(s, model, j->layers, j->n_layers, &session);
     if (code == EXIT_DONE)
-        code = find_inputs(s, first, &in);
-    if (code == EXIT_DONE) {
-        j->s = s;
-        j->model = model;
-        j->in = &in;
-        code = prepare(j);
-    }
-    if (code == EXIT_DONE)
-        code = make_folder(s->output);
-    if (code == EXIT_DONE)
-        code = open_session(j, &session);
-    if (code == EXIT_DONE) {
-        read_earlier(j);
-        code = run_jobs(s, session, in.count, explain_one, j, "images");
-        if (!s->json && !s->quiet && code != EXIT_INTERRUPTED)
-            printf("pictures are in %s\n", s->output);
-    }
-    if (j)
-        json_decref(j->earlier);
+        code = work(j, session);
     ng_session_free(session);
-    inputs_clear(&in);
+    job_clear(j);
     ng_model_free(model);
     free(j);
     return code;

@@ -1,53 +1,120 @@
-/* Shared by explain.c (what is done), write.c (the files of one map) and render.c (drawing them again). */
-#ifndef NETGAZE_EXPLAIN_H
-#define NETGAZE_EXPLAIN_H
+/* What explain.c (the request), explain_image.c (one image), sidecar.c, earlier.c (reruns), pictures.c, grid.c and
+ * render.c share. */
+#ifndef NETGAZE_APP_EXPLAIN_H
+#define NETGAZE_APP_EXPLAIN_H
 
-#include "app.h"
+#include "work.h"
 
-#define MOST_LAYERS 64
-#define MOST_CLASSES 1024
+enum { MOST_LAYERS = 64, MOST_CLASSES = 1024, PREDICTED = -1 };
 
-enum output_bit { OUTPUT_RAW = 1, OUTPUT_HEATMAP = 2, OUTPUT_OVERLAY = 4, OUTPUT_FIGURE = 8, OUTPUT_SIDECAR = 16 };
+enum output_bit {
+    OUTPUT_RAW = 1 << 0,
+    OUTPUT_HEATMAP = 1 << 1,
+    OUTPUT_OVERLAY = 1 << 2,
+    OUTPUT_FIGURE = 1 << 3,
+    OUTPUT_SIDECAR = 1 << 4,
+    OUTPUT_KINDS = 5,
+};
+extern const char *const output_endings[OUTPUT_KINDS]; /* ".npy", ... by bit; names are output_choice's */
 
+/* What is asked for: the same for every image. Read-only while threads work. */
 typedef struct explain_job {
     const settings *s;
     const ng_model *model;
-    const inputs *in;
+    ng_model_info info;
+    inputs in;
     fitting fit;
     ng_render_opts render;
     ng_target target;
-    int layers[MOST_LAYERS], n_layers;
-    int classes[MOST_CLASSES], n_classes; /* 0: the `top` most likely */
-    int top, class_count;
     unsigned outputs;
-    json_t *earlier; /* key -> results of sidecars found */
+    char *folder;                   /* without a slash at its end */
+    int layers[MOST_LAYERS];        /* [n_layers] indices */
+    char *layer_paths[MOST_LAYERS]; /* "inception_v3/mixed10" */
+    char *layer_names[MOST_LAYERS]; /* as they stand in file names: "mixed10" */
+    int n_layers;
+    int classes[MOST_CLASSES]; /* [n_classes], may hold PREDICTED; none: the `top` most likely */
+    int n_classes, top;
+    json_t *conventions; /* everything that decides a map beside model, image, layer and class */
+    char **listing;      /* [n_listing] sorted names of sidecars in the folder; none with --force */
+    int n_listing;
+    int image_width, label_width, layer_width; /* columns of the table */
+    bool color;
 } explain_job;
 
-/* Pictures gathered for the grid of one input. */
+/* One map on its way to its files. */
+typedef struct set {
+    int input, item, items; /* item -1 where inputs have none; items: how many the input has, or 0 */
+    int layer;              /* among the job's layers */
+    int rank;               /* of the class, 0 for the predicted */
+    const ng_map *map;
+} set;
+
+/* ---- sidecar.c: results and sidecars -------------------------------------------------------- */
+
+/* DIR/stem[.item].layer.method.class[.compat], to be freed; NULL when memory ran out. */
+char *set_path(const explain_job *j, int input, int item, int layer, int class_index);
+/* DIR/stem[.item].method.grid[.compat] */
+char *grid_path(const explain_job *j, int input, int item);
+/* The conventions of a job, for comparison and for the record. */
+json_t *make_conventions(const explain_job *j);
+/* Path, size and time of an image file, to recognise it. */
+json_t *input_identity(const char *path);
+/* The line of one map; files are named after `base`. */
+json_t *make_result(const explain_job *j, const set *t, const char *base);
+json_t *make_sidecar(const explain_job *j, const set *t, const picture *p, const char *title, json_t *result);
+/* Writes a sidecar; its map's signed values (may be NULL) [n] last. */
+ng_status save_sidecar(json_t *sidecar, const float *signed_data, int n, const char *path, ng_error *err);
+/* The line recorded in a sidecar, as it is now: image and files under today's names. */
+json_t *result_of_sidecar(const explain_job *j, const json_t *sidecar, int input, const char *base);
+/* Whether a sidecar was made from this image by this model under these conventions. */
+bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input);
+
+/* ---- earlier.c: what an earlier run has done ------------------------------------------------ */
+
+int list_sidecars(explain_job *j);
+void free_listing(explain_job *j);
+/* The lines of all maps of an input, where everything is there; else NULL. */
+json_t *find_earlier(const explain_job *j, int input);
+/* The line of one map, or NULL. */
+json_t *find_earlier_map(const explain_job *j, int input, int item, int layer, int class_index);
+
+/* ---- pictures.c ----------------------------------------------------------------------------- */
+
+typedef struct picture_paths {
+    const char *heatmap, *overlay, *figure; /* NULL: not wanted */
+} picture_paths;
+
+int read_render_options(const settings *s, ng_render_opts *out);
+/* *writing is set while files are being written, so that the caller knows what failed. */
+ng_status write_pictures(const ng_map *map, const ng_image *base, const ng_geometry *g,
+                         const ng_render_opts *opts, const picture_paths *paths, bool *writing,
+                         ng_error *err);
+/* All files of one map, the sidecar last; *line gets its result. */
+ng_status write_set(const explain_job *j, const set *t, const picture *p, const ng_image *base, json_t **line,
+                    bool *writing, ng_error *err);
+
+/* ---- grid.c: all maps of one input in one picture ------------------------------------------- */
+
 typedef struct grid {
-    ng_image *images;
-    char **captions;
+    ng_image *images; /* [count] */
+    char **captions;  /* [count] */
     int count;
 } grid;
 
-/* Where a map stands: input, item of an array, order within the image's maps. */
-typedef struct set_place {
-    int index, item, order, items, maps, position;
-    const char *key;
-} set_place;
-
-/* Writes the files of one map; *line gets the JSON line (or NULL), *failed is set when writing was what failed. */
-ng_status write_set(const explain_job *j, const picture *p, const ng_map *map, const set_place *place, char **line, grid *g,
-                    bool *failed, ng_error *err);
-ng_status write_grid(const explain_job *j, int index, int item, int columns, const grid *g, ng_error *err);
+ng_status grid_add(const explain_job *j, grid *g, const set *t, const picture *p, const ng_image *base,
+                   ng_error *err);
+ng_status grid_write(const explain_job *j, const grid *g, const set *t, const int *classes, int n,
+                     bool *writing, ng_error *err);
+bool grid_is_there(const explain_job *j, int input, int item, const int *classes, int n);
 void grid_clear(grid *g);
 
-/* The pictures of one map; paths may be NULL. */
-typedef struct picture_paths {
-    const char *heatmap, *overlay, *figure;
-} picture_paths;
+/* ---- explain_image.c ------------------------------------------------------------------------ */
 
-ng_status write_pictures(const ng_map *map, const ng_image *base, const ng_geometry *g, const ng_render_opts *opts,
-                         const picture_paths *paths, ng_error *err);
+void explain_images(void *context, ng_session *session,
+                    job *j); /* a job_function; the context is an explain_job */
+
+/* ---- explain.c ------------------------------------------------------------------------------ */
+
+int make_folder(const char *path); /* mkdir -p; EXIT_DONE or EXIT_ENVIRONMENT after saying why */
 
 #endif

@@ -1,109 +1,231 @@
-/* Finding inputs, and bringing one to the network: images through fit and preprocessing, .npy arrays as they are. */
-#include "app.h"
+/* Which files a command works on, and under which names their results are written. */
+#include "images.h"
 
 #include <dirent.h>
-#include <math.h>
-#include <stdio.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <glob.h>
 
-static bool is_input_name(const char *name)
+enum {
+    DEEPEST = 64,
+    STEM_LONGEST = 160 /* bytes: leaves room for layer, method and class in a name of 255 */
+};
+
+static const char *const image_endings[] = {".jpg", ".jpeg", ".png",  ".webp", ".tif", ".tiff",
+                                            ".bmp", ".gif",  ".heic", ".heif", ".npy"};
+
+typedef struct search {
+    inputs *in;
+    json_t *seen;       /* paths, as an object's keys */
+    struct stat output; /* st_ino 0: none */
+    int deepest;        /* levels of subfolders */
+    bool fine;          /* false: memory ran out */
+} search;
+
+static bool ends_with(const char *text, const char *ending)
 {
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".npy"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && name[0] != '.' && i < sizeof suffixes / sizeof *suffixes; i++)
-        if (strcasecmp(dot, suffixes[i]) == 0)
+    size_t n = strlen(text), m = strlen(ending);
+    return n > m && strcasecmp(text + n - m, ending) == 0;
+}
+
+static bool is_image_name(const char *name)
+{
+    for (size_t i = 0; name[0] != '.' && i < sizeof image_endings / sizeof *image_endings; i++)
+        if (ends_with(name, image_endings[i]))
             return true;
     return false;
 }
 
-static bool add(inputs *in, const char *path)
+/* Pictures and raw maps of an earlier run: a sidecar stands beside them. */
+static bool is_own_result(const char *path)
 {
-    for (int i = 0; i < in->count; i++)
-        if (strcmp(in->paths[i], path) == 0)
+    static const char *const endings[] = {".heatmap.png", ".overlay.png", ".figure.png", ".png", ".npy"};
+    char sidecar[4400], start[64];
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        if (!ends_with(path, endings[i]))
+            continue;
+        snprintf(sidecar, sizeof sidecar, "%.*s.json", (int)(strlen(path) - strlen(endings[i])), path);
+        FILE *f = fopen(sidecar, "rb");
+        size_t n = f ? fread(start, 1, sizeof start - 1, f) : 0;
+        if (f)
+            fclose(f);
+        start[n] = '\0';
+        if (strstr(start, "\"netgaze\""))
             return true;
-    char **more = realloc(in->paths, ((size_t)in->count + 1) * sizeof *more);
+    }
+    return false;
+}
+
+/* The path without "./" in front and doubled slashes, to find repeats. */
+static char *plain_path(const char *path)
+{
+    char *out = strdup(path), *to = out;
+    while (strncmp(path, "./", 2) == 0)
+        for (path += 2; *path == '/';)
+            path++;
+    for (; out && *path; path++)
+        if (!(path[0] == '/' && path[1] == '/'))
+            *to++ = *path;
+    if (out)
+        *to = '\0';
+    return out;
+}
+
+static void add(search *t, const char *path)
+{
+    inputs *in = t->in;
+    char *key = plain_path(path);
+    if (key && json_object_get(t->seen, key)) {
+        free(key);
+        return;
+    }
+    bool grow = (in->count & (in->count - 1)) == 0; /* at powers of two */
+    char **more =
+        grow ? realloc(in->paths, (size_t)(in->count ? 2 * in->count : 1) * sizeof *more) : in->paths;
     char *copy = strdup(path);
     if (more)
         in->paths = more;
-    if (!more || !copy) {
+    if (!key || !more || !copy || json_object_set_new_nocheck(t->seen, key, json_true()) != 0) {
         free(copy);
-        return false;
+        t->fine = false;
+    } else {
+        in->paths[in->count++] = copy;
     }
-    in->paths[in->count++] = copy;
-    return true;
+    free(key);
 }
 
-static bool add_folder(inputs *in, const char *folder)
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int not_hidden(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+/* Images of a folder and, where wanted, its subfolders (not through links to folders). */
+static void add_folder(search *t, const char *folder, int depth)
 {
     struct dirent **entries = NULL;
-    int n = scandir(folder, &entries, NULL, alphasort);
-    bool fine = n >= 0;
+    int n = scandir(folder, &entries, not_hidden, by_name);
+    if (n < 0)
+        complain("warning: %s: the folder cannot be read", folder);
     for (int i = 0; i < n; i++) {
         char path[4352];
-        snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
         struct stat st;
-        if (fine && is_input_name(entries[i]->d_name) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
-            fine = add(in, path);
+        bool slash = folder[strlen(folder) - 1] == '/';
+        int length = snprintf(path, sizeof path, "%s%s%s", folder, slash ? "" : "/", entries[i]->d_name);
+        bool known = t->fine && length < (int)sizeof path && lstat(path, &st) == 0;
+        if (known && S_ISLNK(st.st_mode))
+            known = stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
+        bool own =
+            known && S_ISDIR(st.st_mode) && t->output.st_ino == st.st_ino && t->output.st_dev == st.st_dev;
+        if (known && S_ISDIR(st.st_mode) && !own && depth < t->deepest)
+            add_folder(t, path, depth + 1);
+        else if (known && S_ISREG(st.st_mode) && is_image_name(entries[i]->d_name) && !is_own_result(path))
+            add(t, path);
         free(entries[i]);
     }
     free(entries);
+}
+
+static void add_argument(search *t, const char *path)
+{
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    glob_t matches = {0};
+    if (there && S_ISDIR(st.st_mode)) {
+        int before = t->in->count;
+        add_folder(t, path, 0);
+        if (t->fine && t->in->count == before)
+            complain("warning: %s: no images in this folder%s", path,
+                     t->deepest ? "" : " itself; -r takes its subfolders");
+    } else if (!there && strpbrk(path, "*?[") && glob(path, 0, NULL, &matches) == 0) {
+        for (size_t i = 0; i < matches.gl_pathc && t->fine; i++)
+            if (stat(matches.gl_pathv[i], &st) == 0 && !S_ISDIR(st.st_mode))
+                add(t, matches.gl_pathv[i]);
+    } else {
+        add(t, path); /* a missing file is reported, and counted, in its turn */
+    }
+    globfree(&matches);
+}
+
+/* ---- Names for results ---------------------------------------------------------------------- */
+
+/* Appends path[0..length) to a name of at most STEM_LONGEST bytes, without cutting a character. */
+static void append_stem(char *name, const char *from, size_t length)
+{
+    size_t used = strlen(name);
+    if (length > STEM_LONGEST - used)
+        for (length = STEM_LONGEST - used; length > 0 && (from[length] & 0xC0) == 0x80;)
+            length--;
+    memcpy(name + used, from, length);
+    name[used + length] = '\0';
+}
+
+static void split(const char *path, const char **parent, size_t *parent_length, const char **stem,
+                  size_t *stem_length)
+{
+    const char *slash = strrchr(path, '/');
+    *stem = slash ? slash + 1 : path;
+    const char *dot = strrchr(*stem, '.');
+    *stem_length = dot && dot != *stem ? (size_t)(dot - *stem) : strlen(*stem);
+    const char *end = slash ? slash : path;
+    while (end > path && end[-1] == '/')
+        end--;
+    const char *start = end;
+    while (start > path && start[-1] != '/')
+        start--;
+    *parent = start;
+    *parent_length = (size_t)(end - start);
+}
+
+/* The file's stem; where that is taken, with its folder's name before it, and then with a number after it. */
+static char *choose_stem(json_t *taken, const char *path)
+{
+    const char *parent, *stem;
+    size_t parent_length, stem_length;
+    char name[STEM_LONGEST + 16] = "";
+    split(path, &parent, &parent_length, &stem, &stem_length);
+    append_stem(name, stem, stem_length);
+    if (json_object_get(taken, name) && parent_length && *parent != '.') {
+        *name = '\0';
+        append_stem(name, parent, parent_length);
+        append_stem(name, "-", 1);
+        append_stem(name, stem, stem_length);
+    }
+    size_t length = strlen(name);
+    for (int i = 2; json_object_get(taken, name); i++)
+        snprintf(name + length, sizeof name - length, "-%d", i);
+    return json_object_set_new_nocheck(taken, name, json_true()) == 0 ? strdup(name) : NULL;
+}
+
+static bool choose_stems(inputs *in)
+{
+    json_t *taken = json_object();
+    in->stems = calloc((size_t)in->count + 1, sizeof *in->stems);
+    bool fine = taken && in->stems;
+    for (int i = 0; fine && i < in->count; i++)
+        fine = (in->stems[i] = choose_stem(taken, in->paths[i])) != NULL;
+    json_decref(taken);
     return fine;
 }
 
-static const char *file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* Stems for files written; a stem that occurs again gets a number, in input order. */
-static bool choose_names(inputs *in)
-{
-    in->names = calloc((size_t)in->count + 1, sizeof *in->names);
-    for (int i = 0; in->names && i < in->count; i++) {
-        const char *name = file_name(in->paths[i]), *dot = strrchr(name, '.');
-        int length = dot && dot != name ? (int)(dot - name) : (int)strlen(name), copy = 1;
-        char stem[4200];
-        snprintf(stem, sizeof stem, "%.*s", length, name);
-        for (int k = 0; k < i; k++)
-            if (strcmp(in->names[k], stem) == 0) {
-                snprintf(stem, sizeof stem, "%.*s-%d", length, name, ++copy);
-                k = -1;
-            }
-        if (!(in->names[i] = strdup(stem)))
-            return false;
-    }
-    return in->names != NULL;
-}
-
-int find_inputs(const settings *s, int first, inputs *out)
+int find_inputs(const settings *s, int first, const char *output, inputs *out)
 {
     *out = (inputs){0};
-    bool fine = true;
-    for (int i = first; i < s->n_arguments && fine; i++) {
-        const char *path = s->arguments[i];
-        struct stat st;
-        glob_t matches = {0};
-        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-            int before = out->count;
-            fine = add_folder(out, path);
-            if (fine && out->count == before)
-                complain("warning: %s: no images in this folder", path);
-        } else if (stat(path, &st) != 0 && strpbrk(path, "*?[") && glob(path, 0, NULL, &matches) == 0) {
-            for (size_t k = 0; k < matches.gl_pathc && fine; k++)
-                fine = add(out, matches.gl_pathv[k]);
-        } else
-            fine = add(out, path);
-        globfree(&matches);
-    }
-    if (!fine || !choose_names(out)) {
-        complain("the list of images could not be made: out of memory");
-        return EXIT_ENVIRONMENT;
-    }
+    search t = {.in = out, .seen = json_object(), .deepest = s->recursive ? DEEPEST : 0};
+    if (output && stat(output, &t.output) != 0)
+        t.output = (struct stat){0};
+    t.fine = t.seen != NULL;
+    for (int i = first; i < s->n_arguments && t.fine; i++)
+        add_argument(&t, s->arguments[i]);
+    json_decref(t.seen);
+    if (!t.fine || !choose_stems(out))
+        return say_out_of_memory();
     if (out->count == 0) {
         complain("no images given; see --help");
         return EXIT_USAGE;
@@ -115,150 +237,10 @@ void inputs_clear(inputs *in)
 {
     for (int i = 0; i < in->count; i++) {
         free(in->paths[i]);
-        if (in->names)
-            free(in->names[i]);
+        if (in->stems)
+            free(in->stems[i]);
     }
     free(in->paths);
-    free(in->names);
+    free(in->stems);
     *in = (inputs){0};
-}
-
-int read_fitting(const settings *s, fitting *out)
-{
-    ng_error err;
-    bool nearest = s->compat && (strcmp(s->compat, "article") == 0 || strcmp(s->compat, "keras") == 0);
-    *out = (fitting){.window_center = s->window_center, .window_width = s->window_width};
-    if (ng_fit_find(s->fit, &out->fit, &err) == NG_OK &&
-        ng_resample_find(s->resize ? s->resize : nearest ? "nearest" : "bilinear", &out->resample, &err) == NG_OK)
-        return EXIT_DONE;
-    complain("%s", err.text);
-    return EXIT_USAGE;
-}
-
-void picture_clear(picture *p)
-{
-    for (int i = 0; p->base && i < p->n; i++)
-        ng_image_clear(&p->base[i]);
-    free(p->base);
-    free(p->input);
-    *p = (picture){0};
-}
-
-static ng_status out_of_memory(ng_error *err)
-{
-    err->status = NG_E_MEMORY;
-    snprintf(err->text, sizeof err->text, "out of memory");
-    return NG_E_MEMORY;
-}
-
-/* An array's values, scaled from its own minimum and maximum to 0..255: something to draw on. */
-static ng_status draw_array(const float *data, int h, int w, int c, ng_image *out, ng_error *err)
-{
-    int channels = c == 3 ? 3 : 1;
-    float low = INFINITY, high = -INFINITY;
-    for (long i = 0; i < (long)h * w * c; i++) {
-        low = data[i] < low ? data[i] : low;
-        high = data[i] > high ? data[i] : high;
-    }
-    *out = (ng_image){w, h, channels, malloc((size_t)h * (size_t)w * (size_t)channels)};
-    if (!out->data)
-        return out_of_memory(err);
-    for (long i = 0; i < (long)h * w; i++)
-        for (int k = 0; k < channels; k++) {
-            float v = high > low ? (data[i * c + k] - low) / (high - low) * 255 : 0;
-            out->data[i * channels + k] = v > 0 ? (uint8_t)v : 0;
-        }
-    return NG_OK;
-}
-
-static ng_status load_array(const ng_model_info *info, const char *path, picture *out, ng_error *err)
-{
-    ng_array a;
-    ng_status status = ng_npy_load(path, &a, err);
-    if (status != NG_OK)
-        return status;
-    const int64_t *d = a.shape + (a.rank == 4);
-    if ((a.rank != 3 && a.rank != 4) || d[0] != info->input_height || d[1] != info->input_width ||
-        d[2] != info->input_channels || (a.rank == 4 && (a.shape[0] < 1 || a.shape[0] > 1000000))) {
-        err->status = NG_E_SHAPE;
-        snprintf(err->text, sizeof err->text, "%s: an array for this model is [%d,%d,%d] or [n,%d,%d,%d]; found %d dimensions", path,
-                 info->input_height, info->input_width, info->input_channels, info->input_height, info->input_width,
-                 info->input_channels, a.rank);
-        ng_array_clear(&a);
-        return NG_E_SHAPE;
-    }
-    size_t one = (size_t)(d[0] * d[1] * d[2]);
-    out->n = a.rank == 4 ? (int)a.shape[0] : 1;
-    out->is_array = true;
-    out->input = malloc(one * (size_t)out->n * sizeof *out->input);
-    out->base = calloc((size_t)out->n, sizeof *out->base);
-    if (!out->input || !out->base)
-        status = out_of_memory(err);
-    else
-        memcpy(out->input, a.data, one * (size_t)out->n * sizeof *out->input);
-    for (int i = 0; i < out->n && status == NG_OK; i++)
-        status = draw_array(a.data + one * (size_t)i, (int)d[0], (int)d[1], (int)d[2], &out->base[i], err);
-    out->geometry = (ng_geometry){.image_width = (int)d[1], .image_height = (int)d[0], .input_width = (int)d[1],
-                                  .input_height = (int)d[0], .x1 = (double)d[1], .y1 = (double)d[0]};
-    ng_array_clear(&a);
-    return status;
-}
-
-/* A grey image as three equal channels. */
-static ng_status widen(ng_image *image, ng_error *err)
-{
-    size_t n = (size_t)image->width * (size_t)image->height;
-    uint8_t *rgb = malloc(3 * n);
-    if (!rgb)
-        return out_of_memory(err);
-    for (size_t i = 0; i < n; i++)
-        memset(rgb + 3 * i, image->data[i], 3);
-    ng_image wide = {image->width, image->height, 3, rgb};
-    ng_image_clear(image);
-    *image = wide;
-    return NG_OK;
-}
-
-static ng_status load_image(const ng_model *model, const ng_model_info *info, const char *path, const fitting *f, picture *out,
-                            ng_error *err)
-{
-    ng_image_opts opts;
-    ng_image_opts_init(&opts);
-    opts.window_center = f->window_center;
-    opts.window_width = f->window_width;
-    opts.channels = info->input_channels == 1 ? 1 : 0;
-    out->n = 1;
-    out->base = calloc(1, sizeof *out->base);
-    out->input = malloc((size_t)info->input_height * (size_t)info->input_width * (size_t)info->input_channels * sizeof(float));
-    if (!out->base || !out->input)
-        return out_of_memory(err);
-    if (info->input_channels != 1 && info->input_channels != 3) {
-        err->status = NG_E_UNSUPPORTED;
-        snprintf(err->text, sizeof err->text, "%s: the model's input has %d channels; give it arrays (.npy) instead of images", path,
-                 info->input_channels);
-        return err->status;
-    }
-    ng_status status = ng_image_load(path, &opts, out->base, err);
-    ng_image fitted = {0};
-    if (status == NG_OK)
-        status = ng_image_fit(out->base, info->input_width, info->input_height, f->fit, f->resample, 0, &fitted, &out->geometry, err);
-    if (status == NG_OK && fitted.channels == 1 && info->input_channels == 3)
-        status = widen(&fitted, err);
-    if (status == NG_OK)
-        status = ng_model_preprocess(model, &fitted, out->input, err);
-    ng_image_clear(&fitted);
-    return status;
-}
-
-ng_status picture_load(const ng_model *model, const char *path, const fitting *f, picture *out, ng_error *err)
-{
-    *out = (picture){0};
-    ng_model_info info;
-    ng_model_describe(model, &info);
-    size_t n = strlen(path);
-    bool array = n > 4 && strcasecmp(path + n - 4, ".npy") == 0;
-    ng_status status = array ? load_array(&info, path, out, err) : load_image(model, &info, path, f, out, err);
-    if (status != NG_OK)
-        picture_clear(out);
-    return status;
 }

@@ -1,105 +1,145 @@
-/* netgaze: the command line. Commands stand in one table; options in another (options.c). */
-#include "app.h"
+/* netgaze: the command line. The commands stand in one table here, the options in another (options.c). */
+#include "options.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-volatile sig_atomic_t interrupted;
+#define EXIT_CODES                                                                     \
+    "Exit codes: 0 all done, 1 some images failed, 2 wrong usage, 3 model unusable,\n" \
+    "4 environment (unwritable output, disk full, out of memory), 130 interrupted.\n"
 
 const command commands[] = {
     {"explain", "MODEL IMAGE... -o DIR", "show where the model looked: heatmaps, overlays, figures, raw maps",
+     "MODEL is a .keras archive, a Keras .h5 file, a TensorFlow.js model (model.json or its folder), or\n"
+     "the name of a built-in architecture (inception_v3) with weights in ~/.keras/models or --weights.\n\n"
+     "IMAGE is a file, a folder (with -r, its subfolders too) or a quoted glob. A .npy array of float32\n"
+     "[h,w,c] or [n,h,w,c] is the network's input as it is.\n\n"
+     "Each map is written as DIR/IMAGE.LAYER.METHOD.CLASS with the endings .npy (the raw map),\n"
+     ".heatmap.png, .overlay.png, .figure.png and, last, .json: the sidecar, with every convention used.\n"
+     "A damaged image is reported, skipped and counted. The same command again continues where it\n"
+     "stopped.\n\n" EXIT_CODES,
+     "  # a folder of images, at the layer chosen automatically\n"
      "  netgaze explain chest.keras xrays/ -o heatmaps\n"
+     "  # two layers, the three most likely classes, and all of them in one picture\n"
      "  netgaze explain model.h5 dog.jpg -o out --layer mixed7,mixed10 --top 3 --grid\n"
-     "  netgaze explain model.keras a.png -o out --compat article\n"
+     "  # a class by its label, the raw numbers as JSON lines\n"
+     "  netgaze explain model.keras 'photos/*.jpg' -o out --class nodule --outputs raw,sidecar --json\n"
+     "  # exactly what the article's Keras and OpenCV code draws\n"
+     "  netgaze explain model.keras dog.jpg -o out --compat article\n"
+     "  # a network by name\n"
      "  netgaze explain --model inception_v3 photo.jpg -o out --labels imagenet_class_index.json\n",
-     1, run_explain},
+     EXPLAIN, run_explain},
     {"classify", "MODEL IMAGE...", "labels and probabilities",
-     "  netgaze classify model.keras photo.jpg\n  netgaze classify model/ photos/ --json --top 0 > predictions.jsonl\n", 2,
-     run_classify},
-    {"layers", "MODEL", "the layers that can be explained, and the automatic choice",
-     "  netgaze layers model.keras --candidates\n  netgaze layers model.h5 --json\n", 4, run_layers},
-    {"methods", "", "the attribution methods", "  netgaze methods --json\n", 8, run_methods},
-    {"render", "SIDECAR...", "draw the pictures of a sidecar again, with other colours if asked",
-     "  netgaze render heatmaps/dog.mixed10.gradcam.2.json --colormap viridis -o viridis\n", 16, run_render},
-    {"doctor", "[MODEL]", "the build, the CPU, library versions; with a model, its kernels",
-     "  netgaze doctor\n  netgaze doctor model.keras\n", 32, run_doctor},
-    {"man", "", "the manual page, as troff", "  netgaze man | man -l -\n", 64, run_manual},
-    {"completion", "bash", "shell completion", "  source <(netgaze completion bash)\n", 128, run_completion},
+     "MODEL and IMAGE are those of `netgaze explain`. With --json, one object per image and line: image,\n"
+     "status, predictions (index, label, probability, logit; most likely first).\n\n" EXIT_CODES,
+     "  netgaze classify model.keras photo.jpg\n"
+     "  # every class of every image of a folder, for a script\n"
+     "  netgaze classify model/ photos/ --json --top 0 > predictions.jsonl\n",
+     CLASSIFY, run_classify},
+    {"layers", "MODEL", "the layers, which can be explained, and the automatic choice",
+     "A row per layer: path, class, output shape, input pixels per cell, parameters, trainable. * marks\n"
+     "the layer that is explained by default, + the others that can be.\n",
+     "  netgaze layers model.keras --candidates\n"
+     "  netgaze layers model.h5 --json\n",
+     LAYERS, run_layers},
+    {"methods", "", "the attribution methods", "", "  netgaze methods\n  netgaze methods --json\n", METHODS,
+     run_methods},
+    {"render", "SIDECAR...", "draw the pictures of sidecars again, in other colours if asked",
+     "Takes the sidecars (.json) that `netgaze explain` wrote, the raw maps beside them and the original\n"
+     "images. Without other options the same bytes come out.\n",
+     "  netgaze render out/dog.mixed10.gradcam.2.json --colormap viridis -o viridis\n"
+     "  # the signed map, where relu left nothing\n"
+     "  netgaze render out/*.json --signed -o signed\n",
+     RENDER, run_render},
+    {"doctor", "[MODEL]", "the build, the CPU, library versions, caches; with a model, its kernels and speed",
+     "",
+     "  netgaze doctor\n"
+     "  # one image of noise through the network; the kernel of every step\n"
+     "  netgaze doctor model.keras\n",
+     DOCTOR, run_doctor},
+    {"man", "", "the manual page, as troff", "", "  netgaze man | man -l -\n", MANUAL, run_manual},
+    {"completion", "bash", "shell completion", "", "  source <(netgaze completion bash)\n", COMPLETION,
+     run_completion},
 };
 const int command_count = (int)(sizeof commands / sizeof *commands);
 
-void complain(const char *format, ...)
+static const command *find_command(const char *name)
 {
-    va_list args;
-    va_start(args, format);
-    fputs("netgaze: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
+    for (int i = 0; i < command_count; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
 }
 
-int exit_code_of(ng_status status)
+static int refuse_command(const char *name)
 {
-    return status == NG_E_MEMORY ? EXIT_ENVIRONMENT : status == NG_E_ARGUMENT ? EXIT_USAGE : EXIT_MODEL;
+    const char *names[sizeof commands / sizeof *commands];
+    for (int i = 0; i < command_count; i++)
+        names[i] = commands[i].name;
+    const char *near = nearest_name(name, names, command_count);
+    if (near)
+        complain("'%s' is not a command; did you mean '%s'? `netgaze --help` lists all", name, near);
+    else
+        complain("'%s' is not a command; `netgaze --help` lists them", name);
+    return EXIT_USAGE;
 }
 
-char *json_line(json_t *object)
+static void print_usage(FILE *f)
 {
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)), *line = NULL;
-    size_t n = text ? strlen(text) : 0;
-    if (text && (line = malloc(n + 2))) {
-        memcpy(line, text, n);
-        memcpy(line + n, "\n", 2);
-    }
-    free(text);
-    json_decref(object);
-    return line;
-}
-
-static void usage(FILE *f)
-{
-    fprintf(f, "netgaze %s: where an image classifier looks\n\nUsage: netgaze COMMAND ...\n\nCommands:\n", ng_version());
+    fprintf(f, "netgaze %s: where an image classifier looks\n\nUsage: netgaze COMMAND ...\n\nCommands:\n",
+            ng_version());
     for (int i = 0; i < command_count; i++)
         fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].summary);
-    fprintf(f, "\n`netgaze COMMAND --help` describes a command.\n\nExamples:\n  netgaze explain chest.keras xrays/ -o heatmaps\n"
-               "  netgaze classify model.keras photo.jpg\n");
+    fputs("\n`netgaze COMMAND --help` describes a command.\n\nExamples:\n"
+          "  netgaze explain chest.keras xrays/ -o heatmaps\n"
+          "  netgaze classify model.keras photo.jpg\n\n" EXIT_CODES,
+          f);
 }
 
-static void on_interrupt(int signal_number)
+static int run_command(const command *c, int argc, char **argv)
 {
-    (void)signal_number;
-    interrupted = 1;
+    settings s;
+    int code = parse_options(c, argc, argv, &s);
+    if (code == EXIT_DONE && s.help)
+        print_help(c);
+    else if (code == EXIT_DONE)
+        code = c->run(&s);
+    free(s.arguments);
+    return code;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    if (help && argc > 2) {
+        const command *c = find_command(argv[2]);
+        if (!c)
+            return refuse_command(argv[2]);
+        print_help(c);
+    } else if (help) {
+        print_usage(stdout);
+    } else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        printf("netgaze %s\n", ng_version());
+    } else {
+        const command *c = find_command(name);
+        return c ? run_command(c, argc, argv) : refuse_command(name);
+    }
+    return EXIT_DONE;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        usage(argc < 2 ? stderr : stdout);
-        return argc < 2 ? EXIT_USAGE : EXIT_DONE;
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write: files are finished first */
+    int code = dispatch(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_DONE) {
+        complain("standard output: %s", strerror(errno));
+        code = EXIT_ENVIRONMENT;
     }
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("netgaze %s\n", ng_version());
-        return EXIT_DONE;
-    }
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    for (int i = 0; i < command_count; i++)
-        if (strcmp(argv[1], commands[i].name) == 0) {
-            settings s;
-            int code = parse_options(&commands[i], argc, argv, &s);
-            if (code == EXIT_DONE && s.help)
-                print_help(&commands[i]);
-            else if (code == EXIT_DONE)
-                code = commands[i].run(&s);
-            free(s.arguments);
-            if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_DONE)
-                code = EXIT_ENVIRONMENT;
-            return code;
-        }
-    complain("'%s' is not a command; `netgaze --help` lists them", argv[1]);
-    return EXIT_USAGE;
+    return code;
 }

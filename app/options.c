@@ -1,123 +1,145 @@
-/* One table of options: parsing with its errors, --help, the manual page and shell completion are printed from it. */
-#include "app.h"
+/* The one table of options, and the parser that reads it. */
+#include "options.h"
 
-#include <stddef.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { OPTION_TEXT, OPTION_INTEGER, OPTION_NUMBER, OPTION_FLAG } option_kind;
-
-typedef struct option_row {
-    const char *name, *letter, *value; /* "--layer", "-l" or NULL, "NAME" */
-    option_kind kind;
-    size_t at; /* in settings */
-    unsigned commands;
-    double low, high, initial;
-    const char *initial_text; /* NULL: none */
-    const char *help;
-} option_row;
-
 #define AT(field) offsetof(settings, field)
-enum { EXPLAIN = 1, CLASSIFY = 2, LAYERS = 4, METHODS = 8, RENDER = 16, DOCTOR = 32, MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR,
-       RUNS = EXPLAIN | CLASSIFY };
+enum { MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR, RUNS = EXPLAIN | CLASSIFY, DRAWS = EXPLAIN | RENDER };
 
-static const option_row rows[] = {
-    {"--output", "-o", "DIR", OPTION_TEXT, AT(output), EXPLAIN | RENDER, 0, 0, 0, NULL, "folder for what is written; made if missing"},
-    {"--method", NULL, "NAME", OPTION_TEXT, AT(method), EXPLAIN, 0, 0, 0, "gradcam", "attribution method; `netgaze methods` lists them"},
-    {"--layer", "-l", "NAME,...", OPTION_TEXT, AT(layer), EXPLAIN, 0, 0, 0, NULL,
-     "layers to explain, by path or bare name. Default: the last one before the global pooling"},
-    {"--class", "-c", "CLASS,...", OPTION_TEXT, AT(classes), EXPLAIN, 0, 0, 0, "predicted", "predicted, all, or classes by number or label"},
-    {"--top", "-k", "K", OPTION_INTEGER, AT(top), RUNS, 0, 1e6, -1, NULL,
-     "explain: the K most likely classes; classify: how many to list (0: all, default 5)"},
-    {"--target", NULL, "SCORE", OPTION_TEXT, AT(target), EXPLAIN, 0, 0, 0, NULL, "logit (default) or probability"},
-    {"--compat", NULL, "TOOL", OPTION_TEXT, AT(compat), EXPLAIN | RENDER, 0, 0, 0, NULL,
-     "conventions of another tool: article, keras, pgc, tkv"},
-    {"--colormap", NULL, "NAME", OPTION_TEXT, AT(colormap), EXPLAIN | RENDER, 0, 0, 0, NULL,
-     "jet (default), jet-matplotlib, viridis, inferno, magma, turbo, gray, coolwarm, rdbu"},
-    {"--norm", NULL, "NAME", OPTION_TEXT, AT(norm), EXPLAIN | RENDER, 0, 0, 0, NULL, "max (default), minmax, percentile, none"},
-    {"--alpha", NULL, "A", OPTION_NUMBER, AT(alpha), EXPLAIN | RENDER, 0, 1, 0.4, NULL, "weight of the heatmap in the overlay"},
-    {"--signed", NULL, NULL, OPTION_FLAG, AT(use_signed), EXPLAIN | RENDER, 0, 0, 0, NULL, "draw the signed map, before the relu"},
-    {"--outputs", NULL, "KIND,...", OPTION_TEXT, AT(outputs), EXPLAIN, 0, 0, 0, "raw,heatmap,overlay,figure,sidecar", "what to write"},
-    {"--grid", NULL, NULL, OPTION_FLAG, AT(grid), EXPLAIN, 0, 0, 0, NULL, "one more picture per image: all its classes and layers"},
-    {"--force", NULL, NULL, OPTION_FLAG, AT(force), EXPLAIN, 0, 0, 0, NULL, "do again what an earlier run has finished"},
-    {"--model", "-m", "MODEL", OPTION_TEXT, AT(model), MODELS, 0, 0, 0, NULL, "the model, instead of the first argument"},
-    {"--weights", NULL, "FILE", OPTION_TEXT, AT(weights), MODELS, 0, 0, 0, NULL, "weight file to read onto the model"},
-    {"--labels", NULL, "FILE", OPTION_TEXT, AT(labels), MODELS, 0, 0, 0, NULL, "class labels: one a line, or JSON"},
-    {"--preprocess", NULL, "MODE", OPTION_TEXT, AT(preprocess), MODELS, 0, 0, 0, "auto", "tf, torch, caffe, unit, raw or auto"},
-    {"--input-size", NULL, "HxW", OPTION_TEXT, AT(input_size), MODELS, 0, 0, 0, NULL, "input size where the model leaves it open"},
-    {"--fit", NULL, "NAME", OPTION_TEXT, AT(fit), RUNS, 0, 0, 0, "squash", "squash, crop or letterbox"},
-    {"--resize", NULL, "NAME", OPTION_TEXT, AT(resize), RUNS, 0, 0, 0, NULL,
-     "bilinear (default), nearest, bicubic, lanczos, box, tf-bilinear, cv-bilinear"},
-    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), RUNS, -1e9, 1e9, 0, NULL, "grey window of 16-bit images: centre"},
-    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), RUNS, 0, 1e9, 0, NULL, "and width; 0: the image's range"},
-    {"--backend", NULL, "NAME", OPTION_TEXT, AT(backend), RUNS | DOCTOR, 0, 0, 0, "auto", "auto, onednn or ref"},
-    {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), RUNS, 1, 1024, 0, NULL, "images at a time. Default: one a core"},
-    {"--candidates", NULL, NULL, OPTION_FLAG, AT(candidates), LAYERS, 0, 0, 0, NULL, "only layers that can be explained"},
-    {"--json", NULL, NULL, OPTION_FLAG, AT(json), MODELS | METHODS | RENDER, 0, 0, 0, NULL, "JSON lines on standard output"},
-    {"--quiet", "-q", NULL, OPTION_FLAG, AT(quiet), MODELS | RENDER, 0, 0, 0, NULL, "no notes on standard error"},
-    {"--help", "-h", NULL, OPTION_FLAG, AT(help), ~0u, 0, 0, 0, NULL, "this text"},
+const option_row option_rows[] = {
+    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
+     "folder for what is written; made if missing"},
+    {"--method", NULL, "NAME", OPTION_CHOICE, AT(method), EXPLAIN, 0, 0, "gradcam", method_choice,
+     "attribution method; `netgaze methods` describes them"},
+    {"--layer", "-l", "NAME,...", OPTION_TEXT, AT(layer), EXPLAIN, 0, 0, NULL, NULL,
+     "layers to explain, by path or by bare name where unique; left out: the last spatial one before the "
+     "global "
+     "pooling; `netgaze layers` lists them"},
+    {"--class", "-c", "CLASS,...", OPTION_TEXT, AT(classes), EXPLAIN, 0, 0, NULL, NULL,
+     "classes to explain: predicted (what is done when left out), all, numbers or labels"},
+    {"--top", "-k", "K", OPTION_INTEGER, AT(top), RUNS, 0, 1000000, NULL, NULL,
+     "explain: the K most likely classes instead of --class; classify: how many to list, 5 when left out. 0: "
+     "all"},
+    {"--target", NULL, "SCORE", OPTION_CHOICE, AT(target), EXPLAIN, 0, 0, NULL, target_choice,
+     "the score whose gradient is taken; logit when left out, probability with --compat article"},
+    {"--compat", NULL, "TOOL", OPTION_CHOICE, AT(compat), DRAWS, 0, 0, NULL, compat_choice,
+     "conventions of another tool: the article's code, the Keras example, pytorch-grad-cam, tf-keras-vis"},
+    {"--colormap", NULL, "NAME", OPTION_CHOICE, AT(colormap), DRAWS, 0, 0, NULL, colormap_choice,
+     "colours; jet when left out, coolwarm for signed maps"},
+    {"--norm", NULL, "NAME", OPTION_CHOICE, AT(norm), DRAWS, 0, 0, NULL, norm_choice,
+     "how the raw map is scaled for display; max when left out. The raw map itself is never scaled"},
+    {"--alpha", NULL, "A", OPTION_NUMBER, AT(alpha), DRAWS, 0, 1, NULL, NULL,
+     "weight of the heatmap in the overlay; 0.4 when left out"},
+    {"--signed", NULL, NULL, OPTION_FLAG, AT(use_signed), DRAWS, 0, 0, NULL, NULL,
+     "draw the signed map, before the relu"},
+    {"--outputs", NULL, "KIND,...", OPTION_CHOICES, AT(outputs), EXPLAIN, 0, 0,
+     "raw,heatmap,overlay,figure,sidecar", output_choice,
+     "what to write; a rerun continues only where sidecars are written"},
+    {"--grid", NULL, NULL, OPTION_FLAG, AT(grid), EXPLAIN, 0, 0, NULL, NULL,
+     "one more picture per image: a column per class, a row per layer"},
+    {"--force", NULL, NULL, OPTION_FLAG, AT(force), EXPLAIN, 0, 0, NULL, NULL,
+     "do again what an earlier run has finished"},
+    {"--image", NULL, "FILE", OPTION_FILE, AT(image), RENDER, 0, 0, NULL, NULL,
+     "the original image, where it is no longer in its place"},
+    {"--model", "-m", "MODEL", OPTION_FILE, AT(model), MODELS, 0, 0, NULL, NULL,
+     "the model, instead of the first argument"},
+    {"--weights", NULL, "FILE", OPTION_FILE, AT(weights), MODELS, 0, 0, NULL, NULL,
+     "weight file to read onto the model"},
+    {"--labels", NULL, "FILE", OPTION_FILE, AT(labels), MODELS, 0, 0, NULL, NULL,
+     "class labels: one a line, or a JSON list or object"},
+    {"--preprocess", NULL, "MODE", OPTION_CHOICE, AT(preprocess), MODELS, 0, 0, "auto", preprocess_choice,
+     "how pixels 0..255 become the network's input: tf -1..1, torch and caffe with ImageNet means, unit "
+     "0..1, raw"},
+    {"--input-size", NULL, "N|HxW", OPTION_TEXT, AT(input_size), MODELS, 0, 0, NULL, NULL,
+     "input size where the model leaves it open"},
+    {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), RUNS, 0, 0, NULL, NULL,
+     "take subfolders of folders too"},
+    {"--fit", NULL, "NAME", OPTION_CHOICE, AT(fit), RUNS, 0, 0, "squash", fit_choice,
+     "how an image is brought to the input's shape"},
+    {"--resize", NULL, "NAME", OPTION_CHOICE, AT(resize), RUNS, 0, 0, NULL, resize_choice,
+     "resampling; bilinear when left out, nearest with --compat article or keras. The plain names are PIL's"},
+    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), RUNS, -1e9, 1e9, "0", NULL,
+     "centre of the grey window of images of more than 8 bits"},
+    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), RUNS, 0, 1e9, "0", NULL,
+     "and its width; 0: the image's own range"},
+    {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), RUNS | DOCTOR, 0, 0, "auto", backend_choice,
+     "what computes: ref is plain loops, to compare with"},
+    {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), RUNS, 1, 1024, NULL, NULL,
+     "images worked on at a time; one a core when left out"},
+    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS, 1, 256, "1", NULL,
+     "images in one run of a thread"},
+    {"--candidates", NULL, NULL, OPTION_FLAG, AT(candidates), LAYERS, 0, 0, NULL, NULL,
+     "only layers that can be explained"},
+    {"--json", NULL, NULL, OPTION_FLAG, AT(json), MODELS | METHODS | RENDER, 0, 0, NULL, NULL,
+     "JSON lines on standard output, nothing else there"},
+    {"--quiet", "-q", NULL, OPTION_FLAG, AT(quiet), MODELS | RENDER, 0, 0, NULL, NULL,
+     "errors only on standard error"},
+    {"--help", "-h", NULL, OPTION_FLAG, AT(help), ALL_COMMANDS, 0, 0, NULL, NULL, "this text"},
 };
-#define ROWS (int)(sizeof rows / sizeof *rows)
+const int option_row_count = (int)(sizeof option_rows / sizeof *option_rows);
 
-static void set_defaults(settings *s)
+void list_choices(const option_row *row, const char *last, char *out, size_t size)
 {
-    memset(s, 0, sizeof *s);
-    for (int i = 0; i < ROWS; i++) {
-        char *at = (char *)s + rows[i].at;
-        if (rows[i].kind == OPTION_TEXT)
-            memcpy(at, &rows[i].initial_text, sizeof rows[i].initial_text);
-        else if (rows[i].kind == OPTION_NUMBER)
-            memcpy(at, &rows[i].initial, sizeof(double));
-        else if (rows[i].kind == OPTION_INTEGER) {
-            int value = (int)rows[i].initial;
-            memcpy(at, &value, sizeof value);
-        }
+    size_t used = 0;
+    *out = '\0';
+    for (int i = 0; row->choice && row->choice(i); i++) {
+        const char *between = i == 0 ? "" : row->choice(i + 1) ? ", " : last;
+        int n = snprintf(out + used, size - used, "%s%s", between, row->choice(i));
+        used = used + (size_t)n < size ? used + (size_t)n : size - 1;
     }
 }
 
-static const option_row *find_row(const command *c, const char *text, size_t length)
+/* ---- Values --------------------------------------------------------------------------------- */
+
+static int refuse_choice(const option_row *row, const char *value)
 {
-    for (int i = 0; i < ROWS; i++)
-        if ((rows[i].commands & c->bit) &&
-            ((strlen(rows[i].name) == length && strncmp(rows[i].name, text, length) == 0) ||
-             (rows[i].letter && strlen(rows[i].letter) == length && strncmp(rows[i].letter, text, length) == 0)))
-            return &rows[i];
-    return NULL;
+    const char *names[64];
+    int n = 0;
+    char list[512];
+    while (n < 64 && (names[n] = row->choice(n)))
+        n++;
+    const char *near = nearest_name(value, names, n);
+    list_choices(row, " or ", list, sizeof list);
+    complain("%s: '%s' is not known%s%s%s; expected %s", row->name, value, near ? ", did you mean '" : "",
+             near ? near : "", near ? "'" : "", list);
+    return EXIT_USAGE;
 }
 
-/* The option that shares the longest beginning with a mistyped one. */
-static const char *nearest(const command *c, const char *text)
+static bool is_choice(const option_row *row, const char *value)
 {
-    const char *best = NULL;
-    size_t most = 3;
-    for (int i = 0; i < ROWS; i++) {
-        size_t n = 0;
-        while (text[n] && text[n] == rows[i].name[n])
-            n++;
-        if ((rows[i].commands & c->bit) && n > most) {
-            most = n;
-            best = rows[i].name;
-        }
-    }
-    return best;
+    for (int i = 0; row->choice(i); i++)
+        if (strcmp(row->choice(i), value) == 0)
+            return true;
+    return false;
 }
 
-static int set_value(const option_row *row, const char *value, settings *s)
+static int check_choices(const option_row *row, const char *value)
 {
-    char *at = (char *)s + row->at, *end;
-    if (row->kind == OPTION_TEXT) {
-        memcpy(at, &value, sizeof value);
-        return EXIT_DONE;
+    char part[64];
+    for (const char *p = value;; p++) {
+        size_t n = strcspn(p, ",");
+        snprintf(part, sizeof part, "%.*s", n < sizeof part ? (int)n : (int)sizeof part - 1, p);
+        if (n >= sizeof part || !is_choice(row, part))
+            return refuse_choice(row, part);
+        p += n;
+        if (*p == '\0')
+            return EXIT_DONE;
     }
+}
+
+static int set_number(const option_row *row, const char *value, char *at)
+{
+    char *end;
     double number = strtod(value, &end);
-    bool whole = row->kind == OPTION_NUMBER || number == (double)(long)number;
+    bool whole = row->kind == OPTION_NUMBER || number == floor(number);
     if (end == value || *end || !(number >= row->low && number <= row->high) || !whole) {
-        complain("%s: '%s' is not %s from %g to %g", row->name, value,
-                 row->kind == OPTION_INTEGER ? "a whole number" : "a number", row->low, row->high);
+        complain("%s: '%s' is not a %snumber from %.10g to %.10g", row->name, value,
+                 row->kind == OPTION_INTEGER ? "whole " : "", row->low, row->high);
         return EXIT_USAGE;
     }
-    int integer = (int)number;
+    int integer = row->kind == OPTION_INTEGER ? (int)number : 0;
     if (row->kind == OPTION_INTEGER)
         memcpy(at, &integer, sizeof integer);
     else
@@ -125,127 +147,118 @@ static int set_value(const option_row *row, const char *value, settings *s)
     return EXIT_DONE;
 }
 
-int parse_options(const command *c, int argc, char **argv, settings *s)
+static int set_value(const option_row *row, const char *value, settings *s)
 {
-    set_defaults(s);
-    bool plain = false;
-    s->arguments = malloc((size_t)argc * sizeof *s->arguments);
-    if (!s->arguments)
-        return EXIT_ENVIRONMENT;
-    for (int i = 2; i < argc; i++) {
-        char *text = argv[i];
-        if (plain || text[0] != '-' || text[1] == '\0') {
-            s->arguments[s->n_arguments++] = text;
-            continue;
-        }
-        if (strcmp(text, "--") == 0) {
-            plain = true;
-            continue;
-        }
-        const char *equals = strncmp(text, "--", 2) == 0 ? strchr(text, '=') : NULL;
-        const option_row *row = find_row(c, text, equals ? (size_t)(equals - text) : strlen(text));
-        if (!row) {
-            const char *near = nearest(c, text);
-            complain("%s: option '%s' is not known%s%s; see `netgaze %s --help`", c->name, text, near ? ", did you mean " : "",
-                     near ? near : "", c->name);
-            return EXIT_USAGE;
-        }
-        if (row->kind == OPTION_FLAG) {
-            *((bool *)((char *)s + row->at)) = true;
-            continue;
-        }
-        const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
-        if (!value) {
-            complain("%s: a value (%s) is missing", row->name, row->value);
-            return EXIT_USAGE;
-        }
-        if (set_value(row, value, s) != EXIT_DONE)
-            return EXIT_USAGE;
+    char *at = (char *)s + row->at;
+    if (row->kind == OPTION_INTEGER || row->kind == OPTION_NUMBER)
+        return set_number(row, value, at);
+    if (*value == '\0') {
+        complain("%s: the value is empty, expected %s", row->name, row->value);
+        return EXIT_USAGE;
     }
+    if (row->kind == OPTION_CHOICE && !is_choice(row, value))
+        return refuse_choice(row, value);
+    if (row->kind == OPTION_CHOICES && check_choices(row, value) != EXIT_DONE)
+        return EXIT_USAGE;
+    memcpy(at, &value, sizeof value);
     return EXIT_DONE;
 }
 
-void print_help(const command *c)
+/* Every option as if it were not given, then the table's defaults. */
+static int set_defaults(settings *s)
 {
-    printf("netgaze %s: %s\n\nUsage: netgaze %s %s\n\nOptions:\n", c->name, c->summary, c->name, c->arguments);
-    for (int i = 0; i < ROWS; i++) {
-        if (!(rows[i].commands & c->bit))
-            continue;
-        char left[64];
-        snprintf(left, sizeof left, "%s%s%s%s%s", rows[i].letter ? rows[i].letter : "", rows[i].letter ? ", " : "", rows[i].name,
-                 rows[i].value ? " " : "", rows[i].value ? rows[i].value : "");
-        printf("  %-26s %s%s%s%s\n", left, rows[i].help, rows[i].initial_text ? " (default: " : "",
-               rows[i].initial_text ? rows[i].initial_text : "", rows[i].initial_text ? ")" : "");
-    }
-    printf("\nExamples:\n%s", c->examples);
-    if (c->bit & (EXPLAIN | CLASSIFY))
-        printf("\nExit codes: 0 all done, 1 some images failed, 2 wrong usage, 3 model unusable, 4 environment\n");
+    memset(s, 0, sizeof *s);
+    s->top = s->threads = s->batch = -1;
+    s->alpha = s->window_center = s->window_width = NAN;
+    int code = EXIT_DONE;
+    for (int i = 0; i < option_row_count && code == EXIT_DONE; i++)
+        if (option_rows[i].initial)
+            code = set_value(&option_rows[i], option_rows[i].initial, s);
+    return code;
 }
 
-/* Troff text: backslashes and leading dots are escaped. */
-static void troff(const char *text)
+/* ---- Parsing -------------------------------------------------------------------------------- */
+
+static bool equals(const char *name, const char *text, size_t length)
 {
-    bool start = true;
-    for (; *text; text++) {
-        if (start && (*text == '.' || *text == '\''))
-            fputs("\\&", stdout);
-        if (*text == '\\')
-            fputs("\\e", stdout);
-        else if (*text == '-')
-            fputs("\\-", stdout);
-        else
-            putchar(*text);
-        start = *text == '\n';
-    }
+    return name && strlen(name) == length && strncmp(name, text, length) == 0;
 }
 
-void print_manual(void)
+static const option_row *find_row(const command *c, const char *text, size_t length)
 {
-    printf(".TH NETGAZE 1 \"\" \"netgaze %s\" \"User Commands\"\n.SH NAME\nnetgaze \\- where an image classifier looks\n"
-           ".SH SYNOPSIS\n.B netgaze\n.I COMMAND\n[options]\n.SH DESCRIPTION\nLoads a Keras model, classifies images and draws class "
-           "activation heatmaps over them.\n.SH COMMANDS\n", ng_version());
-    for (int i = 0; i < command_count; i++) {
-        printf(".SS netgaze %s ", commands[i].name);
-        troff(commands[i].arguments);
-        putchar('\n');
-        troff(commands[i].summary);
-        printf(".\n");
-        for (int k = 0; k < ROWS; k++) {
-            if (!(rows[k].commands & commands[i].bit) || rows[k].commands == ~0u)
-                continue;
-            printf(".TP\n.B ");
-            troff(rows[k].name);
-            if (rows[k].value) {
-                printf(" \\fI");
-                troff(rows[k].value);
-                printf("\\fR");
-            }
-            putchar('\n');
-            troff(rows[k].help);
-            putchar('\n');
+    for (int i = 0; i < option_row_count; i++)
+        if ((option_rows[i].commands & c->bit) &&
+            (equals(option_rows[i].name, text, length) || equals(option_rows[i].letter, text, length)))
+            return &option_rows[i];
+    return NULL;
+}
+
+static int refuse_option(const command *c, const char *text, size_t length)
+{
+    const char *names[sizeof option_rows / sizeof *option_rows];
+    char typed[64];
+    int n = 0;
+    snprintf(typed, sizeof typed, "%.*s", length < sizeof typed ? (int)length : (int)sizeof typed - 1, text);
+    for (int i = 0; i < option_row_count; i++)
+        if (option_rows[i].commands & c->bit)
+            names[n++] = option_rows[i].name;
+    const char *near = nearest_name(typed, names, n);
+    complain("%s: option '%s' is not known%s%s; see `netgaze %s --help`", c->name, typed,
+             near ? ", did you mean " : "", near ? near : "", c->name);
+    return EXIT_USAGE;
+}
+
+/* One option at argv[*i]: --name, --name=value, --name value, -n, -n value, -nvalue. */
+static int parse_option(const command *c, int argc, char **argv, int *i, settings *s)
+{
+    const char *text = argv[*i], *value = NULL;
+    size_t length = strlen(text);
+    if (strncmp(text, "--", 2) == 0) {
+        length = strcspn(text, "=");
+        value = text[length] ? text + length + 1 : NULL;
+    } else if (length > 2) {
+        length = 2;
+        value = text + 2;
+    }
+    const option_row *row = find_row(c, text, length);
+    if (!row)
+        return refuse_option(c, text, value && length > 2 ? length : strlen(text));
+    if (row->kind == OPTION_FLAG) {
+        if (value) {
+            complain("%s takes no value, '%s' was given", row->name, value);
+            return EXIT_USAGE;
         }
-        printf(".PP\n.nf\n");
-        troff(commands[i].examples);
-        printf(".fi\n");
+        *(bool *)((char *)s + row->at) = true;
+        return EXIT_DONE;
     }
-    printf(".SH EXIT STATUS\n0 all done, 1 some images failed, 2 wrong usage, 3 model unusable, 4 environment (unwritable output, out "
-           "of memory), 130 interrupted.\n");
+    if (!value && *i + 1 < argc)
+        value = argv[++*i];
+    if (!value) {
+        complain("%s: a value (%s) is missing", row->name, row->value);
+        return EXIT_USAGE;
+    }
+    return set_value(row, value, s);
 }
 
-void print_completion(void)
+int parse_options(const command *c, int argc, char **argv, settings *s)
 {
-    printf("_netgaze() {\n    local current=${COMP_WORDS[COMP_CWORD]} words\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"");
-    for (int i = 0; i < command_count; i++)
-        printf("%s%s", i ? " " : "", commands[i].name);
-    printf("\"\n    else\n        case ${COMP_WORDS[1]} in\n");
-    for (int i = 0; i < command_count; i++) {
-        printf("        %s) words=\"", commands[i].name);
-        for (int k = 0; k < ROWS; k++)
-            if (rows[k].commands & commands[i].bit)
-                printf("%s ", rows[k].name);
-        printf("\" ;;\n");
+    int code = set_defaults(s);
+    bool plain = false;
+    s->arguments = malloc((size_t)argc * sizeof *s->arguments);
+    if (!s->arguments)
+        return say_out_of_memory();
+    for (int i = 2; i < argc && code == EXIT_DONE; i++) {
+        char *text = argv[i];
+        if (plain || text[0] != '-' || text[1] == '\0')
+            s->arguments[s->n_arguments++] = text;
+        else if (strcmp(text, "--") == 0)
+            plain = true;
+        else
+            code = parse_option(c, argc, argv, &i, s);
     }
-    printf("        esac\n        case $current in -*) ;; *) words= ;; esac\n    fi\n"
-           "    COMPREPLY=($(compgen -W \"$words\" -- \"$current\") $(compgen -f -- \"$current\"))\n}\n"
-           "complete -o filenames -F _netgaze netgaze\n");
+    if (code == EXIT_DONE && s->n_arguments && *c->arguments == '\0') {
+        complain("%s takes no argument, '%s' was given", c->name, s->arguments[0]);
+        code = EXIT_USAGE;
+    }
+    return code;
 }

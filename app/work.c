@@ -1,133 +1,172 @@
-/* A pool: each thread has its own session and takes the next input; results are printed in input order as soon as all
- * before them are there. Progress goes to a terminal only. */
-#include "app.h"
+/* A pool of threads, each with its own session, that take jobs from a counter; what they write is printed in input
+ * order, as soon as all before it is there. The first SIGINT or SIGTERM lets every thread stop at its next map. */
+#include "work.h"
 
+#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 #include <unistd.h>
 
+volatile sig_atomic_t interrupted;
+
+typedef struct output {
+    char *text; /* by open_memstream */
+    size_t size;
+    bool done;
+} output;
+
 typedef struct pool {
-    pthread_mutex_t lock;
-    job_function *job;
+    pthread_mutex_t lock; /* guards all below */
+    job_function *work;
     void *context;
-    job_result *results;
-    bool *done;
-    int count, next, printed, finished, failed, maps;
-    bool fatal, show;
-    struct timespec start;
-    const char *what;
+    output *outputs; /* [jobs] */
+    int inputs, batch, jobs;
+    int next, printed;      /* jobs */
+    int done, failed, maps; /* inputs, maps */
+    bool fatal;
+    progress progress;
 } pool;
 
 typedef struct worker {
-    pool *p;
+    pool *pool;
     ng_session *session;
     pthread_t thread;
 } worker;
 
-static double seconds_since(const struct timespec *start)
+static void on_interrupt(int signal_number)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+    (void)signal_number;
+    interrupted = 1;
 }
 
-static void show_progress(const pool *p)
+/* A second signal ends the program at once. */
+static void catch_interrupts(bool wanted)
 {
-    double elapsed = seconds_since(&p->start);
-    if (!p->show || elapsed < 2)
-        return;
-    double left = elapsed / p->finished * (p->count - p->finished);
-    fprintf(stderr, "\r%d of %d %s, %.1f a second, %d:%02d left \033[K", p->finished, p->count, p->what, p->finished / elapsed,
-            (int)left / 60, (int)left % 60);
-    if (p->finished == p->count)
-        fputc('\n', stderr);
+    struct sigaction action = {.sa_handler = wanted ? on_interrupt : SIG_DFL,
+                               .sa_flags = wanted ? (int)SA_RESETHAND : 0};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 /* Under the lock: prints what is ready in order. */
-static void take_result(pool *p, int index, job_result result)
+static void print_ready(pool *p)
 {
-    p->results[index] = result;
-    p->done[index] = true;
-    p->finished++;
-    p->failed += result.failed;
-    p->maps += result.maps;
-    p->fatal = p->fatal || result.fatal;
-    while (p->printed < p->count && p->done[p->printed]) {
-        job_result *r = &p->results[p->printed++];
-        if (r->text)
-            fputs(r->text, stdout);
-        free(r->text);
-        r->text = NULL;
+    while (p->printed < p->jobs && p->outputs[p->printed].done) {
+        output *o = &p->outputs[p->printed++];
+        if (o->text)
+            fwrite(o->text, 1, o->size, stdout);
+        free(o->text);
+        o->text = NULL;
     }
-    fflush(stdout);
-    show_progress(p);
+    if (fflush(stdout) != 0 && !p->fatal) {
+        if (errno != EPIPE)
+            complain("standard output: %s", strerror(errno));
+        p->fatal = true;
+    }
 }
 
-static void *work(void *argument)
+static void do_job(worker *w, int index)
+{
+    pool *p = w->pool;
+    output *o = &p->outputs[index];
+    job j = {.first = index * p->batch, .out = open_memstream(&o->text, &o->size)};
+    j.count = j.first + p->batch > p->inputs ? p->inputs - j.first : p->batch;
+    if (j.out)
+        p->work(p->context, w->session, &j);
+    bool fine = j.out && !ferror(j.out);
+    if (j.out && fclose(j.out) != 0)
+        fine = false;
+    if (!fine)
+        say_out_of_memory();
+    pthread_mutex_lock(&p->lock);
+    o->done = true;
+    p->done += j.stopped ? 0 : j.count;
+    p->failed += j.failed;
+    p->maps += j.maps;
+    p->fatal = p->fatal || j.fatal || !fine;
+    print_ready(p);
+    progress_show(&p->progress, p->done);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *run_worker(void *argument)
 {
     worker *w = argument;
-    pool *p = w->p;
     for (;;) {
-        pthread_mutex_lock(&p->lock);
-        int index = p->fatal || interrupted || p->next >= p->count ? -1 : p->next++;
-        pthread_mutex_unlock(&p->lock);
-        if (index < 0)
+        pthread_mutex_lock(&w->pool->lock);
+        bool stop = w->pool->fatal || interrupted || w->pool->next >= w->pool->jobs;
+        int index = stop ? -1 : w->pool->next++;
+        pthread_mutex_unlock(&w->pool->lock);
+        if (stop)
             return NULL;
-        job_result result = p->job(p->context, w->session, index);
-        pthread_mutex_lock(&p->lock);
-        take_result(p, index, result);
-        pthread_mutex_unlock(&p->lock);
+        do_job(w, index);
     }
 }
 
-static int outcome(const settings *s, const pool *p)
+/* Starts what threads memory allows; this thread is the first worker. Returns how many worked. */
+static int run_workers(pool *p, ng_session *session, int threads)
 {
-    if (!s->quiet && (p->count > 1 || p->failed)) {
-        fprintf(stderr, "netgaze: ");
-        if (p->maps)
-            fprintf(stderr, "%d maps, ", p->maps);
-        fprintf(stderr, "%d of %d %s failed%s\n", p->failed, p->count, p->what,
-                interrupted ? "; interrupted, run the same command again to continue" : "");
-    }
-    return interrupted ? EXIT_INTERRUPTED : p->fatal ? EXIT_ENVIRONMENT : p->failed ? EXIT_SOME_FAILED : EXIT_DONE;
-}
-
-int run_jobs(const settings *s, ng_session *base, int count, job_function *job, void *context, const char *what)
-{
-    int threads = s->threads ? s->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    threads = threads > count ? count : threads < 1 ? 1 : threads;
-    pool p = {.job = job, .context = context, .count = count, .what = what, .show = !s->quiet && isatty(STDERR_FILENO)};
-    pthread_mutex_init(&p.lock, NULL);
-    clock_gettime(CLOCK_MONOTONIC, &p.start);
-    p.results = calloc((size_t)count, sizeof *p.results);
-    p.done = calloc((size_t)count, sizeof *p.done);
     worker *workers = calloc((size_t)threads, sizeof *workers);
-    int started = 0;
-    ng_error err;
-    while (p.results && p.done && workers && started < threads) {
-        workers[started] = (worker){.p = &p, .session = base};
-        if (started > 0 && ng_session_clone(base, &workers[started].session, &err) != NG_OK)
-            break; /* fewer threads, then */
-        if (started > 0 && pthread_create(&workers[started].thread, NULL, work, &workers[started]) != 0) {
-            ng_session_free(workers[started].session);
+    int started = workers ? 1 : 0;
+    while (started && started < threads) {
+        worker *w = &workers[started];
+        w->pool = p;
+        if (ng_session_clone(session, &w->session, NULL) != NG_OK)
+            break;
+        if (pthread_create(&w->thread, NULL, run_worker, w) != 0) {
+            ng_session_free(w->session);
             break;
         }
         started++;
     }
-    if (started)
-        work(&workers[0]); /* this thread is the first worker */
+    if (started) {
+        workers[0] = (worker){.pool = p, .session = session};
+        run_worker(&workers[0]);
+    }
     for (int i = 1; i < started; i++) {
         pthread_join(workers[i].thread, NULL);
         ng_session_free(workers[i].session);
     }
-    int code = started ? outcome(s, &p) : EXIT_ENVIRONMENT;
-    for (int i = 0; p.results && i < count; i++)
-        free(p.results[i].text);
-    free(p.results);
-    free(p.done);
     free(workers);
+    return started;
+}
+
+static int conclude(const settings *s, const pool *p)
+{
+    char maps[40] = "";
+    if (p->maps)
+        snprintf(maps, sizeof maps, "%d map%s, ", p->maps, p->maps == 1 ? "" : "s");
+    if (interrupted)
+        complain("interrupted: %s%d of %d images done; the same command continues", maps, p->done, p->inputs);
+    else if (!s->quiet && (p->inputs > 1 || p->failed || p->maps))
+        complain("%s%d of %d image%s failed", maps, p->failed, p->inputs, p->inputs == 1 ? "" : "s");
+    return interrupted ? EXIT_INTERRUPTED
+           : p->fatal  ? EXIT_ENVIRONMENT
+           : p->failed ? EXIT_SOME_FAILED
+                       : EXIT_DONE;
+}
+
+int run_jobs(const settings *s, ng_session *session, int count, job_function *work, void *context)
+{
+    int batch = s->batch > 0 ? s->batch : 1;
+    pool p = {
+        .work = work, .context = context, .inputs = count, .batch = batch, .jobs = (count - 1) / batch + 1};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = s->threads > 0 ? s->threads : cores > 0 ? (int)cores : 1;
+    threads = threads > p.jobs ? p.jobs : threads;
+    p.outputs = calloc((size_t)p.jobs, sizeof *p.outputs);
+    if (!p.outputs)
+        return say_out_of_memory();
+    pthread_mutex_init(&p.lock, NULL);
+    progress_begin(&p.progress, count, !s->quiet);
+    catch_interrupts(true);
+    int code = run_workers(&p, session, threads) ? EXIT_DONE : say_out_of_memory();
+    catch_interrupts(false);
+    progress_end(&p.progress);
+    for (int i = 0; i < p.jobs; i++)
+        free(p.outputs[i].text);
+    free(p.outputs);
     pthread_mutex_destroy(&p.lock);
-    return code;
+    return code == EXIT_DONE ? conclude(s, &p) : code;
 }

@@ -18,14 +18,19 @@ def conv(name, filters, stride, inputs):
                                   "activation": "relu", "use_bias": True}, inputs)
 
 
-def write_model(folder, classes=3, activation="softmax", bad_value=None, scale=1.0):
-    """input 32x32x3 -> conv a (stride 2) -> conv b -> global average -> dense."""
+def write_model(folder, classes=3, activation="softmax", bad_value=None, scale=1.0, head=None, rescale=None):
+    """input 32x32x3 [-> rescaling] -> conv a (stride 2) -> conv b -> global average -> dense.
+
+    bad_value: one weight of a; scale: of the dense kernel; head: every value of the dense kernel."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     layers = [layer("InputLayer", "image", {"batch_input_shape": [None, SIZE, SIZE, 3], "dtype": "float32"}, []),
               conv("a", 8, 2, ["image"]), conv("b", 16, 1, ["a"]),
               layer("GlobalAveragePooling2D", "pool", {}, ["b"]),
               layer("Dense", "scores", {"units": classes, "activation": activation, "use_bias": True}, ["pool"])]
+    if rescale:
+        layers.insert(1, layer("Rescaling", "rescaling", {"scale": rescale[0], "offset": rescale[1]}, ["image"]))
+        layers[2]["inbound_nodes"][0][0][0] = "rescaling"
     shapes = {"a/kernel": [3, 3, 3, 8], "a/bias": [8], "b/kernel": [3, 3, 8, 16], "b/bias": [16],
               "scores/kernel": [16, classes], "scores/bias": [classes]}
     rng = random.Random(7)
@@ -35,6 +40,8 @@ def write_model(folder, classes=3, activation="softmax", bad_value=None, scale=1
         for d in shape:
             count *= d
         values = [rng.uniform(-0.5, 0.5) * (scale if name == "scores/kernel" else 1) for _ in range(count)]
+        if head is not None and name == "scores/kernel":
+            values = [head] * count
         if bad_value is not None and name == "a/kernel":
             values[5] = bad_value
         data += struct.pack(f"<{count}f", *values)

@@ -1,0 +1,64 @@
+/* The values that options may take, asked of the library, so that new methods and colour maps need no edit here. */
+#include "options.h"
+
+static const char *at(const char *const *names, int n, int i)
+{
+    return i < n ? names[i] : NULL;
+}
+
+const char *method_choice(int i)
+{
+    ng_method_info info;
+    return i < ng_method_count() && ng_method_describe(i, &info, NULL) == NG_OK ? info.name : NULL;
+}
+
+const char *target_choice(int i)
+{
+    static const char *const names[] = {"logit", "probability"};
+    return at(names, 2, i);
+}
+
+const char *compat_choice(int i)
+{
+    return i <= NG_COMPAT_TKV ? ng_compat_name((ng_compat)i) : NULL;
+}
+
+const char *colormap_choice(int i)
+{
+    return i < ng_colormap_count() ? ng_colormap_name(i) : NULL;
+}
+
+/* Without "range", whose limits only a program can give. */
+const char *norm_choice(int i)
+{
+    static const ng_norm norms[] = {NG_NORM_MAX, NG_NORM_MINMAX, NG_NORM_PERCENTILE, NG_NORM_NONE};
+    return i < (int)(sizeof norms / sizeof *norms) ? ng_norm_name(norms[i]) : NULL;
+}
+
+const char *fit_choice(int i)
+{
+    return i <= NG_FIT_LETTERBOX ? ng_fit_name((ng_fit)i) : NULL;
+}
+
+const char *resize_choice(int i)
+{
+    return i <= NG_RESAMPLE_CV_BILINEAR ? ng_resample_name((ng_resample)i) : NULL;
+}
+
+const char *preprocess_choice(int i)
+{
+    static const char *const names[] = {"auto", "tf", "torch", "caffe", "unit", "raw"};
+    return at(names, 6, i);
+}
+
+const char *output_choice(int i)
+{
+    static const char *const names[] = {"raw", "heatmap", "overlay", "figure", "sidecar"};
+    return at(names, 5, i);
+}
+
+const char *backend_choice(int i)
+{
+    static const char *const names[] = {"auto", "onednn", "ref"};
+    return at(names, 3, i);
+}

@@ -1,0 +1,313 @@
+/* One image of netgaze explain: one forward run, then a backward run to each layer for each class. */
+#include "explain.h"
+#include "ranking.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double same_maps = 0.99; /* correlation from which maps of two classes are called alike */
+
+/* ---- What is printed ------------------------------------------------------------------------ */
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? text : "";
+}
+
+/* Text in a column: its end is cut off where it is too long, its beginning where that is the path's. */
+static void print_cell(FILE *out, const char *text, int width, bool keep_end)
+{
+    int columns = columns_of(text);
+    for (; keep_end && columns > width; columns--)
+        do
+            text++;
+        while (((unsigned char)*text & 0xC0) == 0x80);
+    int n = 0, bytes = 0;
+    while (text[bytes] && n < width) {
+        bytes++;
+        while (((unsigned char)text[bytes] & 0xC0) == 0x80)
+            bytes++;
+        n++;
+    }
+    fprintf(out, "%.*s%*s  ", bytes, text, width - n, "");
+}
+
+static void print_row(const explain_job *j, const json_t *line, FILE *out)
+{
+    const char *status = text_of(line, "status");
+    bool strange = j->color && strcmp(status, "ok") != 0;
+    print_cell(out, text_of(line, "image"), j->image_width, true);
+    print_cell(out, text_of(line, "label"), j->label_width, false);
+    fprintf(out, "%9.4f %% %10.4f  ", 100 * json_number_value(json_object_get(line, "probability")),
+            json_number_value(json_object_get(line, "logit")));
+    print_cell(out, text_of(line, "layer"), j->layer_width, true);
+    fprintf(out, "%s%s%s\n", strange ? "\033[33m" : "", status, strange ? "\033[0m" : "");
+}
+
+/* Takes the line. */
+static bool write_line(const explain_job *j, json_t *line, job *task)
+{
+    bool fine = line != NULL;
+    task->maps++;
+    if (fine && j->s->json)
+        return write_json_line(task->out, line);
+    if (fine)
+        print_row(j, line, task->out);
+    json_decref(line);
+    return fine;
+}
+
+static const char *advice(ng_map_status status)
+{
+    switch (status) {
+    case NG_MAP_ALL_NEGATIVE:
+        return "; --signed draws it";
+    case NG_MAP_SATURATED:
+        return "; that is --target logit";
+    case NG_MAP_NON_FINITE:
+        return "; check the weights, and the preprocessing that is printed above";
+    default:
+        return "";
+    }
+}
+
+static void say_status(const explain_job *j, const set *t)
+{
+    const ng_map *map = t->map;
+    if (map->status != NG_MAP_OK && !j->s->quiet)
+        complain("%s: the map of %s at %s is %s: %s%s", j->in.paths[t->input],
+                 ng_model_label(j->model, map->class_index), j->layer_paths[t->layer],
+                 ng_map_status_name(map->status), map->note, advice(map->status));
+}
+
+/* ---- Classes -------------------------------------------------------------------------------- */
+
+typedef struct choice {
+    int index, rank;
+} choice;
+
+static int rank_of(const ranked *order, int n, int index)
+{
+    for (int i = 0; i < n; i++)
+        if (order[i].index == index)
+            return i;
+    return 0;
+}
+
+/* The classes to explain, given these scores: [*n], to be freed; NULL when memory ran out. */
+static choice *choose_classes(const explain_job *j, const float *logits, int *n)
+{
+    int wanted = j->n_classes ? j->n_classes : j->top;
+    ranked *order = rank_classes(logits, j->info.class_count);
+    choice *list = malloc((size_t)wanted * sizeof *list);
+    *n = 0;
+    for (int k = 0; order && list && k < wanted; k++) {
+        int index = !j->n_classes                ? order[k].index
+                    : j->classes[k] == PREDICTED ? order[0].index
+                                                 : j->classes[k];
+        bool twice = false;
+        for (int i = 0; j->n_classes && i < *n; i++)
+            twice = twice || list[i].index == index;
+        if (!twice)
+            list[(*n)++] = (choice){index, rank_of(order, j->info.class_count, index)};
+    }
+    bool fine = order && list;
+    free(order);
+    if (!fine) {
+        free(list);
+        return NULL;
+    }
+    return list;
+}
+
+/* ---- Alike maps ----------------------------------------------------------------------------- */
+
+/* Pearson's correlation; 0 where one of the two is constant. */
+static double correlation(const float *a, const float *b, int n)
+{
+    double mean_a = 0, mean_b = 0, aa = 0, bb = 0, ab = 0;
+    for (int i = 0; i < n; i++) {
+        mean_a += a[i] / (double)n;
+        mean_b += b[i] / (double)n;
+    }
+    for (int i = 0; i < n; i++) {
+        double x = a[i] - mean_a, y = b[i] - mean_b;
+        aa += x * x;
+        bb += y * y;
+        ab += x * y;
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
+}
+
+/* The first class's map of a layer, to compare the others with. */
+typedef struct alike {
+    ng_map first; /* owned */
+    int count;    /* of other classes with nearly the same map */
+    double least;
+} alike;
+
+/* Takes the first map; compares the others. */
+static void compare(alike *a, ng_map *map)
+{
+    if (!a->first.data) {
+        a->first = *map;
+        *map = (ng_map){0};
+        return;
+    }
+    double r = correlation(a->first.data, map->data, map->height * map->width);
+    if (!(r > same_maps))
+        return;
+    a->least = a->count == 0 || r < a->least ? r : a->least;
+    a->count++;
+}
+
+static void say_alike(const explain_job *j, int input, int layer, alike *a)
+{
+    if (a->count && !j->s->quiet)
+        complain("%s: at %s, %d other class%s nearly the map of %s (correlation above %.3f): it shows what "
+                 "the classes "
+                 "share, not what tells them apart",
+                 j->in.paths[input], j->layer_paths[layer], a->count, a->count == 1 ? " has" : "es have",
+                 ng_model_label(j->model, a->first.class_index), a->least - 0.0005);
+    ng_map_clear(&a->first);
+    *a = (alike){0};
+}
+
+/* ---- One item ------------------------------------------------------------------------------- */
+
+typedef struct item_job {
+    const explain_job *j;
+    ng_session *session;
+    int at; /* in the session's last run */
+    const slot *slot;
+    job *task;
+    ng_image base;
+    grid grid;
+} item_job;
+
+/* Explains one class at one layer and writes its files. *map is the caller's to clear. */
+static ng_status explain_map(item_job *m, set *t, const choice *class, ng_map *map, ng_error *err)
+{
+    const explain_job *j = m->j;
+    ng_explain_opts opts;
+    ng_explain_opts_init(&opts);
+    opts.method = j->s->method;
+    opts.layer = j->layers[t->layer];
+    opts.class_index = class->index;
+    opts.target = j->target;
+    ng_status status = ng_explain(m->session, m->at, &opts, map, err);
+    if (status != NG_OK)
+        return status;
+    t->map = map;
+    t->rank = class->rank;
+    say_status(j, t);
+    json_t *line = NULL;
+    bool writing = false;
+    status = write_set(j, t, &m->slot->picture, &m->base, &line, &writing, err);
+    if (status == NG_OK && j->s->grid)
+        status = grid_add(j, &m->grid, t, &m->slot->picture, &m->base, err);
+    if (status == NG_OK && !write_line(j, line, m->task))
+        status = fail_memory(err);
+    else if (status != NG_OK)
+        json_decref(line);
+    m->task->fatal = m->task->fatal || (writing && status == NG_E_IO);
+    return status;
+}
+
+static ng_status explain_layer(item_job *m, set *t, const choice *classes, int n, ng_error *err)
+{
+    alike a = {0};
+    ng_status status = NG_OK;
+    for (int k = 0; k < n && status == NG_OK; k++) {
+        if (interrupted) {
+            status = NG_E_CANCELLED;
+            break;
+        }
+        json_t *line =
+            m->j->s->grid ? NULL : find_earlier_map(m->j, t->input, t->item, t->layer, classes[k].index);
+        if (line) {
+            if (!write_line(m->j, line, m->task))
+                status = fail_memory(err);
+            continue;
+        }
+        ng_map map = {0};
+        status = explain_map(m, t, &classes[k], &map, err);
+        if (status == NG_OK)
+            compare(&a, &map);
+        ng_map_clear(&map);
+    }
+    say_alike(m->j, t->input, t->layer, &a);
+    return status;
+}
+
+static ng_status finish_grid(item_job *m, const set *t, const choice *classes, int n, ng_error *err)
+{
+    int *indices = malloc((size_t)n * sizeof *indices);
+    bool writing = false;
+    for (int i = 0; indices && i < n; i++)
+        indices[i] = classes[i].index;
+    ng_status status = indices ? grid_write(m->j, &m->grid, t, indices, n, &writing, err) : fail_memory(err);
+    free(indices);
+    m->task->fatal = m->task->fatal || (writing && status == NG_E_IO);
+    return status;
+}
+
+static ng_status explain_item(void *context, ng_session *session, int at, const slot *s, int item, job *task,
+                              ng_error *err)
+{
+    const explain_job *j = context;
+    const picture *p = &s->picture;
+    item_job m = {.j = j, .session = session, .at = at, .slot = s, .task = task};
+    set t = {.input = s->input, .item = p->numbered ? item : -1, .items = p->numbered ? p->n : 0};
+    const float *logits = ng_session_logits(session) + (size_t)at * (size_t)j->info.class_count;
+    int n;
+    choice *classes = choose_classes(j, logits, &n);
+    ng_status status = classes ? picture_base(p, item, &m.base, err) : fail_memory(err);
+    for (t.layer = 0; t.layer < j->n_layers && status == NG_OK; t.layer++)
+        status = explain_layer(&m, &t, classes, n, err);
+    if (status == NG_OK && j->s->grid)
+        status = finish_grid(&m, &t, classes, n, err);
+    grid_clear(&m.grid);
+    base_clear(p, &m.base);
+    free(classes);
+    return status;
+}
+
+/* ---- Steps of a chunk ----------------------------------------------------------------------- */
+
+static json_t *find_recorded(void *context, int input)
+{
+    return find_earlier(context, input);
+}
+
+static void write_recorded(void *context, const slot *s, job *task)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(s->recorded, i, line) if (!write_line(context, json_incref(line), task)) task->fatal =
+        true;
+}
+
+static void write_failure(void *context, const slot *s, job *task)
+{
+    const explain_job *j = context;
+    if (j->s->json && !write_failure_json(task->out, j->in.paths[s->input], s->err.text))
+        task->fatal = true;
+}
+
+void explain_images(void *context, ng_session *session, job *task)
+{
+    const explain_job *j = context;
+    chunk_steps steps = {.model = j->model,
+                         .in = &j->in,
+                         .fit = &j->fit,
+                         .batch = j->s->batch,
+                         .context = context,
+                         .find_recorded = find_recorded,
+                         .write_recorded = write_recorded,
+                         .do_item = explain_item,
+                         .write_failure = write_failure};
+    run_chunk(&steps, session, task);
+}

@@ -1,0 +1,241 @@
+/* The result of one map as JSON: the line that --json prints, and the sidecar, which holds everything needed to
+ * recognise the map on a rerun and to draw it again. */
+#include "explain.h"
+#include "options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *const output_endings[OUTPUT_KINDS] = {".npy", ".heatmap.png", ".overlay.png", ".figure.png",
+                                                  ".json"};
+
+/* ---- Names ---------------------------------------------------------------------------------- */
+
+static const char *compat_ending(const explain_job *j)
+{
+    return j->render.compat == NG_COMPAT_NONE ? "" : ng_compat_name(j->render.compat);
+}
+
+static void item_text(int item, char *out, size_t size)
+{
+    *out = '\0';
+    if (item >= 0)
+        snprintf(out, size, ".%d", item);
+}
+
+char *set_path(const explain_job *j, int input, int item, int layer, int class_index)
+{
+    char number[16], *path;
+    const char *compat = compat_ending(j);
+    item_text(item, number, sizeof number);
+    int n = asprintf(&path, "%s/%s%s.%s.%s.%d%s%s", j->folder, j->in.stems[input], number,
+                     j->layer_names[layer], j->s->method, class_index, *compat ? "." : "", compat);
+    return n < 0 ? NULL : path;
+}
+
+char *grid_path(const explain_job *j, int input, int item)
+{
+    char number[16], *path;
+    const char *compat = compat_ending(j);
+    item_text(item, number, sizeof number);
+    int n = asprintf(&path, "%s/%s%s.%s%s%s.grid", j->folder, j->in.stems[input], number, j->s->method,
+                     *compat ? "." : "", compat);
+    return n < 0 ? NULL : path;
+}
+
+static json_t *files_json(const explain_job *j, const char *base)
+{
+    json_t *files = json_object();
+    for (int i = 0; i < OUTPUT_KINDS; i++) {
+        char *path;
+        if (!(j->outputs & 1u << i) || asprintf(&path, "%s%s", base, output_endings[i]) < 0)
+            continue;
+        json_object_set_new(files, output_choice(i), json_text(path));
+        free(path);
+    }
+    return files;
+}
+
+/* ---- Identity ------------------------------------------------------------------------------- */
+
+json_t *input_identity(const char *path)
+{
+    char *absolute = realpath(path, NULL), modified[48] = "";
+    struct stat st = {0};
+    json_t *o = json_object();
+    if (stat(path, &st) == 0)
+        snprintf(modified, sizeof modified, "%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    json_object_set_new(o, "path", json_text(absolute ? absolute : path));
+    json_object_set_new(o, "bytes", json_integer(st.st_size));
+    json_object_set_new(o, "modified", json_string(modified));
+    free(absolute);
+    return o;
+}
+
+/* The colours that the library takes where none are named; see ng_render_opts. */
+static const char *default_colormap(const ng_render_opts *opts)
+{
+    return opts->use_signed ? "coolwarm" : opts->compat == NG_COMPAT_KERAS ? "jet-matplotlib" : "jet";
+}
+
+json_t *make_conventions(const explain_job *j)
+{
+    json_t *o = json_object(), *kinds = json_array();
+    for (int i = 0; i < OUTPUT_KINDS; i++)
+        if (j->outputs & 1u << i)
+            json_array_append_new(kinds, json_string(output_choice(i)));
+    const char *colormap = j->render.colormap;
+    json_object_set_new(o, "method", json_string(j->s->method));
+    json_object_set_new(o, "target", json_string(j->target == NG_TARGET_LOGIT ? "logit" : "probability"));
+    json_object_set_new(o, "compat", json_string(ng_compat_name(j->render.compat)));
+    json_object_set_new(o, "norm", json_string(ng_norm_name(j->render.norm)));
+    json_object_set_new(o, "colormap", json_string(colormap ? colormap : default_colormap(&j->render)));
+    json_object_set_new(o, "colormap_by_default", json_boolean(!colormap));
+    json_object_set_new(o, "alpha", json_number(j->render.alpha));
+    json_object_set_new(o, "signed", json_boolean(j->render.use_signed));
+    json_object_set_new(o, "fit", json_string(ng_fit_name(j->fit.fit)));
+    json_object_set_new(o, "resize", json_string(ng_resample_name(j->fit.resample)));
+    json_object_set_new(o, "window", json_pack("[f,f]", j->fit.window_center, j->fit.window_width));
+    json_object_set_new(o, "preprocess", json_string(j->info.preprocess.mode));
+    json_object_set_new(
+        o, "input", json_pack("[i,i,i]", j->info.input_height, j->info.input_width, j->info.input_channels));
+    json_object_set_new(o, "backend", json_string(j->s->backend));
+    json_object_set_new(o, "outputs", kinds);
+    return o;
+}
+
+static bool text_is(const json_t *o, const char *key, const char *wanted)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text && strcmp(text, wanted) == 0;
+}
+
+bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input)
+{
+    const json_t *index = json_object_get(sidecar, "index"), *layer = json_object_get(sidecar, "layer");
+    json_int_t class_index = json_integer_value(index);
+    if (!text_is(sidecar, "netgaze", ng_version()) ||
+        !text_is(json_object_get(sidecar, "model"), "hash", j->info.hash) ||
+        !json_equal(json_object_get(sidecar, "conventions"), j->conventions))
+        return false;
+    if (layer && (class_index < 0 || class_index >= j->info.class_count ||
+                  !text_is(sidecar, "label", ng_model_label(j->model, (int)class_index))))
+        return false;
+    json_t *identity = input_identity(j->in.paths[input]);
+    bool same = json_equal(json_object_get(sidecar, "input"), identity);
+    json_decref(identity);
+    return same;
+}
+
+/* ---- Results -------------------------------------------------------------------------------- */
+
+json_t *make_result(const explain_job *j, const set *t, const char *base)
+{
+    const ng_map *map = t->map;
+    json_t *o = json_object();
+    json_object_set_new(o, "image", json_text(j->in.paths[t->input]));
+    if (t->item >= 0)
+        json_object_set_new(o, "item", json_integer(t->item));
+    json_object_set_new(o, "method", json_string(j->s->method));
+    json_object_set_new(o, "layer", json_text(j->layer_paths[t->layer]));
+    json_object_set_new(o, "index", json_integer(map->class_index));
+    json_object_set_new(o, "label", json_text(ng_model_label(j->model, map->class_index)));
+    json_object_set_new(o, "probability", json_number(map->probability));
+    json_object_set_new(o, "logit", json_number(map->logit));
+    json_object_set_new(o, "status", json_string(ng_map_status_name(map->status)));
+    json_object_set_new(o, "note", json_text(map->note));
+    json_object_set_new(o, "shape", json_pack("[i,i]", map->height, map->width));
+    json_object_set_new(o, "min", json_number(map->min));
+    json_object_set_new(o, "max", json_number(map->max));
+    json_object_set_new(o, "files", files_json(j, base));
+    return o;
+}
+
+json_t *result_of_sidecar(const explain_job *j, const json_t *sidecar, int input, const char *base)
+{
+    static const char *const keys[] = {"item",  "method", "layer", "index", "label", "probability",
+                                       "logit", "status", "note",  "shape", "min",   "max"};
+    json_t *o = json_object();
+    json_object_set_new(o, "image", json_text(j->in.paths[input]));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        json_t *value = json_object_get(sidecar, keys[i]);
+        if (value)
+            json_object_set(o, keys[i], value);
+    }
+    json_object_set_new(o, "files", files_json(j, base));
+    return o;
+}
+
+static json_t *geometry_json(const ng_geometry *g)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:s, s:s, s:f, s:f, s:f, s:f}", "image_width", g->image_width,
+                     "image_height", g->image_height, "input_width", g->input_width, "input_height",
+                     g->input_height, "fit", ng_fit_name(g->fit), "resample", ng_resample_name(g->resample),
+                     "x0", g->x0, "y0", g->y0, "x1", g->x1, "y1", g->y1);
+}
+
+static json_t *model_json(const ng_model_info *info)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "path", json_text(info->path));
+    json_object_set_new(o, "name", json_text(info->name));
+    json_object_set_new(o, "format", json_text(info->format));
+    json_object_set_new(o, "producer", json_text(info->producer));
+    json_object_set_new(o, "hash", json_text(info->hash));
+    return o;
+}
+
+json_t *make_sidecar(const explain_job *j, const set *t, const picture *p, const char *title, json_t *result)
+{
+    ng_build_info build;
+    ng_build_describe(&build);
+    const ng_preprocess_info *pre = &j->info.preprocess;
+    json_t *o = json_object();
+    json_object_set_new(o, "netgaze", json_string(ng_version()));
+    json_object_update(o, result);
+    json_object_set_new(o, "title", json_text(title));
+    json_object_set_new(o, "rank", json_integer(t->rank));
+    json_object_set_new(o, "items", json_integer(t->items));
+    json_object_set_new(o, "array", json_boolean(p->is_array));
+    json_object_set_new(o, "gradient_norm", json_number(t->map->gradient_norm));
+    json_object_set_new(o, "signed_min", json_number(t->map->signed_min));
+    json_object_set_new(o, "signed_max", json_number(t->map->signed_max));
+    json_object_set_new(o, "model", model_json(&j->info));
+    json_object_set_new(o, "input", input_identity(j->in.paths[t->input]));
+    json_object_set_new(o, "conventions", json_deep_copy(j->conventions));
+    json_object_set_new(o, "preprocess",
+                        json_pack("{s:s, s:s, s:f, s:f}", "mode", pre->mode, "origin", pre->origin, "low",
+                                  pre->low, "high", pre->high));
+    json_object_set_new(o, "geometry", geometry_json(&p->geometry));
+    json_object_set_new(
+        o, "backend",
+        json_pack("{s:s, s:s, s:s}", "name", j->s->backend, "onednn", build.onednn, "isa", build.isa));
+    return o;
+}
+
+/* Indented, but for the signed map, which would be a line per cell. 17 digits: every double comes back. */
+ng_status save_sidecar(json_t *sidecar, const float *signed_data, int n, const char *path, ng_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    json_t *list = json_array();
+    for (int i = 0; signed_data && i < n; i++)
+        json_array_append_new(list, json_number(signed_data[i]));
+    char *body = json_dumps(sidecar, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    char *cells = json_dumps(list, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    FILE *f = open_memstream(&text, &size);
+    bool fine = body && cells && f;
+    if (fine && signed_data)
+        fprintf(f, "%.*s,\n \"signed\": %s\n}\n", (int)(strlen(body) - 2), body, cells);
+    else if (fine)
+        fprintf(f, "%s\n", body);
+    fine = f && fclose(f) == 0 && fine;
+    ng_status status = fine ? ng_file_save(path, text, size, err) : fail_memory(err);
+    free(text);
+    free(cells);
+    free(body);
+    json_decref(list);
+    json_decref(sidecar);
+    return status;
+}

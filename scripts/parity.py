@@ -92,7 +92,7 @@ def explained(program, model, given, out, *words):
 def check_model(table, args, name, file, model, folder, facts, output_tolerance=None):
     """One model file against Keras's results, on every back end."""
     expected, given = np.load(os.path.join(folder, "reference.npz")), os.path.join(folder, "input.npy")
-    note = ("" if facts["float64"] else "reference in float32 ") + ("input %d" % facts["input"] if facts["input"] else "")
+    note = ("" if facts["float64"] else "reference in float32 ") + ("input %d; " % facts["input"] if facts["input"] else "")
     for backend in args.backends.split(","):
         out = os.path.join(folder, "maps-" + backend)
         shutil.rmtree(out, ignore_errors=True)
@@ -109,7 +109,8 @@ def check_model(table, args, name, file, model, folder, facts, output_tolerance=
                     table.broken(name, file, backend, "automatic layer", "%s, expected %s" % (row["layer"], wanted["layer"]))
                     continue
                 found = np.load(row["files"]["raw"])
-                table.row(name, file, backend, "Grad-CAM " + wanted["layer"], relative(found, expected["map%d" % i][0]), 1e-4, note)
+                table.row(name, file, backend, "Grad-CAM " + wanted["layer"], relative(found, expected["map%d" % i][0]), 1e-4,
+                          note + "Keras's own float32: %.0e" % wanted["float32"])
         except (RuntimeError, OSError, KeyError, IndexError, ValueError) as failure:
             table.broken(name, file, backend, "running", failure)
 
@@ -144,7 +145,8 @@ def converted_nsfwjs(args):
 
 
 def check_nsfwjs(table, args):
-    tfjs, folder = converted_nsfwjs(args), os.path.join(args.work, "nsfwjs")
+    given = os.path.splitext(os.path.basename(args.photo))[0] if args.photo else "noise"
+    tfjs, folder = converted_nsfwjs(args), os.path.join(args.work, "nsfwjs-" + given)
     job = {"kind": "nsfwjs", "producer": "tf_keras", "folder": folder, "formats": ["keras", "h5"], "seed": SEED, "tfjs": tfjs,
            "photo": args.photo, "float64": not args.float32}
     facts = keras_side(job, args)

@@ -1,5 +1,5 @@
-/* The weights of the fixtures in tests/fixtures/h5: make_h5_fixtures.py gives number i of the weight at `path` the value
- * (crc32(path) % span + i % 97) / 512. */
+/* The weights of the fixtures in tests/fixtures/h5: make_h5_fixtures.py gives number i of the weight at
+ * `path` the value (crc32(path) % span + i % 97) / 512. */
 #ifndef NETGAZE_TESTS_KNOWN_WEIGHTS_H
 #define NETGAZE_TESTS_KNOWN_WEIGHTS_H
 

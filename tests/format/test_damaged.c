@@ -1,12 +1,15 @@
-/* Damaged model files: a table of case and message; every kind of file cut at many places and with single bits flipped
- * (each must load or give one clear error); every allocation failing in turn. Run it with sanitizers too: nothing may
- * be read out of bounds or leak. Files are made by tests/fixtures/make_h5_raw.py and make_h5_fixtures.py. */
+/* Damaged model files: a table of case and message; every kind of file cut at many places and with single
+ * bits flipped (each must load or give one clear error); every allocation failing in turn. Run it with
+ * sanitizers too: nothing may be read out of bounds or leak. Files are made by
+ * tests/fixtures/make_h5_raw.py and make_h5_fixtures.py. */
 #include "check.h"
+
+#include <fcntl.h>
 
 #include "format/format.h"
 
 #define FIXTURE(name) NETGAZE_FIXTURES "/h5/" name
-#define BAD(name) FIXTURE("raw-bad-" name)
+#define BAD(name)     FIXTURE("raw-bad-" name)
 
 static ng_error err;
 static char *folder;
@@ -59,7 +62,8 @@ static void test_table(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ngi_model_file f;
-        CHECK_FAILS(ngi_model_file_load(cases[i].path, NULL, &f, &err), cases[i].status, err, cases[i].fragment);
+        CHECK_FAILS(ngi_model_file_load(cases[i].path, NULL, &f, &err), cases[i].status, err,
+                    cases[i].fragment);
         if (!strstr(err.text, cases[i].path))
             fail_msg("'%s' does not name the file", err.text);
         assert_null(f.graph);
@@ -87,14 +91,17 @@ static void release(victim *v)
     ngi_free(v->path);
 }
 
+/* Not atomic, and without truncating to nothing first, which would wait for the disk: there are thousands. */
 static void put(const victim *v, size_t size)
 {
-    FILE *f = fopen(v->path, "wb"); /* not atomic: there are thousands */
-    if (!f || fwrite(v->bytes, 1, size, f) != size || fclose(f) != 0)
+    int fd = open(v->path, O_WRONLY | O_CREAT, 0600);
+    if (fd < 0 || write(fd, v->bytes, size) != (ssize_t)size || ftruncate(fd, (off_t)size) != 0 ||
+        close(fd) != 0)
         fail_msg("%s cannot be written", v->path);
 }
 
-/* Loads the model at `path`: either it works, or there is one error that says something and leaves nothing behind. */
+/* Loads the model at `path`: either it works, or there is one error that says something and leaves nothing
+ * behind. */
 static bool loads(const char *path, const char *what, size_t at)
 {
     ngi_model_file f;
@@ -113,7 +120,8 @@ static bool loads(const char *path, const char *what, size_t at)
     return status == NG_OK;
 }
 
-/* Cuts at every `step`-th length: never loads, except past the part that matters (the end of an archive's comment). */
+/* Cuts at every `step`-th length: never loads, except past the part that matters (the end of an archive's
+ * comment). */
 static void cut_everywhere(const char *source, const char *name, size_t step)
 {
     victim v;
@@ -128,7 +136,8 @@ static void cut_everywhere(const char *source, const char *name, size_t step)
     release(&v);
 }
 
-/* Flips every `step`-th bit; returns how many of the files still load. `model` is what is loaded, if not the victim. */
+/* Flips every `step`-th bit; returns how many of the files still load. `model` is what is loaded, if not
+ * the victim. */
 static size_t flip_everywhere(const char *source, const char *name, size_t step, const char *model)
 {
     victim v;
@@ -174,9 +183,12 @@ static void test_flipped_archives(void **state)
 /* ---- TensorFlow.js ----------------------------------------------------------------------------- */
 
 static const char tfjs_model[] =
-    "{\"format\":\"layers-model\",\"modelTopology\":{\"keras_version\":\"2.2.4\",\"model_config\":{\"class_name\":"
-    "\"Sequential\",\"config\":{\"name\":\"net\",\"layers\":[{\"class_name\":\"Dense\",\"config\":{\"name\":\"d\","
-    "\"units\":3,\"activation\":\"linear\",\"batch_input_shape\":[null,2]}}]}}},\"weightsManifest\":[{\"paths\":"
+    "{\"format\":\"layers-model\",\"modelTopology\":{\"keras_version\":\"2.2.4\",\"model_config\":{\"class_"
+    "name\":"
+    "\"Sequential\",\"config\":{\"name\":\"net\",\"layers\":[{\"class_name\":\"Dense\",\"config\":{\"name\":"
+    "\"d\","
+    "\"units\":3,\"activation\":\"linear\",\"batch_input_shape\":[null,2]}}]}}},\"weightsManifest\":[{"
+    "\"paths\":"
     "[\"group1-shard1of2.bin\",\"group1-shard2of2.bin\"],\"weights\":[{\"name\":\"d/kernel\",\"shape\":[2,3],"
     "\"dtype\":\"float32\"},{\"name\":\"d/bias\",\"shape\":[3],\"dtype\":\"float32\"}]}]}";
 

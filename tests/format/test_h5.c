@@ -1,5 +1,5 @@
-/* Access to HDF5 files: number types, texts in all their storage forms, features that are refused. The files are made
- * by tests/fixtures/make_h5_raw.py. */
+/* Access to HDF5 files: number types, texts in all their storage forms, features that are refused. The
+ * files are made by tests/fixtures/make_h5_raw.py. */
 #include "check.h"
 
 #include "format/h5.h"
@@ -61,9 +61,11 @@ static void test_numbers_refused(void **state)
     assert_true(integer);
     CHECK_FAILS(ngi_h5_read(h, "integer", data, 3, &err), NG_E_UNSUPPORTED, err, "integer weights");
     CHECK_FAILS(ngi_h5_read(h, "flag", data, 2, &err), NG_E_UNSUPPORTED, err, "flag: numbers of a kind");
-    CHECK_FAILS(ngi_h5_read(h, "rank6", data, 1, &err), NG_E_UNSUPPORTED, err, "6 dimensions, the limit is 5");
+    CHECK_FAILS(ngi_h5_read(h, "rank6", data, 1, &err), NG_E_UNSUPPORTED, err,
+                "6 dimensions, the limit is 5");
     CHECK_FAILS(ngi_h5_read(h, "little-f4", data, 5, &err), NG_E_SHAPE, err, "expected 5 numbers, found 6");
-    CHECK_FAILS(ngi_h5_read(h, "nowhere/x", data, 1, &err), NG_E_NOT_FOUND, err, "nowhere/x: no such dataset");
+    CHECK_FAILS(ngi_h5_read(h, "nowhere/x", data, 1, &err), NG_E_NOT_FOUND, err,
+                "nowhere/x: no such dataset");
     CHECK_FAILS(ngi_h5_read(h, "/", data, 1, &err), NG_E_FORMAT, err, "not a dataset");
     CHECK_FAILS(ngi_h5_read(h, "scalar/x", data, 1, &err), NG_E_NOT_FOUND, err, "no such dataset");
     ngi_h5_close(h);
@@ -91,8 +93,10 @@ static void test_texts(void **state)
     size_t size;
     CHECK_OK(ngi_h5_text(h, "/", "nothing", &text, &size, &err), err);
     assert_null(text);
-    CHECK_FAILS(ngi_h5_text(h, "/", "number", &text, &size, &err), NG_E_FORMAT, err, "number: an attribute is not text");
-    CHECK_FAILS(ngi_h5_text(h, "/", "fixed_list", &text, &size, &err), NG_E_FORMAT, err, "3 texts, expected one");
+    CHECK_FAILS(ngi_h5_text(h, "/", "number", &text, &size, &err), NG_E_FORMAT, err,
+                "number: an attribute is not text");
+    CHECK_FAILS(ngi_h5_text(h, "/", "fixed_list", &text, &size, &err), NG_E_FORMAT, err,
+                "3 texts, expected one");
     ngi_h5_close(h);
 }
 
@@ -164,7 +168,8 @@ static void test_images(void **state)
     ngi_h5_close(a);
     check_ramp(b, "big-f8");
     ngi_h5_close(b);
-    CHECK_FAILS(ngi_h5_open_image("one", bytes, size - 1, &a, &err), NG_E_FORMAT, err, "one: the HDF5 file is truncated");
+    CHECK_FAILS(ngi_h5_open_image("one", bytes, size - 1, &a, &err), NG_E_FORMAT, err,
+                "one: the HDF5 file is truncated");
     ngi_free(bytes);
 }
 

@@ -1,5 +1,5 @@
-/* Models and weight files that five Keras versions saved: every weight must stand where its name says. Then the
- * built-in InceptionV3. */
+/* Models and weight files that five Keras versions saved: every weight must stand where its name says. Then
+ * the built-in InceptionV3. */
 #include "known_weights.h"
 
 #include "format/h5.h"
@@ -9,8 +9,8 @@
 static ng_error err;
 
 /* Loads a model, with the weights of another file where one is given, and checks all its numbers. */
-static void check_model(const char *path, const char *weights, const char *format, const char *producer, int n_weights,
-                        uint32_t span)
+static void check_model(const char *path, const char *weights, const char *format, const char *producer,
+                        int n_weights, uint32_t span)
 {
     ngi_load_opts opts = {.weights = weights};
     ngi_model_file f;
@@ -54,26 +54,28 @@ static void test_weight_files(void **state)
 {
     (void)state;
     /* save_weights of Keras 2; a .weights.h5 of Keras 2.12 (layers counted twice) and of Keras 3 */
-    check_model(FIXTURE("keras-2.2.4-nested.h5"), FIXTURE("keras-2.2.4-nested-weights.h5"), "h5", "Keras 2.2.4", 27,
-                1000);
-    check_model(FIXTURE("tf_keras-2.12.0-sequential.h5"), FIXTURE("tf_keras-2.12.0-sequential.weights.h5"), "h5",
-                "Keras 2.12.0", 19, 1000);
-    check_model(FIXTURE("keras-3.3.3-sequential.keras"), FIXTURE("keras-3.3.3-sequential.weights.h5"), "keras",
-                "Keras 3.3.3", 19, 1000);
+    check_model(FIXTURE("keras-2.2.4-nested.h5"), FIXTURE("keras-2.2.4-nested-weights.h5"), "h5",
+                "Keras 2.2.4", 27, 1000);
+    check_model(FIXTURE("tf_keras-2.12.0-sequential.h5"), FIXTURE("tf_keras-2.12.0-sequential.weights.h5"),
+                "h5", "Keras 2.12.0", 19, 1000);
+    check_model(FIXTURE("keras-3.3.3-sequential.keras"), FIXTURE("keras-3.3.3-sequential.weights.h5"),
+                "keras", "Keras 3.3.3", 19, 1000);
     /* another version's layout, a whole model and an archive, as weights of the same model */
     check_model(FIXTURE("keras-3.15.1-sequential.h5"), FIXTURE("keras-3.3.3-sequential.weights.h5"), "h5",
                 "Keras 3.15.1", 19, 1000);
-    check_model(FIXTURE("keras-3.15.1-nested.keras"), FIXTURE("tf_keras-2.21.0-nested.h5"), "keras", "Keras 3.15.1", 27,
-                1000);
-    check_model(FIXTURE("tf_keras-2.21.0-nested.h5"), FIXTURE("tf_keras-2.21.0-nested.keras"), "h5", "Keras 2.21.0", 27,
-                1000);
+    check_model(FIXTURE("keras-3.15.1-nested.keras"), FIXTURE("tf_keras-2.21.0-nested.h5"), "keras",
+                "Keras 3.15.1", 27, 1000);
+    check_model(FIXTURE("tf_keras-2.21.0-nested.h5"), FIXTURE("tf_keras-2.21.0-nested.keras"), "h5",
+                "Keras 2.21.0", 27, 1000);
 }
 
-/* The weights' automatic names are other ones, and partly those of other layers: the order decides, as in Keras. */
+/* The weights' automatic names are other ones, and partly those of other layers: the order decides, as in
+ * Keras. */
 static void test_weights_by_order(void **state)
 {
     (void)state;
-    check_model(FIXTURE("keras-2.2.4-flat.h5"), FIXTURE("keras-2.2.4-flat-shifted.h5"), "h5", "Keras 2.2.4", 10, 1000);
+    check_model(FIXTURE("keras-2.2.4-flat.h5"), FIXTURE("keras-2.2.4-flat-shifted.h5"), "h5", "Keras 2.2.4",
+                10, 1000);
 }
 
 static void test_wrong_weight_files(void **state)
@@ -99,7 +101,8 @@ static void test_wrong_weight_files(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ngi_load_opts opts = {.weights = rows[i].weights};
         ngi_model_file f;
-        CHECK_FAILS(ngi_model_file_load(rows[i].model, &opts, &f, &err), rows[i].status, err, rows[i].fragment);
+        CHECK_FAILS(ngi_model_file_load(rows[i].model, &opts, &f, &err), rows[i].status, err,
+                    rows[i].fragment);
         assert_null(f.graph);
     }
 }
@@ -112,9 +115,10 @@ static void test_surplus_layer(void **state)
     ngi_graph *g;
     ngi_keras_layer *root;
     CHECK_OK(ngi_h5_open(FIXTURE("keras-3.3.3-sequential.weights.h5"), &h, &err), err);
-    static const char pool_only[] = "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"s\",\"layers\":[{\"class_name\":"
-                                    "\"GlobalAveragePooling2D\",\"config\":{\"name\":\"p\",\"batch_input_shape\":"
-                                    "[null,4,4,6]}}]}}";
+    static const char pool_only[] =
+        "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"s\",\"layers\":[{\"class_name\":"
+        "\"GlobalAveragePooling2D\",\"config\":{\"name\":\"p\",\"batch_input_shape\":"
+        "[null,4,4,6]}}]}}";
     CHECK_OK(ngi_keras_build("text", pool_only, strlen(pool_only), NULL, &g, &root, &err), err);
     CHECK_FAILS(ngi_h5_bind(h, g, root, &err), NG_E_SHAPE, err, "'layers/dense' holds weights of a layer");
     ngi_keras_layer_free(root);

@@ -26,8 +26,9 @@ typedef struct settings {
     const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
         *outputs;
     const char *backend, *image;
-    double alpha, window_center, window_width;
-    int top, threads, batch;
+    const char *parameters, *variant, *against;
+    double alpha, window_center, window_width, target_alpha, budget;
+    int top, threads, batch, seed;
     bool use_signed, grid, force, recursive, json, quiet, candidates, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
@@ -92,6 +93,7 @@ bool write_json_line(FILE *f, json_t *object);
  * *rest is the index of the first argument after it. EXIT_DONE, or another code after saying why. */
 int open_model(const settings *s, ng_model **model, int *rest);
 /* A session for the layers [n]; EXIT_DONE, or another code after saying why. */
-int open_session(const settings *s, const ng_model *model, const int *layers, int n, ng_session **session);
+int open_session(const settings *s, const ng_model *model, const int *layers, int n, bool forward_only,
+                 ng_session **session);
 
 #endif

@@ -14,8 +14,7 @@ const char *method_choice(int i)
 
 const char *target_choice(int i)
 {
-    static const char *const names[] = {"logit", "probability"};
-    return at(names, 2, i);
+    return i <= NG_TARGET_REST ? ng_target_name((ng_target)i) : NULL;
 }
 
 const char *compat_choice(int i)

@@ -145,7 +145,7 @@ int run_classify(const settings *s)
     if (code == EXIT_DONE)
         code = open_model(s, &model, &rest);
     if (code == EXIT_DONE)
-        code = open_session(s, model, NULL, 0, &session);
+        code = open_session(s, model, NULL, 0, true, &session);
     c.model = model;
     if (code == EXIT_DONE)
         code = classify_all(&c, session);

@@ -139,7 +139,7 @@ static int describe_model(const settings *s)
         code = EXIT_USAGE;
     }
     if (code == EXIT_DONE)
-        code = open_session(s, model, NULL, 0, &session);
+        code = open_session(s, model, NULL, 0, true, &session);
     double milliseconds = 0;
     bool finite = true;
     ng_error err;

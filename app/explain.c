@@ -51,6 +51,8 @@ static int add_layer(explain_job *j, int index)
 
 static int read_layers(explain_job *j)
 {
+    if (!j->method.at_layer && !j->s->layer)
+        return add_layer(j, j->info.input_layer);
     if (!j->s->layer && j->info.automatic_layer >= 0)
         return add_layer(j, j->info.automatic_layer);
     if (!j->s->layer) {
@@ -136,11 +138,62 @@ static void read_outputs(explain_job *j)
     }
 }
 
-static void read_target(explain_job *j)
+static int read_target(explain_job *j)
 {
-    bool article = j->render.compat == NG_COMPAT_ARTICLE;
-    const char *target = j->s->target ? j->s->target : article ? "probability" : "logit";
-    j->target = strcmp(target, "probability") == 0 ? NG_TARGET_PROBABILITY : NG_TARGET_LOGIT;
+    j->target = j->render.compat == NG_COMPAT_ARTICLE ? NG_TARGET_PROBABILITY : NG_TARGET_LOGIT;
+    ng_error err;
+    if (j->s->target && ng_target_find(j->s->target, &j->target, &err) != NG_OK) {
+        complain("--target: %s", err.text);
+        return EXIT_USAGE;
+    }
+    if (j->s->against && j->target != NG_TARGET_CONTRAST) {
+        complain("--against is for --target contrast");
+        return EXIT_USAGE;
+    }
+    return EXIT_DONE;
+}
+
+static int read_against(explain_job *j)
+{
+    ng_error err;
+    j->against = -1;
+    if (!j->s->against || ng_model_find_class(j->model, j->s->against, &j->against, &err) == NG_OK)
+        return EXIT_DONE;
+    complain("--against: %s", err.text);
+    return EXIT_USAGE;
+}
+
+/* The method, and its parameters from --param, --variant and --seed. */
+static int read_method(explain_job *j)
+{
+    const settings *s = j->s;
+    char seed[32] = "";
+    ng_error err;
+    for (int i = 0; method_choice(i); i++)
+        if (strcmp(method_choice(i), s->method) == 0 && ng_method_describe(i, &j->method, &err) != NG_OK)
+            return EXIT_USAGE;
+    if (s->seed >= 0)
+        snprintf(seed, sizeof seed, ",seed=%d", s->seed);
+    const char *list = s->parameters ? s->parameters : "", *variant = s->variant ? s->variant : "";
+    if (asprintf(&j->parameters, "%s%s%s%s", list, *variant ? ",variant=" : "", variant, seed) < 0) {
+        j->parameters = NULL;
+        return say_out_of_memory();
+    }
+    if (j->parameters[0] == ',')
+        memmove(j->parameters, j->parameters + 1, strlen(j->parameters));
+    if (ng_method_check_parameters(s->method, j->parameters, &err) == NG_OK)
+        return EXIT_DONE;
+    complain("%s", err.text);
+    return EXIT_USAGE;
+}
+
+/* Cores that images leave free work on one map. */
+static void share_threads(explain_job *j)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = j->s->threads > 0 ? j->s->threads : cores > 0 ? (int)cores : 1;
+    int jobs = (j->in.count - 1) / j->s->batch + 1;
+    j->map_threads = jobs < threads ? threads / jobs : 1;
 }
 
 /* Draws a map of 2x2 cells: what the library refuses of the drawing options is refused before any image. */
@@ -252,8 +305,11 @@ static int read_request(explain_job *j)
         code = read_fitting(s, &j->fit);
     if (code == EXIT_DONE)
         code = check_drawing(j);
+    if (code == EXIT_DONE)
+        code = read_method(j);
+    if (code == EXIT_DONE)
+        code = read_target(j);
     read_outputs(j);
-    read_target(j);
     return code == EXIT_DONE ? find_inputs(s, s->model ? 0 : 1, j->folder, &j->in) : code;
 }
 
@@ -266,13 +322,26 @@ static int prepare(explain_job *j, const ng_model *model)
     if (code == EXIT_DONE)
         code = read_classes(j);
     if (code == EXIT_DONE)
+        code = read_against(j);
+    if (code == EXIT_DONE)
         code = make_folder(j->folder);
     if (code == EXIT_DONE && !(j->conventions = make_conventions(j)))
         code = say_out_of_memory();
     if (code == EXIT_DONE)
         code = list_sidecars(j);
     measure_table(j);
+    share_threads(j);
     return code;
+}
+
+/* A session that keeps what the method needs. */
+static int open_for(const explain_job *j, const ng_model *model, ng_session **session)
+{
+    int layers[MOST_LAYERS + 1], n = j->n_layers;
+    memcpy(layers, j->layers, (size_t)n * sizeof *layers);
+    if (j->method.at_input && j->method.at_layer)
+        layers[n++] = j->info.input_layer;
+    return open_session(j->s, model, layers, n, !j->method.takes_gradient, session);
 }
 
 static int work(explain_job *j, ng_session *session)
@@ -297,6 +366,7 @@ static void job_clear(explain_job *j)
     free_listing(j);
     json_decref(j->conventions);
     free(j->folder);
+    free(j->parameters);
     inputs_clear(&j->in);
 }
 
@@ -315,7 +385,7 @@ int run_explain(const settings *s)
     if (code == EXIT_DONE)
         code = prepare(j, model);
     if (code == EXIT_DONE)
-        code = open_session(s, model, j->layers, j->n_layers, &session);
+        code = open_for(j, model, &session);
     if (code == EXIT_DONE)
         code = work(j, session);
     ng_session_free(session);

@@ -25,7 +25,11 @@ typedef struct explain_job {
     inputs in;
     fitting fit;
     ng_render_opts render;
+    ng_method_info method;
+    char *parameters; /* of the method, as the library takes them */
     ng_target target;
+    int against;     /* class; -1: the library's choice */
+    int map_threads; /* for one map */
     unsigned outputs;
     char *folder;                   /* without a slash at its end */
     int layers[MOST_LAYERS];        /* [n_layers] indices */

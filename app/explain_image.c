@@ -187,17 +187,36 @@ typedef struct item_job {
     grid grid;
 } item_job;
 
+/* Of methods that run the network many times: the samples of one map, shown where there is one image only. */
+static int map_progress(void *context, int done, int total)
+{
+    progress *bar = context;
+    bar->total = total;
+    progress_show(bar, done);
+    return interrupted;
+}
+
 /* Explains one class at one layer and writes its files. *map is the caller's to clear. */
 static ng_status explain_map(item_job *m, set *t, const choice *class, ng_map *map, ng_error *err)
 {
     const explain_job *j = m->j;
+    progress bar;
     ng_explain_opts opts;
     ng_explain_opts_init(&opts);
     opts.method = j->s->method;
     opts.layer = j->layers[t->layer];
     opts.class_index = class->index;
     opts.target = j->target;
+    opts.against = j->against;
+    opts.alpha = j->s->target_alpha;
+    opts.parameters = j->parameters;
+    opts.threads = j->map_threads;
+    opts.seconds = j->s->budget > 0 ? j->s->budget : 0;
+    opts.progress = map_progress;
+    opts.context = &bar;
+    progress_begin(&bar, "samples", 2, !j->s->quiet && j->in.count == 1);
     ng_status status = ng_explain(m->session, m->at, &opts, map, err);
+    progress_end(&bar);
     if (status != NG_OK)
         return status;
     t->map = map;

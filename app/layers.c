@@ -1,4 +1,4 @@
-/* netgaze layers: what a model consists of, and what can be explained. netgaze methods: how. */
+/* netgaze layers: what a model consists of, and what can be explained. */
 #include "app.h"
 
 #include <stdlib.h>
@@ -119,24 +119,4 @@ int run_layers(const settings *s)
     }
     ng_model_free(model);
     return code;
-}
-
-/* ---- methods -------------------------------------------------------------------------------- */
-
-int run_methods(const settings *s)
-{
-    bool fine = true;
-    for (int i = 0; i < ng_method_count() && fine; i++) {
-        ng_method_info m;
-        if (ng_method_describe(i, &m, NULL) != NG_OK)
-            continue;
-        if (s->json)
-            fine = write_json_line(stdout,
-                                   json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", m.name, "title", m.title,
-                                             "summary", m.summary, "cost", m.cost, "source", m.source));
-        else
-            printf("%-20s %s\n%21s%s\n%21sCost: %s. %s\n", m.name, m.title, "", m.summary, "", m.cost,
-                   m.source);
-    }
-    return fine ? EXIT_DONE : say_out_of_memory();
 }

@@ -105,7 +105,8 @@ int open_model(const settings *s, ng_model **model, int *rest)
     return EXIT_DONE;
 }
 
-int open_session(const settings *s, const ng_model *model, const int *layers, int n, ng_session **session)
+int open_session(const settings *s, const ng_model *model, const int *layers, int n, bool forward_only,
+                 ng_session **session)
 {
     ng_session_opts opts;
     ng_session_opts_init(&opts);
@@ -113,6 +114,7 @@ int open_session(const settings *s, const ng_model *model, const int *layers, in
     opts.batch = s->batch > 0 ? s->batch : 1;
     opts.layers = layers;
     opts.layer_count = n;
+    opts.forward_only = forward_only;
     ng_error err;
     ng_status status = ng_session_create(model, &opts, session, &err);
     if (status == NG_OK)

@@ -24,6 +24,19 @@ const option_row option_rows[] = {
      "all"},
     {"--target", NULL, "SCORE", OPTION_CHOICE, AT(target), EXPLAIN, 0, 0, NULL, target_choice,
      "the score whose gradient is taken; logit when left out, probability with --compat article"},
+    {"--against", NULL, "CLASS", OPTION_TEXT, AT(against), EXPLAIN, 0, 0, NULL, NULL,
+     "the other class of --target contrast, by number or label; the most likely other one when left out"},
+    {"--target-alpha", NULL, "A", OPTION_NUMBER, AT(target_alpha), EXPLAIN, 0, 10, "0.6", NULL,
+     "weight of the neighbouring classes in --target finer"},
+    {"--param", "-p", "NAME=VALUE,...", OPTION_TEXT, AT(parameters), EXPLAIN, 0, 0, NULL, NULL,
+     "parameters of the method; `netgaze methods` lists them"},
+    {"--variant", NULL, "NAME", OPTION_TEXT, AT(variant), EXPLAIN, 0, 0, NULL, NULL,
+     "whose formula of the method, where there are several: --param variant=NAME"},
+    {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), EXPLAIN, 0, 2147483647, NULL, NULL,
+     "of the random numbers, where the method draws any: --param seed=N"},
+    {"--budget", NULL, "SECONDS", OPTION_SECONDS, AT(budget), EXPLAIN, 0.001, 1e6, NULL, NULL,
+     "time for one map, such as 10s, for methods that run the network many times; then the best map so far "
+     "is taken"},
     {"--compat", NULL, "TOOL", OPTION_CHOICE, AT(compat), DRAWS, 0, 0, NULL, compat_choice,
      "conventions of another tool: the article's code, the Keras example, pytorch-grad-cam, tf-keras-vis"},
     {"--colormap", NULL, "NAME", OPTION_CHOICE, AT(colormap), DRAWS, 0, 0, NULL, colormap_choice,
@@ -133,7 +146,9 @@ static int set_number(const option_row *row, const char *value, char *at)
 {
     char *end;
     double number = strtod(value, &end);
-    bool whole = row->kind == OPTION_NUMBER || number == floor(number);
+    bool whole = row->kind != OPTION_INTEGER || number == floor(number);
+    if (row->kind == OPTION_SECONDS && end != value && strcmp(end, "s") == 0)
+        end++;
     if (end == value || *end || !(number >= row->low && number <= row->high) || !whole) {
         complain("%s: '%s' is not a %snumber from %.10g to %.10g", row->name, value,
                  row->kind == OPTION_INTEGER ? "whole " : "", row->low, row->high);
@@ -150,7 +165,7 @@ static int set_number(const option_row *row, const char *value, char *at)
 static int set_value(const option_row *row, const char *value, settings *s)
 {
     char *at = (char *)s + row->at;
-    if (row->kind == OPTION_INTEGER || row->kind == OPTION_NUMBER)
+    if (row->kind == OPTION_INTEGER || row->kind == OPTION_NUMBER || row->kind == OPTION_SECONDS)
         return set_number(row, value, at);
     if (*value == '\0') {
         complain("%s: the value is empty, expected %s", row->name, row->value);
@@ -168,8 +183,8 @@ static int set_value(const option_row *row, const char *value, settings *s)
 static int set_defaults(settings *s)
 {
     memset(s, 0, sizeof *s);
-    s->top = s->threads = s->batch = -1;
-    s->alpha = s->window_center = s->window_width = NAN;
+    s->top = s->threads = s->batch = s->seed = -1;
+    s->alpha = s->window_center = s->window_width = s->budget = NAN;
     int code = EXIT_DONE;
     for (int i = 0; i < option_row_count && code == EXIT_DONE; i++)
         if (option_rows[i].initial)

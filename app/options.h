@@ -14,6 +14,7 @@ typedef enum option_kind {
     OPTION_FOLDER,
     OPTION_INTEGER,
     OPTION_NUMBER,
+    OPTION_SECONDS, /* a number, an "s" after it allowed */
     OPTION_FLAG,
 } option_kind;
 

@@ -11,10 +11,12 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-void progress_begin(progress *p, int total, bool wanted)
+void progress_begin(progress *p, const char *what, int total, bool wanted)
 {
-    *p = (progress){
-        .start = seconds(), .total = total, .wanted = wanted && total > 1 && isatty(STDERR_FILENO)};
+    *p = (progress){.start = seconds(),
+                    .what = what,
+                    .total = total,
+                    .wanted = wanted && total > 1 && isatty(STDERR_FILENO)};
 }
 
 void progress_show(progress *p, int done)
@@ -29,8 +31,8 @@ void progress_show(progress *p, int done)
         snprintf(time_left, sizeof time_left, "%d:%02d:%02d", left / 3600, left / 60 % 60, left % 60);
     else
         snprintf(time_left, sizeof time_left, "%d:%02d", left / 60, left % 60);
-    snprintf(line, sizeof line, "%d of %d images, %.1f a second, %s left", done, p->total, done / elapsed,
-             time_left);
+    snprintf(line, sizeof line, "%d of %d %s, %.1f a second, %s left", done, p->total, p->what,
+             done / elapsed, time_left);
     say_progress(line);
 }
 

@@ -87,7 +87,11 @@ json_t *make_conventions(const explain_job *j)
             json_array_append_new(kinds, json_string(output_choice(i)));
     const char *colormap = j->render.colormap;
     json_object_set_new(o, "method", json_string(j->s->method));
-    json_object_set_new(o, "target", json_string(j->target == NG_TARGET_LOGIT ? "logit" : "probability"));
+    json_object_set_new(o, "parameters", json_text(j->parameters));
+    json_object_set_new(o, "budget", json_number(j->s->budget));
+    json_object_set_new(o, "target", json_string(ng_target_name(j->target)));
+    json_object_set_new(o, "against", json_integer(j->against));
+    json_object_set_new(o, "target_alpha", json_number(j->s->target_alpha));
     json_object_set_new(o, "compat", json_string(ng_compat_name(j->render.compat)));
     json_object_set_new(o, "norm", json_string(ng_norm_name(j->render.norm)));
     json_object_set_new(o, "colormap", json_string(colormap ? colormap : default_colormap(&j->render)));

@@ -159,7 +159,7 @@ int run_jobs(const settings *s, ng_session *session, int count, job_function *wo
     if (!p.outputs)
         return say_out_of_memory();
     pthread_mutex_init(&p.lock, NULL);
-    progress_begin(&p.progress, count, !s->quiet);
+    progress_begin(&p.progress, "images", count, !s->quiet);
     catch_interrupts(true);
     int code = run_workers(&p, session, threads) ? EXIT_DONE : say_out_of_memory();
     catch_interrupts(false);

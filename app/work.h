@@ -22,11 +22,12 @@ int run_jobs(const settings *s, ng_session *session, int count, job_function *wo
 /* progress.c: one line with an estimate of the time left; only on a terminal, from the third second on. */
 typedef struct progress {
     double start, shown; /* seconds */
+    const char *what;    /* "images" */
     int total;
     bool wanted;
 } progress;
 
-void progress_begin(progress *p, int total, bool wanted);
+void progress_begin(progress *p, const char *what, int total, bool wanted);
 void progress_show(progress *p, int done);
 void progress_end(const progress *p);
 

@@ -181,6 +181,7 @@ typedef struct ng_model_info {
     const char *activation;   /* of the output: "softmax" | "sigmoid" | "linear" */
     int layer_count;
     int automatic_layer;      /* index of the layer explained by default; -1: none is spatial */
+    int input_layer;          /* index of the input: the "layer" of methods that explain pixels */
     int64_t parameter_count;
     ng_preprocess_info preprocess;
 } ng_model_info;
@@ -223,7 +224,8 @@ typedef struct ng_session_opts {
     int threads;         /* threads per run. Default 1: run one session a core instead */
     const char *backend; /* "auto" | "onednn" | "ref". Default NULL: auto */
     const int *layers;   /* [layer_count] layers that will be explained; their activations and */
-    int layer_count;     /*   gradients are kept. Default 0 */
+    int layer_count;     /*   gradients are kept. Default 0. Methods with at_input want the input layer among them */
+    int forward_only;    /* activations only, no gradients: for methods that take none. Default 0 */
 } ng_session_opts;
 
 NG_API void ng_session_opts_init(ng_session_opts *opts);
@@ -248,10 +250,23 @@ NG_API const char *ng_session_kernels(const ng_session *session);
 
 /* ---- Attribution --------------------------------------------------------------------------- */
 
+/* X(name, text): the number that is explained. */
+#define NG_TARGET_LIST(X)                                                                                  \
+    X(NG_TARGET_LOGIT, "logit")             /* the score before the output's softmax or sigmoid: default */ \
+    X(NG_TARGET_PROBABILITY, "probability") /* the model's own output; saturates */                        \
+    X(NG_TARGET_LOG_PROBABILITY, "log-probability")                                                        \
+    X(NG_TARGET_CONTRAST, "contrast")       /* logit less another class's logit */                         \
+    X(NG_TARGET_FINER, "finer")             /* logit less those of the classes next to it (FinerCAM) */    \
+    X(NG_TARGET_REST, "rest")               /* logit less cross entropy (ReST) */
+
 typedef enum ng_target {
-    NG_TARGET_LOGIT,       /* default: the score before the output's softmax or sigmoid */
-    NG_TARGET_PROBABILITY, /* the model's own output; saturates */
+#define NG_TARGET_ENUM(name, text) name,
+    NG_TARGET_LIST(NG_TARGET_ENUM)
+#undef NG_TARGET_ENUM
 } ng_target;
+
+NG_API const char *ng_target_name(ng_target target); /* "log-probability" */
+NG_API NG_NODISCARD ng_status ng_target_find(const char *name, ng_target *out, ng_error *err);
 
 /* X(name, text): what a map is worth. */
 #define NG_MAP_STATUS_LIST(X)                                                         \
@@ -301,10 +316,17 @@ NG_API void ng_map_clear(ng_map *map);
 
 typedef struct ng_explain_opts {
     size_t struct_size;
-    const char *method; /* "gradcam" (default) | "cam" */
+    const char *method; /* a name of ng_method_describe. Default "gradcam" */
     int layer;          /* one of the session's layers. Default -1: its first */
     int class_index;    /* Default -1: the predicted class */
     ng_target target;   /* Default NG_TARGET_LOGIT */
+    int against;        /* NG_TARGET_CONTRAST: the other class. Default -1: the most likely other one */
+    double alpha;       /* NG_TARGET_FINER: weight of the classes next to it, 0..10. Default 0.6 */
+    const char *parameters; /* the method's, "samples=50,seed=3"; NULL or "": its defaults */
+    int threads;        /* methods that run the network many times use so many. Default 1 */
+    double seconds;     /* and so much time; then the best map so far is given. Default 0: all they need */
+    int (*progress)(void *context, int done, int total); /* called now and then by such methods, from the calling */
+    void *context;                                       /*   thread; not 0 gives up: NG_E_CANCELLED. May be NULL */
 } ng_explain_opts;
 
 NG_API void ng_explain_opts_init(ng_explain_opts *opts);
@@ -313,12 +335,27 @@ NG_API void ng_explain_opts_init(ng_explain_opts *opts);
 NG_API NG_NODISCARD ng_status ng_explain(ng_session *session, int index, const ng_explain_opts *opts,
                                          ng_map *out, ng_error *err);
 
+typedef struct ng_method_parameter {
+    const char *name;      /* "samples" */
+    double value;          /* default; of a choice: its index */
+    double low, high;      /* range */
+    int whole;             /* whole numbers only */
+    const char *choices;   /* "paper|pgc|tkv": one of these words; NULL: a number */
+    const char *summary;   /* with its unit */
+} ng_method_parameter;
+
 typedef struct ng_method_info {
     const char *name;    /* "gradcam" */
     const char *title;   /* "Grad-CAM" */
     const char *summary; /* one sentence */
-    const char *cost;    /* "1 forward + backward to the layer" */
+    const char *cost;    /* in forwards: "1 forward + backward to the layer" */
     const char *source;  /* paper */
+    const char *assumes; /* what must hold for the map to mean what it says; "" */
+    int takes_gradient;  /* 0: activations are enough: the session may be made with forward_only */
+    int at_input;        /* the map has the input's height and width, else the layer's */
+    int at_layer;        /* a layer is chosen for it; else it explains the input layer (ng_model_info.input_layer) */
+    int parameter_count;
+    const ng_method_parameter *parameters; /* [parameter_count] */
 } ng_method_info;
 
 NG_API int ng_method_count(void);
@@ -326,6 +363,8 @@ NG_API NG_NODISCARD ng_status ng_method_describe(int index, ng_method_info *out,
 /* Whether `method` applies to this model and layer; the error says why not and what to use instead. */
 NG_API NG_NODISCARD ng_status ng_method_check(const ng_model *model, const char *method, int layer,
                                               ng_error *err);
+/* Whether these are parameters of the method ("samples=50,seed=3"); the error says which there are. */
+NG_API NG_NODISCARD ng_status ng_method_check_parameters(const char *method, const char *parameters, ng_error *err);
 
 /* ---- Pictures ------------------------------------------------------------------------------ */
 

@@ -138,6 +138,7 @@ void ng_model_describe(const ng_model *m, ng_model_info *out)
                                                                   : "linear",
         .layer_count = m->graph->n_layers,
         .automatic_layer = m->automatic_layer,
+        .input_layer = ngi_attr_input_layer(m->graph),
         .parameter_count = m->parameters,
         .preprocess = {ngi_preprocess_name(m->preprocess), m->preprocess_origin, m->low, m->high},
     };

@@ -7,11 +7,13 @@
 
 struct ng_session {
     const ng_model *model;
-    ngi_plan *plan;       /* borrowed from run, which holds a reference */
+    ngi_plan *plan; /* borrowed from run, which holds a reference */
     ngi_run_session *run;
-    int batch, n;         /* n: images of the last run, 0 before the first */
-    int *layers;          /* [n_layers] */
+    ngi_pool *pool; /* of methods that run the network on other inputs */
+    int batch, n;   /* n: images of the last run, 0 before the first */
+    int *layers;    /* [n_layers] */
     int n_layers;
+    bool forward_only;
     float *logits, *probabilities; /* [batch,classes] */
     float *seed;                   /* [batch,width] */
     int *bad_layers;               /* [batch]: first layer that is not finite for the image, -1: all are */
@@ -24,14 +26,21 @@ void ng_session_opts_init(ng_session_opts *opts)
 
 void ng_explain_opts_init(ng_explain_opts *opts)
 {
-    *opts = (ng_explain_opts){.struct_size = sizeof *opts, .method = "gradcam", .layer = -1, .class_index = -1,
-                              .target = NG_TARGET_LOGIT};
+    *opts = (ng_explain_opts){.struct_size = sizeof *opts,
+                              .method = "gradcam",
+                              .layer = -1,
+                              .class_index = -1,
+                              .target = NG_TARGET_LOGIT,
+                              .against = -1,
+                              .alpha = 0.6,
+                              .threads = 1};
 }
 
 void ng_session_free(ng_session *s)
 {
     if (!s)
         return;
+    ngi_pool_free(s->pool);
     ngi_run_session_free(s->run);
     ngi_free(s->layers);
     ngi_free(s->logits);
@@ -42,8 +51,8 @@ void ng_session_free(ng_session *s)
 }
 
 /* A session on a finished plan. */
-static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, const int *layers, int n_layers,
-                              ng_session **out, ng_error *err)
+static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, const int *layers,
+                              int n_layers, bool forward_only, ng_session **out, ng_error *err)
 {
     ng_session *s = ngi_alloc_zero(1, sizeof *s);
     if (!s)
@@ -53,6 +62,7 @@ static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, 
     s->plan = plan;
     s->batch = batch;
     s->n_layers = n_layers;
+    s->forward_only = forward_only;
     s->layers = ngi_alloc((size_t)n_layers, sizeof *s->layers);
     s->logits = ngi_alloc(images * classes, sizeof *s->logits);
     s->probabilities = ngi_alloc(images * classes, sizeof *s->probabilities);
@@ -61,6 +71,8 @@ static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, 
     ng_status status = s->layers && s->logits && s->probabilities && s->seed && s->bad_layers
                            ? ngi_run_session_create(plan, &s->run, err)
                            : ngi_fail_memory(err, images * (2 * classes + width) * sizeof(float));
+    if (status == NG_OK)
+        status = ngi_pool_create(plan, &s->pool, err);
     if (status != NG_OK) {
         ng_session_free(s);
         return status;
@@ -74,15 +86,16 @@ static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, 
 static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, ngi_plan **plan, ng_error *err)
 {
     const ngi_graph *g = model->graph;
-    int *grads = ngi_alloc((size_t)opts->layer_count, sizeof *grads);
-    if (!grads)
-        return ngi_fail_memory(err, (size_t)opts->layer_count * sizeof *grads);
+    int *taps = ngi_alloc((size_t)opts->layer_count + 2, sizeof *taps);
+    if (!taps)
+        return ngi_fail_memory(err, ((size_t)opts->layer_count + 2) * sizeof *taps);
     int n = 0;
     ng_status status = NG_OK;
     for (int i = 0; i < opts->layer_count && status == NG_OK; i++) {
         int layer = opts->layers[i];
         if (layer < 0 || layer >= g->n_layers)
-            status = ngi_fail(err, NG_E_ARGUMENT, "layer %d: the model has layers 0 to %d", layer, g->n_layers - 1);
+            status = ngi_fail(err, NG_E_ARGUMENT, "layer %d: the model has layers 0 to %d", layer,
+                              g->n_layers - 1);
         else
             status = ngi_attr_check_spatial(g, layer, err);
         if (status == NG_OK && !ngi_graph_reaches(g, g->layers[layer].node, model->head.logits))
@@ -91,33 +104,45 @@ static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, n
         int node = status == NG_OK ? g->layers[layer].node : -1;
         bool twice = false;
         for (int k = 0; k < n; k++)
-            twice = twice || grads[k] == node;
+            twice = twice || taps[k] == node;
         if (status == NG_OK && !twice)
-            grads[n++] = node;
+            taps[n++] = node;
     }
-    if (status == NG_OK) {
-        ngi_plan_opts plan_opts = {.batch = opts->batch, .threads = opts->threads, .backend = opts->backend,
-                                   .taps = &model->head.logits, .n_taps = 1, .grads = grads, .n_grads = n,
+    if (status == NG_OK) { /* the input stays readable: methods that change it begin with it */
+        int with_gradients = opts->forward_only ? 0 : n;
+        taps[n] = model->head.logits;
+        taps[n + 1] = g->inputs[0];
+        ngi_plan_opts plan_opts = {.batch = opts->batch,
+                                   .threads = opts->threads,
+                                   .backend = opts->backend,
+                                   .taps = taps,
+                                   .n_taps = n + 2,
+                                   .grads = taps,
+                                   .n_grads = with_gradients,
                                    .root = model->head.logits};
         status = ngi_plan_create(g, &plan_opts, plan, err);
     }
-    ngi_free(grads);
+    ngi_free(taps);
     return status;
 }
 
-ng_status ng_session_create(const ng_model *model, const ng_session_opts *opts, ng_session **out, ng_error *err)
+ng_status ng_session_create(const ng_model *model, const ng_session_opts *opts, ng_session **out,
+                            ng_error *err)
 {
     *out = NULL;
     ng_session_opts defaults;
     ng_session_opts_init(&defaults);
     if (!opts)
         opts = &defaults;
-    if (opts->batch < 1 || opts->batch > 4096 || opts->threads < 1 || opts->threads > 1024 || opts->layer_count < 0)
-        return ngi_fail(err, NG_E_ARGUMENT, "batch %d, threads %d: expected batch 1 to 4096, threads 1 to 1024",
-                        opts->batch, opts->threads);
+    if (opts->batch < 1 || opts->batch > 4096 || opts->threads < 1 || opts->threads > 1024 ||
+        opts->layer_count < 0)
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "batch %d, threads %d: expected batch 1 to 4096, threads 1 to 1024", opts->batch,
+                        opts->threads);
     ngi_plan *plan = NULL;
     NGI_TRY(make_plan(model, opts, &plan, err));
-    ng_status status = open_session(model, plan, opts->batch, opts->layers, opts->layer_count, out, err);
+    ng_status status = open_session(model, plan, opts->batch, opts->layers, opts->layer_count,
+                                    opts->forward_only != 0, out, err);
     ngi_plan_free(plan); /* the run session keeps it */
     return status;
 }
@@ -125,7 +150,7 @@ ng_status ng_session_create(const ng_model *model, const ng_session_opts *opts, 
 ng_status ng_session_clone(const ng_session *s, ng_session **out, ng_error *err)
 {
     *out = NULL;
-    return open_session(s->model, s->plan, s->batch, s->layers, s->n_layers, out, err);
+    return open_session(s->model, s->plan, s->batch, s->layers, s->n_layers, s->forward_only, out, err);
 }
 
 /* The first layer whose activations of this image are not finite, found by a run that keeps all of them: only done
@@ -138,7 +163,12 @@ static ng_status find_bad_layer(const ng_model *model, const float *image, int *
         return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *taps);
     for (int i = 0; i < g->n_nodes; i++)
         taps[i] = i;
-    ngi_plan_opts opts = {.batch = 1, .threads = 1, .backend = "ref", .taps = taps, .n_taps = g->n_nodes, .root = model->head.logits};
+    ngi_plan_opts opts = {.batch = 1,
+                          .threads = 1,
+                          .backend = "ref",
+                          .taps = taps,
+                          .n_taps = g->n_nodes,
+                          .root = model->head.logits};
     ngi_plan *plan = NULL;
     ngi_run_session *run = NULL;
     ng_status status = ngi_plan_create(g, &opts, &plan, err);
@@ -163,7 +193,8 @@ static ng_status find_bad_layer(const ng_model *model, const float *image, int *
 ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err)
 {
     if (n < 1 || n > s->batch)
-        return ngi_fail(err, NG_E_ARGUMENT, "%d images in one run, the session was made for 1 to %d", n, s->batch);
+        return ngi_fail(err, NG_E_ARGUMENT, "%d images in one run, the session was made for 1 to %d", n,
+                        s->batch);
     s->n = 0;
     const float *inputs[1] = {input};
     NGI_TRY(ngi_run_forward(s->run, inputs, n, err));
@@ -177,7 +208,8 @@ ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err
         ngi_head_scores(head, logits + i * width, output + i * width, s->logits + i * classes,
                         s->probabilities + i * classes);
         s->bad_layers[i] = -1;
-        if (ngi_find_non_finite(input + i * pixels, (int64_t)pixels) >= 0) /* a relu may swallow it: look before it */
+        if (ngi_find_non_finite(input + i * pixels, (int64_t)pixels) >=
+            0) /* a relu may swallow it: look before it */
             s->bad_layers[i] = g->nodes[g->inputs[0]].layer;
         else if (ngi_find_non_finite(logits + i * width, head->width) >= 0)
             NGI_TRY(find_bad_layer(s->model, input + i * pixels, &s->bad_layers[i], err));
@@ -238,6 +270,41 @@ static ng_status check_request(const ng_session *s, int index, int layer, int cl
     return ngi_fail(err, NG_E_ARGUMENT, "layer %d was not named when the session was created", layer);
 }
 
+/* The request as a job of `method`. */
+static ng_status make_job(const ng_session *s, int index, const ng_explain_opts *opts,
+                          const ngi_method *method, ngi_attr_job *job, ng_error *err)
+{
+    const ngi_graph *g = s->model->graph;
+    const ngi_head *head = &s->model->head;
+    const float *z = s->logits + (size_t)index * (size_t)head->classes;
+    const float *p = s->probabilities + (size_t)index * (size_t)head->classes;
+    int first = s->n_layers ? s->layers[0] : -1;
+    int layer = opts->layer >= 0 ? opts->layer : method->info.at_layer ? first : ngi_attr_input_layer(g);
+    NGI_TRY(check_request(s, index, layer, opts->class_index, err));
+    int class_index = opts->class_index < 0 ? predicted_class(z, head->classes) : opts->class_index;
+    ngi_shape pixels = ngi_attr_input_shape(g);
+    *job =
+        (ngi_attr_job){.graph = g,
+                       .head = head,
+                       .run = s->run,
+                       .pool = s->pool,
+                       .n = s->n,
+                       .index = index,
+                       .input = ngi_run_activation(s->run, g->inputs[0]) + index * ngi_shape_count(&pixels),
+                       .layer = layer,
+                       .probability = p[class_index],
+                       .bad_layer = s->bad_layers[index],
+                       .seed = s->seed,
+                       .threads = opts->threads,
+                       .seconds = opts->seconds,
+                       .progress = opts->progress,
+                       .context = opts->context};
+    NGI_TRY(ngi_parameters_read(&method->info, opts->parameters, job->parameters, err));
+    if (!(opts->alpha >= 0 && opts->alpha <= 10))
+        return ngi_fail(err, NG_E_ARGUMENT, "alpha %g: expected 0 to 10", opts->alpha);
+    return ngi_target_init(head, opts->target, class_index, opts->against, opts->alpha, z, &job->target, err);
+}
+
 ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_map *out, ng_error *err)
 {
     *out = (ng_map){0};
@@ -248,21 +315,19 @@ ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_m
     const ngi_method *method = ngi_method_find(opts->method ? opts->method : "gradcam", err);
     if (!method)
         return NG_E_ARGUMENT;
-    int layer = opts->layer < 0 && s->n_layers ? s->layers[0] : opts->layer;
-    NGI_TRY(check_request(s, index, layer, opts->class_index, err));
-    const ngi_head *head = &s->model->head;
-    const float *z = s->logits + (size_t)index * (size_t)head->classes;
-    const float *p = s->probabilities + (size_t)index * (size_t)head->classes;
-    int class_index = opts->class_index < 0 ? predicted_class(z, head->classes) : opts->class_index;
-    ngi_attr_job job = {.graph = s->model->graph, .head = head, .run = s->run, .n = s->n, .index = index,
-                        .layer = layer, .class_index = class_index, .target = opts->target,
-                        .probability = p[class_index], .bad_layer = s->bad_layers[index],
-                        .seed = s->seed};
+    if (method->info.takes_gradient && s->forward_only)
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "method %s takes gradients, but the session was made with forward_only",
+                        method->info.name);
+    ngi_attr_job job;
+    NGI_TRY(make_job(s, index, opts, method, &job, err));
     NGI_TRY(ngi_attribute(method, &job, out, err));
-    out->layer = layer;
+    int class_index = job.target.class_index;
+    float z = s->logits[(size_t)index * (size_t)s->model->head.classes + (size_t)class_index];
+    out->layer = job.layer;
     out->class_index = class_index;
-    out->logit = isfinite(z[class_index]) ? z[class_index] : 0;
-    out->probability = isfinite(p[class_index]) ? p[class_index] : 0;
+    out->logit = isfinite(z) ? z : 0;
+    out->probability = isfinite(job.probability) ? job.probability : 0;
     return NG_OK;
 }
 
@@ -274,7 +339,8 @@ int ng_method_count(void)
 ng_status ng_method_describe(int index, ng_method_info *out, ng_error *err)
 {
     if (index < 0 || index >= ngi_method_count())
-        return ngi_fail(err, NG_E_ARGUMENT, "method %d: there are methods 0 to %d", index, ngi_method_count() - 1);
+        return ngi_fail(err, NG_E_ARGUMENT, "method %d: there are methods 0 to %d", index,
+                        ngi_method_count() - 1);
     *out = ngi_method_at(index)->info;
     return NG_OK;
 }
@@ -288,4 +354,11 @@ ng_status ng_method_check(const ng_model *model, const char *method, int layer, 
         return ngi_fail(err, NG_E_ARGUMENT, "layer %d: the model has layers 0 to %d", layer,
                         model->graph->n_layers - 1);
     return m->check(model->graph, layer, err);
+}
+
+ng_status ng_method_check_parameters(const char *method, const char *parameters, ng_error *err)
+{
+    const ngi_method *m = ngi_method_find(method, err);
+    double values[NGI_MAX_PARAMETERS];
+    return m ? ngi_parameters_read(&m->info, parameters, values, err) : NG_E_ARGUMENT;
 }

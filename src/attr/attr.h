@@ -1,5 +1,9 @@
-/* Attribution methods: one file and one row each. A method sees the graph, a run session after its forward
- * pass, and one image of the batch; it knows neither files nor pixels. */
+/* Attribution methods: one file and one row each. A method sees the graph, a run session after its forward pass, and
+ * one image of the batch; it knows neither files nor pictures.
+ *
+ * A method that only weighs activations and gradients uses the job's own session (pair.c). One that runs the network on
+ * other inputs, forward or backward, uses sample.c, which has run sessions of its own beside the job's. One that
+ * changes a layer and runs what lies behind it asks sample.c for the tail of the network. */
 #ifndef NGI_ATTR_H
 #define NGI_ATTR_H
 
@@ -7,11 +11,11 @@
 
 /* What the scores at the end of the network mean. */
 typedef struct ngi_head {
-    int logits, output; /* nodes: before and after the final activation */
+    int logits, output;        /* nodes: before and after the final activation */
     ngi_activation activation; /* SIGMOID or LINEAR */
     bool softmax;
-    int width;          /* elements of the output */
-    int classes;        /* explained classes: width, or 2 for a one-output sigmoid */
+    int width;   /* elements of the output */
+    int classes; /* explained classes: width, or 2 for a one-output sigmoid */
 } ngi_head;
 
 ngi_head ngi_head_of(const ngi_graph *g);
@@ -20,41 +24,87 @@ ngi_head ngi_head_of(const ngi_graph *g);
  * one of a single output as the logit of a sigmoid. */
 void ngi_head_scores(const ngi_head *head, const float *logits, const float *output, float *z, float *p);
 
+/* ---- Targets (target.c): the number that is explained --------------------------------------- */
+
+enum { NGI_RIVALS = 3 };
+
+/* A target with everything that must stay the same for all inputs of one explanation. */
+typedef struct ngi_target {
+    ng_target kind;
+    int class_index;
+    int against;                      /* NG_TARGET_CONTRAST: the other class */
+    int rivals[NGI_RIVALS], n_rivals; /* NG_TARGET_FINER: the classes next to it by logit */
+    double alpha;                     /* NG_TARGET_FINER: weight of the rivals */
+} ngi_target;
+
+/* Chooses `against` (-1: the most likely other class) and the rivals from the scores z [classes] of the image. */
+NG_NODISCARD ng_status ngi_target_init(const ngi_head *head, ng_target kind, int class_index, int against,
+                                       double alpha, const float *z, ngi_target *out, ng_error *err);
+/* S of one image from its raw outputs [width]. */
+double ngi_target_score(const ngi_head *head, const ngi_target *t, const float *logits, const float *output);
+/* dS/dlogits [width], overwritten. */
+void ngi_target_seed(const ngi_head *head, const ngi_target *t, const float *logits, const float *output,
+                     float *seed);
+
+/* ---- Jobs ----------------------------------------------------------------------------------- */
+
+enum { NGI_MAX_PARAMETERS = 12 };
+
+typedef struct ngi_pool ngi_pool; /* sample.c: run sessions beside the job's own; kept between explanations */
+
 typedef struct ngi_attr_job {
     const ngi_graph *graph;
     const ngi_head *head;
     ngi_run_session *run;
-    int n;             /* images of the last forward */
-    int index;         /* the one explained */
-    int layer;         /* layer index */
-    int class_index;
-    ng_target target;
+    ngi_pool *pool;
+    int n;              /* images of the last forward */
+    int index;          /* the one explained */
+    const float *input; /* its input [h,w,c] */
+    int layer;          /* layer index */
+    ngi_target target;
     float probability; /* of the class, for messages */
     int bad_layer;     /* first layer whose activations are not finite, where that is known; else -1 */
     float *seed;       /* [n,width], the caller's room */
+    double parameters[NGI_MAX_PARAMETERS];               /* in the order of the method's row */
+    int threads;                                         /* that sample.c may use */
+    double seconds;                                      /* time that sample.c may take; 0: all it needs */
+    int (*progress)(void *context, int done, int total); /* NULL, or called now and then; not 0: give up */
+    void *context;
 } ngi_attr_job;
 
 typedef struct ngi_method {
-    ng_method_info info;
+    ng_method_info info; /* its parameters [info.parameter_count <= NGI_MAX_PARAMETERS] */
     /* Whether the method applies to this layer of this graph; the error says why not and what to use. */
     ng_status (*check)(const ngi_graph *g, int layer, ng_error *err);
-    /* Fills signed_data [height,width] and gradient_norm of `map`, whose size is set already. */
+    /* Fills signed_data [height,width] and gradient_norm of `map`, whose size is set already. It may set map->note
+     * (e.g. the completeness of integrated gradients). */
     ng_status (*compute)(const ngi_attr_job *job, ng_map *map, ng_error *err);
 } ngi_method;
-
-extern const ngi_method ngi_method_gradcam, ngi_method_cam, ngi_method_hirescam, ngi_method_gradcamelementwise,
-    ngi_method_gradcampp, ngi_method_xgradcam, ngi_method_layercam;
 
 int ngi_method_count(void);
 const ngi_method *ngi_method_at(int index);
 const ngi_method *ngi_method_find(const char *name, ng_error *err); /* NULL: not known, err says what is */
 
-/* Runs a method and judges the result: allocates the map, computes, applies relu, sets status and note. */
-NG_NODISCARD ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_map *map, ng_error *err);
+/* parameters.c: "samples=50,seed=3" over a row's defaults. NULL or "": the defaults. */
+NG_NODISCARD ng_status ngi_parameters_read(const ng_method_info *method, const char *text, double *out,
+                                           ng_error *err);
+/* The value of a parameter, which the row must have. */
+double ngi_parameter(const ngi_method *method, const ngi_attr_job *job, const char *name);
 
-/* Seeds the backward pass with the gradient of the job's score and runs it. NG_OK even where the seed is
- * zero. */
+/* Runs a method and judges the result: allocates the map, computes, applies relu, sets status and note. */
+NG_NODISCARD ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_map *map,
+                                     ng_error *err);
+
+/* The model's first input as a layer, its node and the values an image has there. */
+int ngi_attr_input_layer(const ngi_graph *g);
+ngi_shape ngi_attr_input_shape(const ngi_graph *g);
+
+/* ---- The job's own session (pair.c) --------------------------------------------------------- */
+
+/* Seeds the backward pass with the gradient of the job's score and runs it down to the job's layer. NG_OK even where
+ * the seed is zero. */
 NG_NODISCARD ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err);
+
 /* What a gradient CAM works on: activations and gradients of the explained image at the layer. */
 typedef struct ngi_attr_pair {
     const float *act, *grad; /* [cells,channels] */
@@ -62,11 +112,51 @@ typedef struct ngi_attr_pair {
 } ngi_attr_pair;
 
 /* Runs the backward pass, finds the pair and sets map->gradient_norm. */
-NG_NODISCARD ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out, ng_error *err);
+NG_NODISCARD ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out,
+                                             ng_error *err);
 /* signed_data = sum over channels of weights[k] * A_k. */
 void ngi_attr_weigh(const ngi_attr_pair *p, const double *weights, ng_map *map);
 
-/* The layer is spatial and feeds the output; shared by the checks of CAM-like methods. */
+/* ---- Other inputs (sample.c) ---------------------------------------------------------------- */
+
+/* A part of the network and sessions to run it, made at first use and kept in the pool. */
+typedef struct ngi_part ngi_part;
+
+/* The whole network from its input, on the job's plan: its gradients and activations can be had. */
+NG_NODISCARD ng_status ngi_part_whole(const ngi_attr_job *job, ngi_part **out, ng_error *err);
+/* What lies behind a layer, `batch` samples at a time. starts [*n_starts]: the nodes to give, the layer's first; their
+ * activations for the job's image are `base` [*n_starts]. With `gradients` the gradient at the layer can be had. */
+NG_NODISCARD ng_status ngi_part_tail(const ngi_attr_job *job, int layer, int batch, bool gradients,
+                                     ngi_part **out, int *n_starts, const float *const **base, ng_error *err);
+
+typedef struct ngi_sampling {
+    ngi_part *part;
+    int count;
+    int gradient_node; /* node whose gradient of the score is wanted; -1: none */
+    ngi_relu_rule rule;
+    /* Writes sample i: x[k] for each start (the input, for the whole network), without batch. Called by any thread, in
+     * any order. */
+    void (*make)(void *context, int i, float *const *x);
+    /* Gets the results in the order of i, on the caller's thread: its score, and the gradient at gradient_node. */
+    void (*take)(void *context, int i, double score, const float *gradient);
+    /* NULL, or gets logits [width] and output [width] too, before take. */
+    void (*take_outputs)(void *context, int i, const float *logits, const float *output);
+    void *context;
+} ngi_sampling;
+
+/* Runs the samples on the job's threads. *done (may be NULL) gets how many were taken: fewer than count where the job's
+ * time ran out, but some at least. NG_E_CANCELLED: the caller's progress said so. */
+NG_NODISCARD ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *done,
+                                       ng_error *err);
+
+NG_NODISCARD ng_status ngi_pool_create(ngi_plan *plan, ngi_pool **out, ng_error *err);
+void ngi_pool_free(ngi_pool *pool);
+
+/* ---- Checks that rows share ----------------------------------------------------------------- */
+
+/* The layer is spatial and feeds the output. */
 NG_NODISCARD ng_status ngi_attr_check_spatial(const ngi_graph *g, int layer, ng_error *err);
+/* The layer is the model's input: for methods that explain pixels. */
+NG_NODISCARD ng_status ngi_attr_check_input(const ngi_graph *g, int layer, ng_error *err);
 
 #endif

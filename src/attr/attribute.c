@@ -6,9 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/* In the order of `netgaze methods`: a row a line, by what it is. */
+#define METHODS(X)        \
+    X(cam)                \
+    X(gradcam)            \
+    X(hirescam)           \
+    X(gradcamelementwise) \
+    X(gradcampp)          \
+    X(xgradcam)           \
+    X(layercam)           \
+    X(saliency)
+
+#define DECLARE(name) extern const ngi_method ngi_method_##name;
+METHODS(DECLARE)
+#undef DECLARE
+
 static const ngi_method *const methods[] = {
-    &ngi_method_gradcam,    &ngi_method_cam,      &ngi_method_hirescam, &ngi_method_gradcamelementwise,
-    &ngi_method_gradcampp, &ngi_method_xgradcam, &ngi_method_layercam,
+#define ROW(name) &ngi_method_##name,
+    METHODS(ROW)
+#undef ROW
 };
 
 int ngi_method_count(void)
@@ -26,7 +42,7 @@ const ngi_method *ngi_method_find(const char *name, ng_error *err)
     for (int i = 0; i < ngi_method_count(); i++)
         if (strcmp(methods[i]->info.name, name) == 0)
             return methods[i];
-    char known[512] = "";
+    char known[1024] = "";
     for (int i = 0; i < ngi_method_count(); i++) {
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", methods[i]->info.name);
@@ -41,17 +57,41 @@ ng_status ngi_attr_check_spatial(const ngi_graph *g, int layer, ng_error *err)
     int node = g->layers[layer].node;
     char text[NGI_SHAPE_TEXT];
     if (node < 0 || !g->nodes[node].feeds_output)
-        return ngi_fail(err, NG_E_ARGUMENT,
-                        "layer '%s' does not feed the model's output, so no gradient reaches it; `netgaze layers "
-                        "--candidates` lists those that do",
-                        name);
+        return ngi_fail(
+            err, NG_E_ARGUMENT,
+            "layer '%s' does not feed the model's output, so no gradient reaches it; `netgaze layers "
+            "--candidates` lists those that do",
+            name);
     const ngi_shape *s = &g->nodes[node].shape;
     if (s->rank != 3 || s->dim[0] * s->dim[1] <= 1)
-        return ngi_fail(err, NG_E_ARGUMENT,
-                        "layer '%s' has an output of shape %s: a heatmap needs height and width above 1x1; `netgaze "
-                        "layers --candidates` lists such layers",
-                        name, ngi_shape_text(s, text));
+        return ngi_fail(
+            err, NG_E_ARGUMENT,
+            "layer '%s' has an output of shape %s: a heatmap needs height and width above 1x1; `netgaze "
+            "layers --candidates` lists such layers",
+            name, ngi_shape_text(s, text));
     return NG_OK;
+}
+
+int ngi_attr_input_layer(const ngi_graph *g)
+{
+    return g->nodes[g->inputs[0]].layer;
+}
+
+ngi_shape ngi_attr_input_shape(const ngi_graph *g)
+{
+    return g->nodes[g->inputs[0]].shape;
+}
+
+ng_status ngi_attr_check_input(const ngi_graph *g, int layer, ng_error *err)
+{
+    int input = ngi_attr_input_layer(g);
+    if (layer != input)
+        return ngi_fail(
+            err, NG_E_ARGUMENT,
+            "this method explains the input's pixels and takes no layer (or '%s', the input itself); to "
+            "explain layer '%s' use gradcam",
+            g->layers[input].name, g->layers[layer].name);
+    return ngi_attr_check_spatial(g, layer, err);
 }
 
 static ng_status allocate(ng_map *map, const ngi_shape *shape, ng_error *err)
@@ -65,25 +105,29 @@ static ng_status allocate(ng_map *map, const ngi_shape *shape, ng_error *err)
 }
 
 /* Sets the status from the finished signed map. */
-static void judge(const ngi_attr_job *job, ng_map *map)
+static void judge(const ngi_method *method, const ngi_attr_job *job, ng_map *map)
 {
     float lo = map->signed_min, hi = map->signed_max;
     float size = fabsf(lo) > fabsf(hi) ? fabsf(lo) : fabsf(hi);
     bool flat = hi - lo <= 1e-6f * size;
-    bool probability = job->target == NG_TARGET_PROBABILITY && (job->head->softmax || job->head->activation != NGI_ACT_LINEAR);
+    bool probability = job->target.kind == NG_TARGET_PROBABILITY && method->info.takes_gradient &&
+                       (job->head->softmax || job->head->activation != NGI_ACT_LINEAR);
     float p = job->probability;
     if (probability && (p > 1.0f - 1e-5f || p < 1e-30f || map->gradient_norm == 0)) {
         map->status = NG_MAP_SATURATED;
-        snprintf(map->note, sizeof map->note,
-                 "the gradient of the probability vanishes at p = %.7g; explain the logit instead (target logit)", p);
+        snprintf(
+            map->note, sizeof map->note,
+            "the gradient of the probability vanishes at p = %.7g; explain the logit instead (target logit)",
+            p);
     } else if (flat) {
         map->status = NG_MAP_CONSTANT;
         snprintf(map->note, sizeof map->note, "every cell has the value %.6g: no region stands out", hi);
     } else if (hi <= 0) {
         map->status = NG_MAP_ALL_NEGATIVE;
         snprintf(map->note, sizeof map->note,
-                 "all evidence speaks against the class (%.6g to %.6g): relu leaves nothing; look at the signed map", lo,
-                 hi);
+                 "all evidence speaks against the class (%.6g to %.6g): relu leaves nothing; look at the "
+                 "signed map",
+                 lo, hi);
     }
 }
 
@@ -104,7 +148,8 @@ ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_ma
 {
     NGI_TRY(method->check(job->graph, job->layer, err));
     const ngi_shape *shape = &job->graph->nodes[job->graph->layers[job->layer].node].shape;
-    ng_status status = allocate(map, shape, err);
+    ngi_shape input = ngi_attr_input_shape(job->graph);
+    ng_status status = allocate(map, method->info.at_input ? &input : shape, err);
     if (status == NG_OK)
         status = method->compute(job, map, err);
     if (status != NG_OK) {
@@ -126,7 +171,7 @@ ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_ma
         map->data[i] = map->signed_data[i] > 0 ? map->signed_data[i] : 0;
     ngi_min_max(map->data, cells, &map->min, &map->max);
     ngi_min_max(map->signed_data, cells, &map->signed_min, &map->signed_max);
-    judge(job, map);
+    judge(method, job, map);
     return NG_OK;
 }
 

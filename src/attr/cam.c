@@ -40,17 +40,19 @@ static ng_status check(const ngi_graph *g, int layer, ng_error *err)
     NGI_TRY(ngi_attr_check_spatial(g, layer, err));
     int dense, pooled;
     if (!find_head(g, &dense, &pooled))
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "CAM needs a head of global average pooling and one Dense layer; this model's head is another. "
-                        "Use --method gradcam, which equals CAM up to a factor where CAM applies");
+        return ngi_fail(
+            err, NG_E_UNSUPPORTED,
+            "CAM needs a head of global average pooling and one Dense layer; this model's head is another. "
+            "Use --method gradcam, which equals CAM up to a factor where CAM applies");
     int node = g->layers[layer].node, source = pooled;
     while (source != node && g->nodes[source].op == NGI_OP_IDENTITY)
         source = g->nodes[source].inputs[0];
     if (source != node)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "CAM explains the layer that is pooled, '%s', not '%s'. Use --layer %s, or --method gradcam",
-                        g->layers[g->nodes[source].layer].name, g->layers[layer].name,
-                        g->layers[g->nodes[source].layer].name);
+        return ngi_fail(
+            err, NG_E_UNSUPPORTED,
+            "CAM explains the layer that is pooled, '%s', not '%s'. Use --layer %s, or --method gradcam",
+            g->layers[g->nodes[source].layer].name, g->layers[layer].name,
+            g->layers[g->nodes[source].layer].name);
     return NG_OK;
 }
 
@@ -63,10 +65,11 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     const ngi_weight *w = &g->weights[g->nodes[dense].weights[0]]; /* [channels,classes] */
     int64_t channels = w->shape.dim[0], outputs = w->shape.dim[1];
     bool binary = job->head->width == 1 && job->head->classes == 2;
-    int64_t unit = binary ? 0 : job->class_index;
-    double sign = binary && job->class_index == 0 ? -1 : 1;
+    int64_t unit = binary ? 0 : job->target.class_index;
+    double sign = binary && job->target.class_index == 0 ? -1 : 1;
     int64_t cells = (int64_t)map->height * map->width;
-    const float *act = ngi_run_activation(job->run, g->layers[job->layer].node) + job->index * cells * channels;
+    const float *act =
+        ngi_run_activation(job->run, g->layers[job->layer].node) + job->index * cells * channels;
     for (int64_t i = 0; i < cells; i++) {
         double sum = 0;
         for (int64_t k = 0; k < channels; k++)
@@ -77,8 +80,17 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
 }
 
 const ngi_method ngi_method_cam = {
-    .info = {"cam", "CAM", "channels weighted by the Dense layer after global average pooling",
-             "1 forward", "Zhou et al. 2016, arXiv:1512.04150"},
+    .info =
+        {
+            .name = "cam",
+            .title = "CAM",
+            .summary = "channels weighted by the Dense layer after global average pooling",
+            .cost = "1 forward",
+            .source = "Zhou et al. 2016, arXiv:1512.04150",
+            .assumes = "global average pooling straight into one Dense layer",
+            .takes_gradient = 0,
+            .at_layer = 1,
+        },
     .check = check,
     .compute = compute,
 };

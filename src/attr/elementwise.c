@@ -19,7 +19,8 @@ static double positive_gradient(double g, double a)
     return g > 0 ? g * a : 0;
 }
 
-static ng_status sum_cells(const ngi_attr_job *job, double (*term)(double g, double a), ng_map *map, ng_error *err)
+static ng_status sum_cells(const ngi_attr_job *job, double (*term)(double g, double a), ng_map *map,
+                           ng_error *err)
 {
     ngi_attr_pair p;
     NGI_TRY(ngi_attr_pair_compute(job, map, &p, err));
@@ -48,22 +49,49 @@ static ng_status layercam(const ngi_attr_job *job, ng_map *map, ng_error *err)
 }
 
 const ngi_method ngi_method_hirescam = {
-    .info = {"hirescam", "HiResCAM", "gradient times activation, summed over channels cell by cell",
-             "1 forward + backward to the layer", "Draelos & Carin 2020, arXiv:2011.08891"},
+    .info =
+        {
+            .name = "hirescam",
+            .title = "HiResCAM",
+            .summary = "gradient times activation, summed over channels cell by cell",
+            .cost = "1 forward + backward to the layer",
+            .source = "Draelos & Carin 2020, arXiv:2011.08891",
+            .assumes = "",
+            .takes_gradient = 1,
+            .at_layer = 1,
+        },
     .check = ngi_attr_check_spatial,
     .compute = hirescam,
 };
 
 const ngi_method ngi_method_gradcamelementwise = {
-    .info = {"gradcamelementwise", "Grad-CAM element-wise", "positive products of gradient and activation, summed",
-             "1 forward + backward to the layer", "pytorch-grad-cam, GradCAMElementWise"},
+    .info =
+        {
+            .name = "gradcamelementwise",
+            .title = "Grad-CAM element-wise",
+            .summary = "positive products of gradient and activation, summed",
+            .cost = "1 forward + backward to the layer",
+            .source = "pytorch-grad-cam, GradCAMElementWise",
+            .assumes = "",
+            .takes_gradient = 1,
+            .at_layer = 1,
+        },
     .check = ngi_attr_check_spatial,
     .compute = elementwise,
 };
 
 const ngi_method ngi_method_layercam = {
-    .info = {"layercam", "LayerCAM", "activations weighted by positive gradients cell by cell: sharp at early layers",
-             "1 forward + backward to the layer", "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"},
+    .info =
+        {
+            .name = "layercam",
+            .title = "LayerCAM",
+            .summary = "activations weighted by positive gradients cell by cell: sharp at early layers",
+            .cost = "1 forward + backward to the layer",
+            .source = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
+            .assumes = "",
+            .takes_gradient = 1,
+            .at_layer = 1,
+        },
     .check = ngi_attr_check_spatial,
     .compute = layercam,
 };

@@ -20,8 +20,17 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
 }
 
 const ngi_method ngi_method_gradcam = {
-    .info = {"gradcam", "Grad-CAM", "channels weighted by the mean gradient of the class score",
-             "1 forward + backward to the layer", "Selvaraju et al. 2017, arXiv:1610.02391"},
+    .info =
+        {
+            .name = "gradcam",
+            .title = "Grad-CAM",
+            .summary = "channels weighted by the mean gradient of the class score",
+            .cost = "1 forward + backward to the layer",
+            .source = "Selvaraju et al. 2017, arXiv:1610.02391",
+            .assumes = "",
+            .takes_gradient = 1,
+            .at_layer = 1,
+        },
     .check = ngi_attr_check_spatial,
     .compute = compute,
 };

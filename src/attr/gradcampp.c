@@ -34,8 +34,17 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
 }
 
 const ngi_method ngi_method_gradcampp = {
-    .info = {"gradcam++", "Grad-CAM++", "channels weighted by positive gradients, second-order corrected",
-             "1 forward + backward to the layer", "Chattopadhay et al. 2018, arXiv:1710.11063"},
+    .info =
+        {
+            .name = "gradcam++",
+            .title = "Grad-CAM++",
+            .summary = "channels weighted by positive gradients, second-order corrected",
+            .cost = "1 forward + backward to the layer",
+            .source = "Chattopadhay et al. 2018, arXiv:1710.11063",
+            .assumes = "",
+            .takes_gradient = 1,
+            .at_layer = 1,
+        },
     .check = ngi_attr_check_spatial,
     .compute = compute,
 };

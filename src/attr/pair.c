@@ -2,6 +2,16 @@
 #include "attr/attr.h"
 
 #include <math.h>
+#include <string.h>
+
+ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err)
+{
+    size_t width = (size_t)job->head->width, at = (size_t)job->index * width;
+    memset(job->seed, 0, (size_t)job->n * width * sizeof *job->seed);
+    ngi_target_seed(job->head, &job->target, ngi_run_activation(job->run, job->head->logits) + at,
+                    ngi_run_activation(job->run, job->head->output) + at, job->seed + at);
+    return ngi_run_backward(job->run, job->seed, job->n, job->graph->layers[job->layer].node, err);
+}
 
 ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out, ng_error *err)
 {

@@ -25,8 +25,17 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
 }
 
 const ngi_method ngi_method_xgradcam = {
-    .info = {"xgradcam", "XGrad-CAM", "channels weighted by gradient times normalised activation",
-             "1 forward + backward to the layer", "Fu et al. 2020, arXiv:2008.02312"},
+    .info =
+        {
+            .name = "xgradcam",
+            .title = "XGrad-CAM",
+            .summary = "channels weighted by gradient times normalised activation",
+            .cost = "1 forward + backward to the layer",
+            .source = "Fu et al. 2020, arXiv:2008.02312",
+            .assumes = "",
+            .takes_gradient = 1,
+            .at_layer = 1,
+        },
     .check = ngi_attr_check_spatial,
     .compute = compute,
 };

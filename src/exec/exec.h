@@ -95,12 +95,19 @@ typedef struct ngi_plan_opts {
     const int *grads; /* nodes whose gradient is wanted; their activations stay readable too */
     int n_grads;
     int root;          /* node whose gradient the caller seeds (the logits, or the output) */
+    /* A part of the network: these nodes are given by the caller instead of the graph's inputs, and only what lies
+     * between them and the taps, gradients and root runs. They must cut: no way may lead around them. */
+    const int *starts;
+    int n_starts; /* 0: the graph's inputs */
     bool keep_unfused; /* no batch norm or activation is fused: for tests */
 } ngi_plan_opts;
 
 NG_NODISCARD ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *opts, ngi_plan **out,
                                        ng_error *err);
 void ngi_plan_free(ngi_plan *p);                 /* drops one reference */
+ngi_plan *ngi_plan_share(ngi_plan *p);           /* one more reference; returns p */
+int ngi_plan_batch(const ngi_plan *p);
+const char *ngi_plan_backend(const ngi_plan *p); /* as it was asked for: "auto" */
 size_t ngi_plan_bytes(const ngi_plan *p);        /* of a session's block */
 const char *ngi_plan_kernels(const ngi_plan *p); /* "name\tkernel\n" per step */
 
@@ -110,12 +117,23 @@ typedef struct ngi_run_session ngi_run_session;
 
 NG_NODISCARD ng_status ngi_run_session_create(ngi_plan *p, ngi_run_session **out, ng_error *err);
 void ngi_run_session_free(ngi_run_session *s);
-/* inputs[i]: [n] + shape of graph->inputs[i]; read during the call only. n <= batch. */
+/* inputs[i]: [n] + shape of graph->inputs[i], or of the plan's starts[i]; read during the call only. n <= batch. */
 NG_NODISCARD ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err);
 /* Gradient of S = sum(seed * root activation): seed [n] + root shape. After it ngi_run_gradient(node) is
  * readable for node `to`, one of `grads`; -1: for all of them. The forward's activations must be those of the same n
  * images; may be called again with another seed without a new forward. Only steps between root and `to` run. */
 NG_NODISCARD ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to, ng_error *err);
+
+/* What a ReLU (of any maximum, without slope) does with the gradient that comes to it. */
+typedef enum ngi_relu_rule {
+    NGI_RELU_GRADIENT, /* g * [x > 0] */
+    NGI_RELU_GUIDED,   /* g * [x > 0] * [g > 0]: guided backpropagation, Springenberg et al. 2015 */
+    NGI_RELU_DECONV,   /* g * [g > 0]: deconvnet, Zeiler and Fergus 2014 */
+} ngi_relu_rule;
+
+/* ngi_run_backward under another rule; the gradient read at a ReLU's own output is what the rule let through. */
+NG_NODISCARD ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to,
+                                             ngi_relu_rule rule, ng_error *err);
 /* Of a tap, a `grads` node, an output or the root; else NULL. */
 const float *ngi_run_activation(const ngi_run_session *s, int node);
 const float *ngi_run_gradient(const ngi_run_session *s, int node); /* NULL if not in grads */

@@ -133,7 +133,8 @@ ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err)
     ng_status status = NG_OK;
     for (int i = 0; i < g->n_nodes && status == NG_OK; i++) {
         p->step_of[i] = -1;
-        bool runs = p->needed[i] && !done[i] && p->storage[i] == i && g->nodes[i].op != NGI_OP_INPUT;
+        bool runs =
+            p->needed[i] && !p->given[i] && !done[i] && p->storage[i] == i && g->nodes[i].op != NGI_OP_INPUT;
         if (!runs)
             continue;
         status = make_step(p, i, keep_unfused, err);

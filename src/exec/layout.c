@@ -54,8 +54,8 @@ static void use(layout *l, block *b, int node, int time)
 static void forward_uses(layout *l)
 {
     ngi_plan *p = l->p;
-    for (int i = 0; i < p->graph->n_inputs; i++)
-        use(l, activation_block(l, p->graph->inputs[i]), p->graph->inputs[i], 0);
+    for (int i = 0; i < p->n_inputs; i++)
+        use(l, activation_block(l, p->inputs[i]), p->inputs[i], 0);
     for (int t = 0; t < p->n_steps; t++) {
         const ngi_step *s = &p->steps[t].step;
         for (int k = 0; k < s->n_inputs; k++)

@@ -20,11 +20,12 @@ static ng_status mark(const ngi_graph *g, const int *nodes, int n, bool *flags, 
     return NG_OK;
 }
 
-/* Everything that leads to a marked node is marked too. */
-static void mark_ancestors(const ngi_graph *g, bool *flags)
+/* Everything that leads to a marked node is marked too, up to what is given. */
+static void mark_ancestors(const ngi_plan *p, bool *flags)
 {
+    const ngi_graph *g = p->graph;
     for (int i = g->n_nodes - 1; i >= 0; i--)
-        for (int k = 0; flags[i] && k < g->nodes[i].n_inputs; k++)
+        for (int k = 0; flags[i] && !p->given[i] && k < g->nodes[i].n_inputs; k++)
             flags[g->nodes[i].inputs[k]] = true;
 }
 
@@ -36,10 +37,10 @@ static ng_status mark_path(ngi_plan *p, ng_error *err)
     if (!to_root)
         return ngi_fail_memory(err, (size_t)g->n_nodes);
     to_root[p->root] = true;
-    mark_ancestors(g, to_root);
+    mark_ancestors(p, to_root);
     for (int i = 0; i < g->n_nodes; i++) {
         p->on_path[i] = p->wanted[i];
-        for (int k = 0; k < g->nodes[i].n_inputs && !p->on_path[i]; k++)
+        for (int k = 0; k < g->nodes[i].n_inputs && !p->on_path[i] && !p->given[i]; k++)
             p->on_path[i] = p->on_path[g->nodes[i].inputs[k]];
     }
     ng_status status = NG_OK;
@@ -56,14 +57,18 @@ static ng_status mark_path(ngi_plan *p, ng_error *err)
 static ng_status mark_nodes(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
 {
     const ngi_graph *g = p->graph;
-    NGI_TRY(mark(g, g->outputs, g->n_outputs, p->visible, p->needed, err));
+    NGI_TRY(mark(g, p->inputs, p->n_inputs, p->given, p->needed, err));
+    if (!o->n_starts)
+        NGI_TRY(mark(g, g->outputs, g->n_outputs, p->visible, p->needed, err));
     NGI_TRY(mark(g, o->taps, o->n_taps, p->visible, p->needed, err));
     NGI_TRY(mark(g, o->grads, o->n_grads, p->visible, p->needed, err));
     NGI_TRY(mark(g, o->grads, o->n_grads, p->wanted, NULL, err));
     NGI_TRY(mark(g, &o->root, 1, p->visible, p->needed, err));
-    mark_ancestors(g, p->needed);
-    for (int i = 0; i < g->n_inputs; i++)
-        p->needed[g->inputs[i]] = true;
+    mark_ancestors(p, p->needed);
+    for (int i = 0; i < g->n_nodes; i++)
+        if (p->needed[i] && g->nodes[i].op == NGI_OP_INPUT && !p->given[i])
+            return ngi_fail(err, NG_E_ARGUMENT, "a way leads from the input '%s' around the given nodes",
+                            g->nodes[i].name);
     return mark_path(p, err);
 }
 
@@ -78,7 +83,7 @@ static void count_uses(ngi_plan *p)
 {
     for (int i = 0; i < p->graph->n_nodes; i++) {
         const ngi_node *n = &p->graph->nodes[i];
-        for (int k = 0; k < n->n_inputs && p->needed[i]; k++) {
+        for (int k = 0; k < n->n_inputs && p->needed[i] && !p->given[i]; k++) {
             p->uses[n->inputs[k]]++;
             p->path_uses[n->inputs[k]] += p->on_path[i];
             p->reader[n->inputs[k]] = i;
@@ -91,10 +96,11 @@ static void choose_storage(ngi_plan *p)
     const ngi_graph *g = p->graph;
     for (int i = 0; i < g->n_nodes; i++) {
         const ngi_node *n = &g->nodes[i];
-        p->storage[i] = is_alias(n) ? p->storage[n->inputs[0]] : i;
+        bool alias = is_alias(n) && !p->given[i];
+        p->storage[i] = alias ? p->storage[n->inputs[0]] : i;
         p->grad_storage[i] = p->on_path[i] ? i : -1;
         /* A reshape shares its input's gradient where it is the only one to contribute to it. */
-        if (p->on_path[i] && is_alias(n) && p->on_path[n->inputs[0]] && p->path_uses[n->inputs[0]] == 1)
+        if (p->on_path[i] && alias && p->on_path[n->inputs[0]] && p->path_uses[n->inputs[0]] == 1)
             p->grad_storage[i] = p->grad_storage[n->inputs[0]];
     }
 }
@@ -120,7 +126,7 @@ static ng_status note_served(ngi_plan *p, ng_error *err)
         return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *above);
     for (int i = 0, index = 0; i < g->n_nodes; i++) {
         above[i] = p->wanted[i] ? (uint64_t)1 << (index++ % 64) : 0;
-        for (int k = 0; k < g->nodes[i].n_inputs; k++)
+        for (int k = 0; k < g->nodes[i].n_inputs && !p->given[i]; k++)
             above[i] |= above[g->nodes[i].inputs[k]];
     }
     for (int i = 0; i < p->n_items; i++) {
@@ -158,7 +164,7 @@ static ng_status schedule_backward(ngi_plan *p, ng_error *err)
     }
     for (int i = p->root; i >= 0; i--) {
         const ngi_node *n = &g->nodes[i];
-        if (!p->on_path[i])
+        if (!p->on_path[i] || p->given[i])
             continue;
         if (is_alias(n)) {
             int in = n->inputs[0], storage = p->grad_storage[in];
@@ -193,6 +199,7 @@ static ng_status list_kernels(ngi_plan *p, ng_error *err)
 static ng_status allocate_tables(ngi_plan *p, ng_error *err)
 {
     size_t n = (size_t)p->graph->n_nodes;
+    p->given = ngi_alloc_zero(n, sizeof *p->given);
     p->needed = ngi_alloc_zero(n, sizeof *p->needed);
     p->visible = ngi_alloc_zero(n, sizeof *p->visible);
     p->wanted = ngi_alloc_zero(n, sizeof *p->wanted);
@@ -205,15 +212,30 @@ static ng_status allocate_tables(ngi_plan *p, ng_error *err)
     p->grad_storage = ngi_alloc_zero(n, sizeof *p->grad_storage);
     p->offset = ngi_alloc_zero(n, sizeof *p->offset);
     p->grad_offset = ngi_alloc_zero(n, sizeof *p->grad_offset);
-    bool all = p->needed && p->visible && p->wanted && p->on_path && p->uses && p->path_uses && p->reader &&
-               p->step_of && p->storage && p->grad_storage && p->offset && p->grad_offset;
+    bool all = p->given && p->needed && p->visible && p->wanted && p->on_path && p->uses && p->path_uses &&
+               p->reader && p->step_of && p->storage && p->grad_storage && p->offset && p->grad_offset;
     return all ? NG_OK : ngi_fail_memory(err, n * 32);
+}
+
+static ng_status copy_inputs(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
+{
+    const int *list = o->n_starts ? o->starts : p->graph->inputs;
+    p->n_inputs = o->n_starts ? o->n_starts : p->graph->n_inputs;
+    p->inputs = ngi_alloc((size_t)p->n_inputs, sizeof *p->inputs);
+    if (!p->inputs)
+        return ngi_fail_memory(err, (size_t)p->n_inputs * sizeof *p->inputs);
+    memcpy(p->inputs, list, (size_t)p->n_inputs * sizeof *p->inputs);
+    return NG_OK;
 }
 
 static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
 {
     NGI_TRY(allocate_tables(p, err));
-    const ngi_backend *const *list = ngi_backends_find(o->backend ? o->backend : "auto", err);
+    NGI_TRY(copy_inputs(p, o, err));
+    p->backend = ngi_strdup(o->backend ? o->backend : "auto");
+    if (!p->backend)
+        return ngi_fail_memory(err, 8);
+    const ngi_backend *const *list = ngi_backends_find(p->backend, err);
     if (!list)
         return NG_E_ARGUMENT;
     while (list[p->n_backends]) {
@@ -268,6 +290,9 @@ void ngi_plan_free(ngi_plan *p)
     }
     ngi_free(p->steps);
     ngi_free(p->items);
+    ngi_free(p->backend);
+    ngi_free(p->inputs);
+    ngi_free(p->given);
     ngi_free(p->needed);
     ngi_free(p->visible);
     ngi_free(p->wanted);
@@ -282,6 +307,22 @@ void ngi_plan_free(ngi_plan *p)
     ngi_free(p->grad_offset);
     ngi_free(p->kernels);
     ngi_free(p);
+}
+
+ngi_plan *ngi_plan_share(ngi_plan *p)
+{
+    atomic_fetch_add(&p->references, 1);
+    return p;
+}
+
+int ngi_plan_batch(const ngi_plan *p)
+{
+    return p->batch;
+}
+
+const char *ngi_plan_backend(const ngi_plan *p)
+{
+    return p->backend;
 }
 
 size_t ngi_plan_bytes(const ngi_plan *p)

@@ -30,6 +30,9 @@ struct ngi_plan {
     atomic_int references;
     const ngi_graph *graph;
     int batch, threads, root;
+    int *inputs; /* [n_inputs] nodes whose activations the caller gives */
+    int n_inputs;
+    char *backend; /* as it was asked for */
     const ngi_backend *backends[NGI_MAX_BACKENDS];
     int n_backends;
     ngi_plan_step *steps;
@@ -37,6 +40,7 @@ struct ngi_plan {
     ngi_backward_item *items;
     int n_items;
     /* Per node */
+    bool *given;                     /* one of `inputs` */
     bool *needed, *visible, *wanted; /* run at all; readable after a run; gradient readable */
     bool *on_path;                   /* between a wanted node and the root */
     int *uses, *path_uses;           /* times it is read by needed nodes, by nodes on the path */

@@ -17,6 +17,8 @@ struct ngi_run_session {
     const float **in; /* all steps' inputs, one after the other */
     float **grad_in;
     int images; /* of the last forward; 0: none, or it failed */
+    float *
+        ones; /* [batch, largest ReLU]: where the deconvnet rule takes a ReLU's derivative; NULL before the first */
 };
 
 static float *activation(const ngi_run_session *s, int node)
@@ -70,8 +72,7 @@ ng_status ngi_run_session_create(ngi_plan *p, ngi_run_session **out, ng_error *e
     ngi_run_session *s = ngi_alloc_zero(1, sizeof *s);
     if (!s)
         return ngi_fail_memory(err, sizeof *s);
-    atomic_fetch_add(&p->references, 1);
-    s->plan = p;
+    s->plan = ngi_plan_share(p);
     s->block = ngi_alloc_aligned(p->bytes);
     ng_status status = s->block ? find_pointers(s, err) : ngi_fail_memory(err, p->bytes);
     if (status == NG_OK)
@@ -94,6 +95,7 @@ void ngi_run_session_free(ngi_run_session *s)
     ngi_free(s->steps);
     ngi_free(s->in);
     ngi_free(s->grad_in);
+    ngi_free(s->ones);
     ngi_free_aligned(s->block);
     ngi_plan_free(s->plan);
     ngi_free(s);
@@ -119,9 +121,9 @@ ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n,
     if (n < 1 || n > p->batch)
         return ngi_fail(err, NG_E_ARGUMENT, "%d images, the plan is for 1 to %d", n, p->batch);
     s->images = 0;
-    for (int i = 0; i < g->n_inputs; i++)
-        memcpy(activation(s, g->inputs[i]), inputs[i],
-               (size_t)n * (size_t)ngi_shape_count(&g->nodes[g->inputs[i]].shape) * sizeof(float));
+    for (int i = 0; i < p->n_inputs; i++)
+        memcpy(activation(s, p->inputs[i]), inputs[i],
+               (size_t)n * (size_t)ngi_shape_count(&g->nodes[p->inputs[i]].shape) * sizeof(float));
     for (int i = 0; i < p->n_steps; i++) {
         ngi_run run = run_of(s, i, n);
         NGI_TRY(p->steps[i].kernel.forward(&p->steps[i].kernel, &run, err));
@@ -144,7 +146,61 @@ static void pass_on(const ngi_run_session *s, const ngi_backward_item *item, int
             to[i] += from[i];
 }
 
+static bool is_relu(const ngi_activation_attr *a)
+{
+    return a->kind == NGI_ACT_RELU6 ||
+           (a->kind == NGI_ACT_RELU && a->alpha == 0 && a->threshold == 0 && a->max_value > 1);
+}
+
+/* The step ends in a ReLU, fused or its own. */
+static bool ends_in_relu(const ngi_step *step)
+{
+    return step->has_act ? is_relu(&step->act) : step->op == NGI_OP_ACTIVATION && is_relu(&step->attr->act);
+}
+
+/* 1 is above every ReLU's threshold and below its maximum. */
+static ng_status make_ones(ngi_run_session *s, ng_error *err)
+{
+    const ngi_plan *p = s->plan;
+    int64_t most = 1;
+    for (int i = 0; i < p->n_steps; i++)
+        if (ends_in_relu(&p->steps[i].step) && ngi_shape_count(p->steps[i].step.out_shape) > most)
+            most = ngi_shape_count(p->steps[i].step.out_shape);
+    size_t count = (size_t)most * (size_t)p->batch;
+    s->ones = ngi_alloc(count, sizeof *s->ones);
+    if (!s->ones)
+        return ngi_fail_memory(err, count * sizeof *s->ones);
+    for (size_t i = 0; i < count; i++)
+        s->ones[i] = 1;
+    return NG_OK;
+}
+
+static ng_status step_backward(const ngi_run_session *s, int index, int n, ngi_relu_rule rule, ng_error *err)
+{
+    const ngi_plan_step *step = &s->plan->steps[index];
+    ngi_run run = run_of(s, index, n);
+    const float *ones = s->ones;
+    if (rule != NGI_RELU_GRADIENT && ends_in_relu(&step->step)) {
+        float *g = s->steps[index].grad_out;
+        int64_t count = n * ngi_shape_count(step->step.out_shape);
+        for (int64_t i = 0; i < count; i++)
+            g[i] = g[i] > 0 ? g[i] : 0;
+        if (rule == NGI_RELU_DECONV) {
+            run.out = s->ones;
+            if (!step->step.has_act)
+                run.in = &ones;
+        }
+    }
+    return step->kernel.backward(&step->kernel, &run, err);
+}
+
 ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to, ng_error *err)
+{
+    return ngi_run_backward_rule(s, seed, n, to, NGI_RELU_GRADIENT, err);
+}
+
+ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to, ngi_relu_rule rule,
+                                ng_error *err)
 {
     const ngi_plan *p = s->plan;
     if (p->grad_storage[p->root] < 0)
@@ -154,6 +210,8 @@ ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to,
                         p->graph->nodes[to].name);
     if (n < 1 || n != s->images)
         return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
+    if (rule == NGI_RELU_DECONV && !s->ones)
+        NGI_TRY(make_ones(s, err));
     uint64_t asked = to < 0 ? ~(uint64_t)0 : ngi_plan_wanted_bit(p, to);
     memcpy(gradient(s, p->root), seed,
            (size_t)n * (size_t)ngi_shape_count(&p->graph->nodes[p->root].shape) * sizeof(float));
@@ -165,8 +223,7 @@ ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to,
             pass_on(s, item, n);
             continue;
         }
-        ngi_run run = run_of(s, item->step, n);
-        NGI_TRY(p->steps[item->step].kernel.backward(&p->steps[item->step].kernel, &run, err));
+        NGI_TRY(step_backward(s, item->step, n, rule, err));
     }
     return NG_OK;
 }

@@ -202,6 +202,9 @@ NG_NODISCARD ng_status ngi_graph_infer(ngi_graph *g, ng_error *err);
  * before = total/2. */
 void ngi_same_padding(int64_t n, int kernel, int stride, int dilation, int *before, int *after);
 
+/* Cuts the network behind `node`: starts [<= n_nodes] gets `node` first, then every other node that is read behind it on
+ * the way to `root` without depending on it (a block's shortcut). Returns how many. */
+int ngi_graph_frontier(const ngi_graph *g, int node, int root, int *starts, bool *room); /* room: [2 * n_nodes] */
 /* Whether a path leads from node `from` to node `to`. */
 bool ngi_graph_reaches(const ngi_graph *g, int from, int to);
 /* Input pixels a cell of the node's output spans, per axis; 0 where it is not spatial. */

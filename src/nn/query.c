@@ -21,6 +21,28 @@ bool ngi_graph_reaches(const ngi_graph *g, int from, int to)
     return result;
 }
 
+int ngi_graph_frontier(const ngi_graph *g, int node, int root, int *starts, bool *room)
+{
+    bool *behind = room, *leads = room + g->n_nodes; /* depends on node; is on a way to root */
+    int n = 0;
+    for (int i = 0; i < g->n_nodes; i++) {
+        behind[i] = i == node;
+        leads[i] = i == root;
+        for (int k = 0; k < g->nodes[i].n_inputs && !behind[i]; k++)
+            behind[i] = behind[g->nodes[i].inputs[k]];
+    }
+    starts[n++] = node;
+    for (int i = root; i > node; i--)
+        for (int k = 0; leads[i] && behind[i] && k < g->nodes[i].n_inputs; k++) {
+            int in = g->nodes[i].inputs[k];
+            bool first = !leads[in];
+            leads[in] = true;
+            if (first && !behind[in])
+                starts[n++] = in;
+        }
+    return n;
+}
+
 static bool is_spatial(const ngi_shape *s)
 {
     return s->rank == 3 && s->dim[0] * s->dim[1] > 1;

@@ -46,7 +46,7 @@ class Usage(ProgramTest):
                 ((*explain, "--method", "gradcan"), "did you mean 'gradcam'"),
                 ((*explain, "--method", "cam", "--layer", "a"), "--layer b"),
                 ((*explain, "--colormap", "x"), "viridis"), ((*explain, "--outputs", "raw,x"), "sidecar"),
-                ((*explain, "--alpha", "1.5"), "from 0 to 1"), ((*explain, "--target", "loss"), "logit or probability"),
+                ((*explain, "--alpha", "1.5"), "from 0 to 1"), ((*explain, "--target", "loss"), "logit, probability, log-probability, contrast, finer or rest"),
                 ((*explain, "--compat", "article", "--signed"), "draws no signed maps"),
                 ((*explain, "--compat", "keras", "--fit", "crop"), "squash")]:
             result = run(*arguments, code=2)
@@ -105,7 +105,7 @@ class Usage(ProgramTest):
         self.assertIn("scores", model["kernels"])
         self.assertIn("Kernels", run("doctor", self.model, "-q", "--backend", "ref").stdout)
         methods = [m["name"] for m in lines(run("methods", "--json"))]
-        self.assertEqual(methods[:2], ["gradcam", "cam"])
+        self.assertEqual(methods[:2], ["cam", "gradcam"])
         self.assertIn("Grad-CAM", run("methods").stdout)
 
     def test_the_manual_parses(self):

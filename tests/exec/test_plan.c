@@ -312,6 +312,137 @@ static void runs_repeat_to_the_byte(void **state)
     }
 }
 
+/* The part behind any node, given what lies in front, has the whole network's logits and gradient there. */
+static void a_part_gives_what_the_whole_gives(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(1, 25), false);
+        int all, feeding;
+        int *nodes = list_nodes(&net, false, &all), *feeders = list_nodes(&net, true, &feeding);
+        runner whole = run_make(&net, (ngi_plan_opts){.backend = "ref",
+                                                      .taps = nodes,
+                                                      .n_taps = all,
+                                                      .grads = feeders,
+                                                      .n_grads = feeding,
+                                                      .keep_unfused = true});
+        float *x = random_input(&net), *seed = random_seed(&net);
+        run_forward(&whole, x, BATCH);
+        run_backward(&whole, seed, BATCH);
+        int *starts = malloc((size_t)all * sizeof *starts), cut = feeders[net_int(0, feeding - 1)];
+        bool *room = malloc(2 * (size_t)all);
+        ngi_plan_opts o = {.backend = "ref", .grads = &cut, .n_grads = 1, .starts = starts, .keep_unfused = true};
+        o.n_starts = ngi_graph_frontier(net.g, cut, net.logits, starts, room);
+        assert_int_equal(starts[0], cut);
+        runner part = run_make(&net, o);
+        const float **given = malloc((size_t)o.n_starts * sizeof *given);
+        for (int k = 0; k < o.n_starts; k++)
+            given[k] = ngi_run_activation(whole.session, starts[k]);
+        ng_error err = {0};
+        CHECK_OK(ngi_run_forward(part.session, given, BATCH, &err), err);
+        run_backward(&part, seed, BATCH);
+        check_same(&whole, &part, net.logits, false, BATCH);
+        check_same(&whole, &part, cut, true, BATCH);
+        if (o.n_starts > 1) { /* without the shortcuts the input is missing, or it is no part at all */
+            ngi_plan *plan;
+            o.n_starts = 1;
+            o.batch = o.threads = 1;
+            o.root = net.logits;
+            ng_status status = ngi_plan_create(net.g, &o, &plan, &err);
+            if (status != NG_OK)
+                assert_non_null(strstr(err.text, "around the given nodes"));
+            else
+                ngi_plan_free(plan);
+        }
+        run_free(&part);
+        run_free(&whole);
+        free(given);
+        free(room);
+        free(starts);
+        free(seed);
+        free(x);
+        free(nodes);
+        free(feeders);
+        ngi_graph_free(net.g);
+    }
+}
+
+/* y = g through a 1x1 convolution's transpose: [n,cells,oc] to [n,cells,ic]. */
+static float *through(const ngi_graph *g, int conv, const float *grad)
+{
+    int64_t ic = net_channels(g, g->nodes[conv].inputs[0]), oc = net_channels(g, conv);
+    int64_t cells = BATCH * net_count(g, conv) / oc;
+    const float *w = g->weights[g->nodes[conv].weights[0]].data;
+    float *out = calloc((size_t)(cells * ic), sizeof *out);
+    for (int64_t i = 0; i < cells; i++)
+        for (int64_t a = 0; a < ic; a++)
+            for (int64_t b = 0; b < oc; b++)
+                out[i * ic + a] += w[a * oc + b] * grad[i * oc + b];
+    return out;
+}
+
+static void apply_rule(ngi_relu_rule rule, const float *x, float *g, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        g[i] = (rule == NGI_RELU_DECONV || x[i] > 0) && (rule == NGI_RELU_GRADIENT || g[i] > 0) ? g[i] : 0;
+}
+
+static float *rule_by_hand(const runner *r, const float *seed, ngi_relu_rule rule, int conv, int relu, int sum, int out)
+{
+    const ngi_graph *g = r->net->g;
+    int64_t n = BATCH * net_count(g, out);
+    float *top = malloc((size_t)n * sizeof *top);
+    memcpy(top, seed, (size_t)n * sizeof *top);
+    apply_rule(rule, ngi_run_activation(r->session, sum), top, n);
+    float *middle = through(g, sum, top);
+    apply_rule(rule, ngi_run_activation(r->session, conv), middle, BATCH * net_count(g, relu));
+    float *bottom = through(g, conv, middle);
+    free(top);
+    free(middle);
+    return bottom;
+}
+
+/* conv -> relu -> dense -> relu -> dense by hand: what each rule lets through, fused and not, on each back end. */
+static void relu_rules(void **state)
+{
+    (void)state;
+    static const char *const backends[] = {"ref", "onednn"};
+    for (int b = 0; b < 4; b++) {
+        random_net net = {.g = net_new()};
+        net.input = net_image(net.g, 5, 4, 3);
+        int conv = net_conv(net.g, net.input, net_window(1, 1, 1, 1, true), 6, true);
+        int relu = net_activation(net.g, NGI_ACT_RELU, conv);
+        int sum = net_conv(net.g, relu, net_window(1, 1, 1, 1, true), 4, true);
+        net.output = net.logits = net_activation(net.g, NGI_ACT_RELU, sum);
+        net_output(net.g, net.output);
+        const int grads[] = {net.input, conv, relu, sum}, some[] = {net.input};
+        bool fused = b % 2;
+        runner r = run_make(&net, (ngi_plan_opts){.backend = backends[b / 2],
+                                                  .grads = fused ? some : grads,
+                                                  .n_grads = fused ? 1 : 4,
+                                                  .keep_unfused = !fused});
+        runner plain = run_make(&net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 4, .keep_unfused = true});
+        float *x = random_input(&net), *seed = random_seed(&net);
+        run_forward(&r, x, BATCH);
+        run_forward(&plain, x, BATCH);
+        ng_error err = {0};
+        for (int rule = NGI_RELU_GRADIENT; rule <= NGI_RELU_DECONV; rule++) {
+            CHECK_OK(ngi_run_backward_rule(r.session, seed, BATCH, -1, (ngi_relu_rule)rule, &err), err);
+            float *g = rule_by_hand(&plain, seed, (ngi_relu_rule)rule, conv, relu, sum, net.output);
+            int64_t n = BATCH * net_count(net.g, net.input);
+            const float *found = ngi_run_gradient(r.session, net.input);
+            for (int64_t i = 0; i < n; i++)
+                CHECK_NEAR(g[i], found[i], 1e-5);
+            free(g);
+        }
+        free(x);
+        free(seed);
+        run_free(&r);
+        run_free(&plain);
+        ngi_graph_free(net.g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +452,8 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_differences),
         cmocka_unit_test(back_ends_agree),
         cmocka_unit_test(runs_repeat_to_the_byte),
+        cmocka_unit_test(a_part_gives_what_the_whole_gives),
+        cmocka_unit_test(relu_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

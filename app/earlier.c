@@ -83,14 +83,14 @@ static bool files_are_there(const json_t *line)
 }
 
 /* A sidecar of the folder by its name, if it counts for this input. */
-static json_t *load_sidecar(const explain_job *j, const char *name, int input)
+static json_t *load_sidecar(const explain_job *j, const char *name, int input, int view)
 {
     char *path;
     if (asprintf(&path, "%s/%s", j->folder, name) < 0)
         return NULL;
     json_t *sidecar = json_load_file(path, 0, NULL);
     free(path);
-    if (sidecar && sidecar_matches(j, sidecar, input))
+    if (sidecar && sidecar_matches(j, sidecar, input, j->views[view].conventions))
         return sidecar;
     json_decref(sidecar);
     return NULL;
@@ -98,9 +98,9 @@ static json_t *load_sidecar(const explain_job *j, const char *name, int input)
 
 /* The line of a sidecar, if it stands under the name that this run would give it and its files are there. */
 static json_t *line_of(const explain_job *j, const json_t *sidecar, const char *name, int input, int item,
-                       int layer)
+                       int view)
 {
-    char *base = set_path(j, input, item, layer, (int)json_integer_value(json_object_get(sidecar, "index")));
+    char *base = set_path(j, input, item, view, (int)json_integer_value(json_object_get(sidecar, "index")));
     size_t n = base ? strlen(base) : 0, m = strlen(name) - strlen(".json"), folder = strlen(j->folder) + 1;
     json_t *line = NULL;
     if (base && n == folder + m && strncmp(base + folder, name, m) == 0)
@@ -118,10 +118,10 @@ typedef struct found {
     json_int_t index, rank, items;
 } found;
 
-/* What stands in the folder of one layer of one item: [*n], to be freed. */
-static found *find_maps(const explain_job *j, int input, int item, int layer, int *n)
+/* What stands in the folder of one view of one item: [*n], to be freed. */
+static found *find_maps(const explain_job *j, int input, int item, int view, int *n)
 {
-    char *path = set_path(j, input, item, layer, 0), *prefix = path ? path + strlen(j->folder) + 1 : NULL;
+    char *path = set_path(j, input, item, view, 0), *prefix = path ? path + strlen(j->folder) + 1 : NULL;
     found *list = NULL;
     *n = 0;
     if (!path)
@@ -131,8 +131,8 @@ static found *find_maps(const explain_job *j, int input, int item, int layer, in
     size_t length = strlen(prefix);
     for (int i = lower_bound(j, prefix); i < j->n_listing && strncmp(j->listing[i], prefix, length) == 0;
          i++) {
-        json_t *sidecar = load_sidecar(j, j->listing[i], input);
-        json_t *line = sidecar ? line_of(j, sidecar, j->listing[i], input, item, layer) : NULL;
+        json_t *sidecar = load_sidecar(j, j->listing[i], input, view);
+        json_t *line = sidecar ? line_of(j, sidecar, j->listing[i], input, item, view) : NULL;
         found *more = line ? realloc(list, ((size_t)*n + 1) * sizeof *more) : NULL;
         if (more) {
             list = more;
@@ -167,12 +167,12 @@ static bool has_class(const int *classes, int n, json_int_t index)
     return false;
 }
 
-/* Appends the lines of one layer in the order asked for; false where one is missing. classes[*n] gets what they are. */
-static bool take_layer(const explain_job *j, int input, int item, int layer, json_t *lines, int *classes,
-                       int *n, json_int_t *items)
+/* Appends the lines of one view in the order asked for; false where one is missing. classes[*n] gets what they are. */
+static bool take_view(const explain_job *j, int input, int item, int view, json_t *lines, int *classes,
+                      int *n, json_int_t *items)
 {
     int n_found, wanted = j->n_classes ? j->n_classes : j->top;
-    found *list = find_maps(j, input, item, layer, &n_found);
+    found *list = find_maps(j, input, item, view, &n_found);
     bool whole = true;
     *n = 0;
     for (int k = 0; k < wanted && whole; k++) {
@@ -196,9 +196,9 @@ static bool take_item(const explain_job *j, int input, int item, json_t *lines, 
     int wanted = j->n_classes ? j->n_classes : j->top, n = 0;
     int *classes = malloc((size_t)wanted * sizeof *classes);
     bool whole = classes != NULL;
-    for (int layer = 0; layer < j->n_layers && whole; layer++)
-        whole = take_layer(j, input, item, layer, lines, classes, &n, items);
-    if (whole && j->s->grid)
+    for (int view = 0; view < j->n_views && whole; view++)
+        whole = take_view(j, input, item, view, lines, classes, &n, items);
+    if (whole && j->grid)
         whole = grid_is_there(j, input, item, classes, n);
     free(classes);
     return whole;
@@ -223,15 +223,15 @@ json_t *find_earlier(const explain_job *j, int input)
     return NULL;
 }
 
-json_t *find_earlier_map(const explain_job *j, int input, int item, int layer, int class_index)
+json_t *find_earlier_map(const explain_job *j, int input, int item, int view, int class_index)
 {
-    char *base = j->n_listing ? set_path(j, input, item, layer, class_index) : NULL, *name = NULL;
+    char *base = j->n_listing ? set_path(j, input, item, view, class_index) : NULL, *name = NULL;
     json_t *line = NULL;
     if (base && asprintf(&name, "%s.json", base + strlen(j->folder) + 1) >= 0) {
         int at = lower_bound(j, name);
         bool listed = at < j->n_listing && strcmp(j->listing[at], name) == 0;
-        json_t *sidecar = listed ? load_sidecar(j, name, input) : NULL;
-        line = sidecar ? line_of(j, sidecar, name, input, item, layer) : NULL;
+        json_t *sidecar = listed ? load_sidecar(j, name, input, view) : NULL;
+        line = sidecar ? line_of(j, sidecar, name, input, item, view) : NULL;
         json_decref(sidecar);
         free(name);
     }

@@ -9,73 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Layers --------------------------------------------------------------------------------- */
-
-/* How a layer is called in file names: by its bare name where that is unique, else by its path. */
-static char *file_name_of(const ng_model *model, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    int index;
-    bool bare = slash && slash[1] && ng_model_find_layer(model, slash + 1, &index, NULL) == NG_OK;
-    char *name = strdup(bare ? slash + 1 : path);
-    for (char *p = name; p && *p; p++)
-        if (*p == '/')
-            *p = '_';
-    return name;
-}
-
-static int add_layer(explain_job *j, int index)
-{
-    ng_layer_info layer;
-    ng_error err;
-    for (int i = 0; i < j->n_layers; i++)
-        if (j->layers[i] == index)
-            return EXIT_DONE;
-    if (j->n_layers == MOST_LAYERS) {
-        complain("--layer: more than %d layers", MOST_LAYERS);
-        return EXIT_USAGE;
-    }
-    ng_status status = ng_model_layer(j->model, index, &layer, &err);
-    if (status == NG_OK)
-        status = ng_method_check(j->model, j->s->method, index, &err);
-    if (status != NG_OK) {
-        complain("%s", err.text);
-        return EXIT_USAGE;
-    }
-    int n = j->n_layers++;
-    j->layers[n] = index;
-    j->layer_paths[n] = strdup(layer.name);
-    j->layer_names[n] = file_name_of(j->model, layer.name);
-    return j->layer_paths[n] && j->layer_names[n] ? EXIT_DONE : say_out_of_memory();
-}
-
-static int read_layers(explain_job *j)
-{
-    if (!j->method.at_layer && !j->s->layer)
-        return add_layer(j, j->info.input_layer);
-    if (!j->s->layer && j->info.automatic_layer >= 0)
-        return add_layer(j, j->info.automatic_layer);
-    if (!j->s->layer) {
-        complain("%s: no layer has a spatial output that feeds the scores; nothing can be explained",
-                 j->info.path);
-        return EXIT_MODEL;
-    }
-    char *copy = strdup(j->s->layer), *rest = copy;
-    int code = copy ? EXIT_DONE : say_out_of_memory();
-    for (char *name; code == EXIT_DONE && (name = strsep(&rest, ","));) {
-        int index;
-        ng_error err;
-        if (ng_model_find_layer(j->model, name, &index, &err) == NG_OK)
-            code = add_layer(j, index);
-        else {
-            complain("--layer: %s", err.text);
-            code = EXIT_USAGE;
-        }
-    }
-    free(copy);
-    return code;
-}
-
 /* ---- Classes -------------------------------------------------------------------------------- */
 
 static int add_class(explain_job *j, int index)
@@ -163,30 +96,6 @@ static int read_against(explain_job *j)
     return EXIT_USAGE;
 }
 
-/* The method, and its parameters from --param, --variant and --seed. */
-static int read_method(explain_job *j)
-{
-    const settings *s = j->s;
-    char seed[32] = "";
-    ng_error err;
-    for (int i = 0; method_choice(i); i++)
-        if (strcmp(method_choice(i), s->method) == 0 && ng_method_describe(i, &j->method, &err) != NG_OK)
-            return EXIT_USAGE;
-    if (s->seed >= 0)
-        snprintf(seed, sizeof seed, ",seed=%d", s->seed);
-    const char *list = s->parameters ? s->parameters : "", *variant = s->variant ? s->variant : "";
-    if (asprintf(&j->parameters, "%s%s%s%s", list, *variant ? ",variant=" : "", variant, seed) < 0) {
-        j->parameters = NULL;
-        return say_out_of_memory();
-    }
-    if (j->parameters[0] == ',')
-        memmove(j->parameters, j->parameters + 1, strlen(j->parameters));
-    if (ng_method_check_parameters(s->method, j->parameters, &err) == NG_OK)
-        return EXIT_DONE;
-    complain("%s", err.text);
-    return EXIT_USAGE;
-}
-
 /* Cores that images leave free work on one map. */
 static void share_threads(explain_job *j)
 {
@@ -220,7 +129,7 @@ static int check_drawing(const explain_job *j)
     return status == NG_E_MEMORY ? EXIT_ENVIRONMENT : EXIT_USAGE;
 }
 
-static int at_most(int value, int most)
+int at_most(int value, int most)
 {
     return value < most ? value : most;
 }
@@ -236,10 +145,12 @@ static void measure_table(explain_job *j)
         int n = at_most(columns_of(ng_model_label(j->model, i)), 24);
         j->label_width = n > j->label_width ? n : j->label_width;
     }
-    for (int i = 0; i < j->n_layers; i++) {
-        int n = at_most(columns_of(j->layer_paths[i]), 32);
+    for (int i = 0; i < j->n_views; i++) {
+        int n = at_most(columns_of(j->views[i].path), 32), m = (int)strlen(j->views[i].method->name);
         j->layer_width = n > j->layer_width ? n : j->layer_width;
+        j->method_width = m > j->method_width ? m : j->method_width;
     }
+    j->method_width = j->n_methods > 1 ? j->method_width : 0;
     j->color = color_wanted(stdout);
 }
 
@@ -306,7 +217,7 @@ static int read_request(explain_job *j)
     if (code == EXIT_DONE)
         code = check_drawing(j);
     if (code == EXIT_DONE)
-        code = read_method(j);
+        code = read_methods(j);
     if (code == EXIT_DONE)
         code = read_target(j);
     read_outputs(j);
@@ -318,38 +229,28 @@ static int prepare(explain_job *j, const ng_model *model)
 {
     j->model = model;
     ng_model_describe(model, &j->info);
-    int code = read_layers(j);
-    if (code == EXIT_DONE)
-        code = read_classes(j);
+    int code = read_classes(j);
     if (code == EXIT_DONE)
         code = read_against(j);
     if (code == EXIT_DONE)
+        code = make_views(j);
+    if (code == EXIT_DONE)
         code = make_folder(j->folder);
-    if (code == EXIT_DONE && !(j->conventions = make_conventions(j)))
-        code = say_out_of_memory();
     if (code == EXIT_DONE)
         code = list_sidecars(j);
     measure_table(j);
     share_threads(j);
+    j->grid = j->s->grid || j->n_methods > 1;
     return code;
-}
-
-/* A session that keeps what the method needs. */
-static int open_for(const explain_job *j, const ng_model *model, ng_session **session)
-{
-    int layers[MOST_LAYERS + 1], n = j->n_layers;
-    memcpy(layers, j->layers, (size_t)n * sizeof *layers);
-    if (j->method.at_input && j->method.at_layer)
-        layers[n++] = j->info.input_layer;
-    return open_session(j->s, model, layers, n, !j->method.takes_gradient, session);
 }
 
 static int work(explain_job *j, ng_session *session)
 {
     const settings *s = j->s;
     if (!s->json && !s->quiet)
-        printf("%s%-*s  %-*s %11s %10s  %-*s  map%s\n", j->color ? "\033[2m" : "", j->image_width, "image",
-               j->label_width, "class", "probability", "logit", j->layer_width, "layer",
+        printf("%s%-*s  %-*s %11s %10s  %-*s  %-*s%smap%s\n", j->color ? "\033[2m" : "", j->image_width,
+               "image", j->label_width, "class", "probability", "logit", j->layer_width, "layer",
+               j->method_width, j->method_width ? "method" : "", j->method_width ? "  " : "",
                j->color ? "\033[0m" : "");
     int code = run_jobs(s, session, j->in.count, explain_images, j);
     if (!s->json && !s->quiet && (code == EXIT_DONE || code == EXIT_SOME_FAILED))
@@ -359,14 +260,9 @@ static int work(explain_job *j, ng_session *session)
 
 static void job_clear(explain_job *j)
 {
-    for (int i = 0; i < j->n_layers; i++) {
-        free(j->layer_paths[i]);
-        free(j->layer_names[i]);
-    }
+    free_views(j);
     free_listing(j);
-    json_decref(j->conventions);
     free(j->folder);
-    free(j->parameters);
     inputs_clear(&j->in);
 }
 
@@ -385,7 +281,7 @@ int run_explain(const settings *s)
     if (code == EXIT_DONE)
         code = prepare(j, model);
     if (code == EXIT_DONE)
-        code = open_for(j, model, &session);
+        code = open_for_views(j, &session);
     if (code == EXIT_DONE)
         code = work(j, session);
     ng_session_free(session);

@@ -5,7 +5,7 @@
 
 #include "work.h"
 
-enum { MOST_LAYERS = 64, MOST_CLASSES = 1024, PREDICTED = -1 };
+enum { MOST_METHODS = 64, MOST_VIEWS = 256, MOST_CLASSES = 1024, PREDICTED = -1 };
 
 enum output_bit {
     OUTPUT_RAW = 1 << 0,
@@ -17,6 +17,22 @@ enum output_bit {
 };
 extern const char *const output_endings[OUTPUT_KINDS]; /* ".npy", ... by bit; names are output_choice's */
 
+typedef struct method_choice_made {
+    ng_method_info method;
+    char *parameters; /* as the library takes them */
+} method_choice_made;
+
+/* One way of looking: a method at a layer. */
+typedef struct map_view {
+    const ng_method_info *method;
+    const char *parameters;
+    int layer;  /* index; the input, for methods that explain pixels */
+    char *path; /* "inception_v3/mixed10" */
+    char *name; /* as it stands in file names: "mixed10" */
+    ng_norm norm;
+    json_t *conventions; /* everything that decides a map beside model, image, layer and class */
+} map_view;
+
 /* What is asked for: the same for every image. Read-only while threads work. */
 typedef struct explain_job {
     const settings *s;
@@ -25,42 +41,56 @@ typedef struct explain_job {
     inputs in;
     fitting fit;
     ng_render_opts render;
-    ng_method_info method;
-    char *parameters; /* of the method, as the library takes them */
     ng_target target;
     int against;     /* class; -1: the library's choice */
     int map_threads; /* for one map */
     unsigned outputs;
-    char *folder;                   /* without a slash at its end */
-    int layers[MOST_LAYERS];        /* [n_layers] indices */
-    char *layer_paths[MOST_LAYERS]; /* "inception_v3/mixed10" */
-    char *layer_names[MOST_LAYERS]; /* as they stand in file names: "mixed10" */
-    int n_layers;
+    char *folder;               /* without a slash at its end */
+    map_view views[MOST_VIEWS]; /* [n_views], method by method */
+    int n_views;
+    method_choice_made methods[MOST_METHODS];
+    int n_methods;
+    bool grid;                 /* all maps of an input in one picture */
     int classes[MOST_CLASSES]; /* [n_classes], may hold PREDICTED; none: the `top` most likely */
     int n_classes, top;
-    json_t *conventions; /* everything that decides a map beside model, image, layer and class */
-    char **listing;      /* [n_listing] sorted names of sidecars in the folder; none with --force */
+    char **listing; /* [n_listing] sorted names of sidecars in the folder; none with --force */
     int n_listing;
-    int image_width, label_width, layer_width; /* columns of the table */
+    int image_width, label_width, layer_width, method_width; /* columns of the table; 0: no such column */
     bool color;
 } explain_job;
 
 /* One map on its way to its files. */
 typedef struct set {
     int input, item, items; /* item -1 where inputs have none; items: how many the input has, or 0 */
-    int layer;              /* among the job's layers */
+    int view;               /* among the job's views */
     int rank;               /* of the class, 0 for the predicted */
     const ng_map *map;
+    json_t *correlations; /* with the maps of other views, by "method at layer"; NULL: there are none */
 } set;
+
+/* ---- views.c ------------------------------------------------------------------------------- */
+
+int read_methods(explain_job *j); /* before the model is known */
+int make_views(explain_job *j);   /* after */
+void free_views(explain_job *j);
+int open_for_views(const explain_job *j, ng_session **session); /* a session that keeps what the views need */
+
+/* ---- compare.c: maps of one class under several views; maps [n_views] ------------------------ */
+
+double correlation(const float *a, const float *b, int n);
+/* Of a view's map with those of the views before it. */
+json_t *correlations_with(const explain_job *j, const ng_map *maps, int view, const ng_map *map);
+void print_correlations(const explain_job *j, const ng_map *maps, FILE *out);
+void say_identities(const explain_job *j, const ng_map *maps);
 
 /* ---- sidecar.c: results and sidecars -------------------------------------------------------- */
 
 /* DIR/stem[.item].layer.method.class[.compat], to be freed; NULL when memory ran out. */
-char *set_path(const explain_job *j, int input, int item, int layer, int class_index);
+char *set_path(const explain_job *j, int input, int item, int view, int class_index);
 /* DIR/stem[.item].method.grid[.compat] */
 char *grid_path(const explain_job *j, int input, int item);
-/* The conventions of a job, for comparison and for the record. */
-json_t *make_conventions(const explain_job *j);
+/* The conventions of a view, for comparison and for the record. */
+json_t *make_conventions(const explain_job *j, const map_view *v);
 /* Path, size and time of an image file, to recognise it. */
 json_t *input_identity(const char *path);
 /* The line of one map; files are named after `base`. */
@@ -71,7 +101,7 @@ ng_status save_sidecar(json_t *sidecar, const float *signed_data, int n, const c
 /* The line recorded in a sidecar, as it is now: image and files under today's names. */
 json_t *result_of_sidecar(const explain_job *j, const json_t *sidecar, int input, const char *base);
 /* Whether a sidecar was made from this image by this model under these conventions. */
-bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input);
+bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input, const json_t *conventions);
 
 /* ---- earlier.c: what an earlier run has done ------------------------------------------------ */
 
@@ -80,7 +110,7 @@ void free_listing(explain_job *j);
 /* The lines of all maps of an input, where everything is there; else NULL. */
 json_t *find_earlier(const explain_job *j, int input);
 /* The line of one map, or NULL. */
-json_t *find_earlier_map(const explain_job *j, int input, int item, int layer, int class_index);
+json_t *find_earlier_map(const explain_job *j, int input, int item, int view, int class_index);
 
 /* ---- pictures.c ----------------------------------------------------------------------------- */
 
@@ -89,6 +119,8 @@ typedef struct picture_paths {
 } picture_paths;
 
 int read_render_options(const settings *s, ng_render_opts *out);
+/* How a map is drawn: the job's options with its view's normalisation. */
+ng_render_opts render_options(const explain_job *j, const set *t);
 /* *writing is set while files are being written, so that the caller knows what failed. */
 ng_status write_pictures(const ng_map *map, const ng_image *base, const ng_geometry *g,
                          const ng_render_opts *opts, const picture_paths *paths, bool *writing,
@@ -119,6 +151,7 @@ void explain_images(void *context, ng_session *session,
 
 /* ---- explain.c ------------------------------------------------------------------------------ */
 
+int at_most(int value, int most);
 int make_folder(const char *path); /* mkdir -p; EXIT_DONE or EXIT_ENVIRONMENT after saying why */
 
 #endif

@@ -2,7 +2,6 @@
 #include "explain.h"
 #include "ranking.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +42,8 @@ static void print_row(const explain_job *j, const json_t *line, FILE *out)
     fprintf(out, "%9.4f %% %10.4f  ", 100 * json_number_value(json_object_get(line, "probability")),
             json_number_value(json_object_get(line, "logit")));
     print_cell(out, text_of(line, "layer"), j->layer_width, true);
+    if (j->method_width)
+        print_cell(out, text_of(line, "method"), j->method_width, false);
     fprintf(out, "%s%s%s\n", strange ? "\033[33m" : "", status, strange ? "\033[0m" : "");
 }
 
@@ -78,7 +79,7 @@ static void say_status(const explain_job *j, const set *t)
     const ng_map *map = t->map;
     if (map->status != NG_MAP_OK && !j->s->quiet)
         complain("%s: the map of %s at %s is %s: %s%s", j->in.paths[t->input],
-                 ng_model_label(j->model, map->class_index), j->layer_paths[t->layer],
+                 ng_model_label(j->model, map->class_index), j->views[t->view].path,
                  ng_map_status_name(map->status), map->note, advice(map->status));
 }
 
@@ -124,23 +125,6 @@ static choice *choose_classes(const explain_job *j, const float *logits, int *n)
 
 /* ---- Alike maps ----------------------------------------------------------------------------- */
 
-/* Pearson's correlation; 0 where one of the two is constant. */
-static double correlation(const float *a, const float *b, int n)
-{
-    double mean_a = 0, mean_b = 0, aa = 0, bb = 0, ab = 0;
-    for (int i = 0; i < n; i++) {
-        mean_a += a[i] / (double)n;
-        mean_b += b[i] / (double)n;
-    }
-    for (int i = 0; i < n; i++) {
-        double x = a[i] - mean_a, y = b[i] - mean_b;
-        aa += x * x;
-        bb += y * y;
-        ab += x * y;
-    }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
-}
-
 /* The first class's map of a layer, to compare the others with. */
 typedef struct alike {
     ng_map first; /* owned */
@@ -163,13 +147,13 @@ static void compare(alike *a, ng_map *map)
     a->count++;
 }
 
-static void say_alike(const explain_job *j, int input, int layer, alike *a)
+static void say_alike(const explain_job *j, int input, int view, alike *a)
 {
     if (a->count && !j->s->quiet)
         complain("%s: at %s, %d other class%s nearly the map of %s (correlation above %.3f): it shows what "
                  "the classes "
-                 "share, not what tells them apart",
-                 j->in.paths[input], j->layer_paths[layer], a->count, a->count == 1 ? " has" : "es have",
+                 "share, not what tells them apart; --target contrast does",
+                 j->in.paths[input], j->views[view].path, a->count, a->count == 1 ? " has" : "es have",
                  ng_model_label(j->model, a->first.class_index), a->least - 0.0005);
     ng_map_clear(&a->first);
     *a = (alike){0};
@@ -196,20 +180,22 @@ static int map_progress(void *context, int done, int total)
     return interrupted;
 }
 
-/* Explains one class at one layer and writes its files. *map is the caller's to clear. */
-static ng_status explain_map(item_job *m, set *t, const choice *class, ng_map *map, ng_error *err)
+/* Explains one class under one view and writes its files. kept [n_views]: its maps so far, or NULL. *map is the caller's
+ * to clear. */
+static ng_status explain_map(item_job *m, set *t, const choice *class, const ng_map *kept, ng_map *map,
+                             ng_error *err)
 {
     const explain_job *j = m->j;
     progress bar;
     ng_explain_opts opts;
     ng_explain_opts_init(&opts);
-    opts.method = j->s->method;
-    opts.layer = j->layers[t->layer];
+    opts.method = j->views[t->view].method->name;
+    opts.layer = j->views[t->view].layer;
     opts.class_index = class->index;
     opts.target = j->target;
     opts.against = j->against;
     opts.alpha = j->s->target_alpha;
-    opts.parameters = j->parameters;
+    opts.parameters = j->views[t->view].parameters;
     opts.threads = j->map_threads;
     opts.seconds = j->s->budget > 0 ? j->s->budget : 0;
     opts.progress = map_progress;
@@ -221,11 +207,13 @@ static ng_status explain_map(item_job *m, set *t, const choice *class, ng_map *m
         return status;
     t->map = map;
     t->rank = class->rank;
+    t->correlations = kept && t->view > 0 ? correlations_with(j, kept, t->view, map) : NULL;
     say_status(j, t);
     json_t *line = NULL;
     bool writing = false;
     status = write_set(j, t, &m->slot->picture, &m->base, &line, &writing, err);
-    if (status == NG_OK && j->s->grid)
+    json_decref(t->correlations);
+    if (status == NG_OK && j->grid)
         status = grid_add(j, &m->grid, t, &m->slot->picture, &m->base, err);
     if (status == NG_OK && !write_line(j, line, m->task))
         status = fail_memory(err);
@@ -235,7 +223,8 @@ static ng_status explain_map(item_job *m, set *t, const choice *class, ng_map *m
     return status;
 }
 
-static ng_status explain_layer(item_job *m, set *t, const choice *classes, int n, ng_error *err)
+/* kept [n][n_views], or NULL: gets the maps. */
+static ng_status explain_view(item_job *m, set *t, const choice *classes, int n, ng_map *kept, ng_error *err)
 {
     alike a = {0};
     ng_status status = NG_OK;
@@ -245,19 +234,45 @@ static ng_status explain_layer(item_job *m, set *t, const choice *classes, int n
             break;
         }
         json_t *line =
-            m->j->s->grid ? NULL : find_earlier_map(m->j, t->input, t->item, t->layer, classes[k].index);
+            m->j->grid ? NULL : find_earlier_map(m->j, t->input, t->item, t->view, classes[k].index);
         if (line) {
             if (!write_line(m->j, line, m->task))
                 status = fail_memory(err);
             continue;
         }
-        ng_map map = {0};
-        status = explain_map(m, t, &classes[k], &map, err);
-        if (status == NG_OK)
+        ng_map map = {0}, *others = kept ? kept + k * m->j->n_views : NULL;
+        status = explain_map(m, t, &classes[k], others, &map, err);
+        if (status == NG_OK && others) {
+            others[t->view] = map;
+            map = (ng_map){0};
+        } else if (status == NG_OK) {
             compare(&a, &map);
+        }
         ng_map_clear(&map);
     }
-    say_alike(m->j, t->input, t->layer, &a);
+    say_alike(m->j, t->input, t->view, &a);
+    return status;
+}
+
+/* Every class under every view. With several methods all maps are kept for comparison. */
+static ng_status explain_views(item_job *m, set *t, const choice *classes, int n, ng_error *err)
+{
+    const explain_job *j = m->j;
+    ng_map *kept = NULL;
+    ng_status status = NG_OK;
+    if (j->n_methods > 1 && !(kept = calloc((size_t)n * (size_t)j->n_views, sizeof *kept)))
+        return fail_memory(err);
+    for (t->view = 0; t->view < j->n_views && status == NG_OK; t->view++)
+        status = explain_view(m, t, classes, n, kept, err);
+    for (int k = 0; k < n && kept && status == NG_OK; k++) {
+        if (!j->s->json)
+            print_correlations(j, kept + k * j->n_views, m->task->out);
+        if (!j->s->quiet && k == 0)
+            say_identities(j, kept);
+    }
+    for (int i = 0; kept && i < n * j->n_views; i++)
+        ng_map_clear(&kept[i]);
+    free(kept);
     return status;
 }
 
@@ -284,9 +299,10 @@ static ng_status explain_item(void *context, ng_session *session, int at, const 
     int n;
     choice *classes = choose_classes(j, logits, &n);
     ng_status status = classes ? picture_base(p, item, &m.base, err) : fail_memory(err);
-    for (t.layer = 0; t.layer < j->n_layers && status == NG_OK; t.layer++)
-        status = explain_layer(&m, &t, classes, n, err);
-    if (status == NG_OK && j->s->grid)
+    if (status == NG_OK)
+        status = explain_views(&m, &t, classes, n, err);
+    t.view = 0;
+    if (status == NG_OK && j->grid)
         status = finish_grid(&m, &t, classes, n, err);
     grid_clear(&m.grid);
     base_clear(p, &m.base);

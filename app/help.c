@@ -26,7 +26,7 @@ static void print_wrapped(const char *text, int column)
 /* What is said of an option beyond its help: choices, range, default. */
 static void describe(const option_row *row, char *out, size_t size)
 {
-    char list[512] = "", range[64] = "";
+    char list[1024] = "", range[64] = "";
     list_choices(row, ", ", list, sizeof list);
     if ((row->kind == OPTION_INTEGER || row->kind == OPTION_NUMBER) && row->high < 1e6)
         snprintf(range, sizeof range, "; %g to %g", row->low, row->high);
@@ -45,7 +45,7 @@ void print_help(const command *c)
         const option_row *row = &option_rows[i];
         if (!(row->commands & c->bit))
             continue;
-        char text[1024];
+        char text[2048];
         int column = printf("  %s%s%s%s%s", row->letter ? row->letter : "", row->letter ? ", " : "    ",
                             row->name, row->value ? " " : "", row->value ? row->value : "");
         printf("%*s", column < LEFT ? LEFT - column : 1, "");

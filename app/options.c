@@ -11,8 +11,9 @@ enum { MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR, RUNS = EXPLAIN | CLASSIFY,
 const option_row option_rows[] = {
     {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
      "folder for what is written; made if missing"},
-    {"--method", NULL, "NAME", OPTION_CHOICE, AT(method), EXPLAIN, 0, 0, "gradcam", method_choice,
-     "attribution method; `netgaze methods` describes them"},
+    {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), EXPLAIN, 0, 0, "gradcam", method_choice,
+     "attribution methods; several make one comparing picture and their correlations; `netgaze methods` "
+     "describes them"},
     {"--layer", "-l", "NAME,...", OPTION_TEXT, AT(layer), EXPLAIN, 0, 0, NULL, NULL,
      "layers to explain, by path or by bare name where unique; left out: the last spatial one before the "
      "global "
@@ -42,7 +43,8 @@ const option_row option_rows[] = {
     {"--colormap", NULL, "NAME", OPTION_CHOICE, AT(colormap), DRAWS, 0, 0, NULL, colormap_choice,
      "colours; jet when left out, coolwarm for signed maps"},
     {"--norm", NULL, "NAME", OPTION_CHOICE, AT(norm), DRAWS, 0, 0, NULL, norm_choice,
-     "how the raw map is scaled for display; max when left out. The raw map itself is never scaled"},
+     "how the raw map is scaled for display; when left out max, or percentile for methods that explain "
+     "pixels. The raw map itself is never scaled"},
     {"--alpha", NULL, "A", OPTION_NUMBER, AT(alpha), DRAWS, 0, 1, NULL, NULL,
      "weight of the heatmap in the overlay; 0.4 when left out"},
     {"--signed", NULL, NULL, OPTION_FLAG, AT(use_signed), DRAWS, 0, 0, NULL, NULL,
@@ -108,10 +110,10 @@ void list_choices(const option_row *row, const char *last, char *out, size_t siz
 
 static int refuse_choice(const option_row *row, const char *value)
 {
-    const char *names[64];
+    const char *names[128];
     int n = 0;
-    char list[512];
-    while (n < 64 && (names[n] = row->choice(n)))
+    char list[1024];
+    while (n < 128 && (names[n] = row->choice(n)))
         n++;
     const char *near = nearest_name(value, names, n);
     list_choices(row, " or ", list, sizeof list);

@@ -58,11 +58,18 @@ ng_status write_pictures(const ng_map *map, const ng_image *base, const ng_geome
     return status;
 }
 
+ng_render_opts render_options(const explain_job *j, const set *t)
+{
+    ng_render_opts render = j->render;
+    render.norm = j->views[t->view].norm;
+    return render;
+}
+
 static char *figure_title(const explain_job *j, const set *t)
 {
     char *title;
     int n = asprintf(&title, "%s  %.4f   %s   %s", ng_model_label(j->model, t->map->class_index),
-                     t->map->probability, j->layer_paths[t->layer], j->s->method);
+                     t->map->probability, j->views[t->view].path, j->views[t->view].method->name);
     return n < 0 ? NULL : title;
 }
 
@@ -81,7 +88,7 @@ static ng_status write_files(const explain_job *j, const set *t, const picture *
 {
     const ng_map *map = t->map;
     int64_t shape[2] = {map->height, map->width};
-    ng_render_opts render = j->render;
+    ng_render_opts render = render_options(j, t);
     char *title = figure_title(j, t);
     if (!title)
         return fail_memory(err);
@@ -109,7 +116,7 @@ static ng_status write_files(const explain_job *j, const set *t, const picture *
 ng_status write_set(const explain_job *j, const set *t, const picture *p, const ng_image *base, json_t **line,
                     bool *writing, ng_error *err)
 {
-    char *path[OUTPUT_KINDS] = {0}, *stem = set_path(j, t->input, t->item, t->layer, t->map->class_index);
+    char *path[OUTPUT_KINDS] = {0}, *stem = set_path(j, t->input, t->item, t->view, t->map->class_index);
     bool fine = stem != NULL;
     for (int i = 0; i < OUTPUT_KINDS && fine; i++)
         if (asprintf(&path[i], "%s%s", stem, output_endings[i]) < 0) {

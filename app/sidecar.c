@@ -24,22 +24,34 @@ static void item_text(int item, char *out, size_t size)
         snprintf(out, size, ".%d", item);
 }
 
-char *set_path(const explain_job *j, int input, int item, int layer, int class_index)
+char *set_path(const explain_job *j, int input, int item, int view, int class_index)
 {
     char number[16], *path;
     const char *compat = compat_ending(j);
     item_text(item, number, sizeof number);
-    int n = asprintf(&path, "%s/%s%s.%s.%s.%d%s%s", j->folder, j->in.stems[input], number,
-                     j->layer_names[layer], j->s->method, class_index, *compat ? "." : "", compat);
+    int n =
+        asprintf(&path, "%s/%s%s.%s.%s.%d%s%s", j->folder, j->in.stems[input], number, j->views[view].name,
+                 j->views[view].method->name, class_index, *compat ? "." : "", compat);
     return n < 0 ? NULL : path;
+}
+
+/* "gradcam+rise", or "12-methods" where that is too long for a file name. */
+static void methods_text(const explain_job *j, char *out, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < j->n_methods && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "+" : "", j->methods[i].method.name);
+    if (used >= size)
+        snprintf(out, size, "%d-methods", j->n_methods);
 }
 
 char *grid_path(const explain_job *j, int input, int item)
 {
-    char number[16], *path;
+    char number[16], methods[80], *path;
     const char *compat = compat_ending(j);
     item_text(item, number, sizeof number);
-    int n = asprintf(&path, "%s/%s%s.%s%s%s.grid", j->folder, j->in.stems[input], number, j->s->method,
+    methods_text(j, methods, sizeof methods);
+    int n = asprintf(&path, "%s/%s%s.%s%s%s.grid", j->folder, j->in.stems[input], number, methods,
                      *compat ? "." : "", compat);
     return n < 0 ? NULL : path;
 }
@@ -79,21 +91,21 @@ static const char *default_colormap(const ng_render_opts *opts)
     return opts->use_signed ? "coolwarm" : opts->compat == NG_COMPAT_KERAS ? "jet-matplotlib" : "jet";
 }
 
-json_t *make_conventions(const explain_job *j)
+json_t *make_conventions(const explain_job *j, const map_view *v)
 {
     json_t *o = json_object(), *kinds = json_array();
     for (int i = 0; i < OUTPUT_KINDS; i++)
         if (j->outputs & 1u << i)
             json_array_append_new(kinds, json_string(output_choice(i)));
     const char *colormap = j->render.colormap;
-    json_object_set_new(o, "method", json_string(j->s->method));
-    json_object_set_new(o, "parameters", json_text(j->parameters));
+    json_object_set_new(o, "method", json_string(v->method->name));
+    json_object_set_new(o, "parameters", json_text(v->parameters));
     json_object_set_new(o, "budget", json_number(j->s->budget));
     json_object_set_new(o, "target", json_string(ng_target_name(j->target)));
     json_object_set_new(o, "against", json_integer(j->against));
     json_object_set_new(o, "target_alpha", json_number(j->s->target_alpha));
     json_object_set_new(o, "compat", json_string(ng_compat_name(j->render.compat)));
-    json_object_set_new(o, "norm", json_string(ng_norm_name(j->render.norm)));
+    json_object_set_new(o, "norm", json_string(ng_norm_name(v->norm)));
     json_object_set_new(o, "colormap", json_string(colormap ? colormap : default_colormap(&j->render)));
     json_object_set_new(o, "colormap_by_default", json_boolean(!colormap));
     json_object_set_new(o, "alpha", json_number(j->render.alpha));
@@ -115,13 +127,13 @@ static bool text_is(const json_t *o, const char *key, const char *wanted)
     return text && strcmp(text, wanted) == 0;
 }
 
-bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input)
+bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input, const json_t *conventions)
 {
     const json_t *index = json_object_get(sidecar, "index"), *layer = json_object_get(sidecar, "layer");
     json_int_t class_index = json_integer_value(index);
     if (!text_is(sidecar, "netgaze", ng_version()) ||
         !text_is(json_object_get(sidecar, "model"), "hash", j->info.hash) ||
-        !json_equal(json_object_get(sidecar, "conventions"), j->conventions))
+        !json_equal(json_object_get(sidecar, "conventions"), conventions))
         return false;
     if (layer && (class_index < 0 || class_index >= j->info.class_count ||
                   !text_is(sidecar, "label", ng_model_label(j->model, (int)class_index))))
@@ -141,8 +153,8 @@ json_t *make_result(const explain_job *j, const set *t, const char *base)
     json_object_set_new(o, "image", json_text(j->in.paths[t->input]));
     if (t->item >= 0)
         json_object_set_new(o, "item", json_integer(t->item));
-    json_object_set_new(o, "method", json_string(j->s->method));
-    json_object_set_new(o, "layer", json_text(j->layer_paths[t->layer]));
+    json_object_set_new(o, "method", json_string(j->views[t->view].method->name));
+    json_object_set_new(o, "layer", json_text(j->views[t->view].path));
     json_object_set_new(o, "index", json_integer(map->class_index));
     json_object_set_new(o, "label", json_text(ng_model_label(j->model, map->class_index)));
     json_object_set_new(o, "probability", json_number(map->probability));
@@ -152,14 +164,16 @@ json_t *make_result(const explain_job *j, const set *t, const char *base)
     json_object_set_new(o, "shape", json_pack("[i,i]", map->height, map->width));
     json_object_set_new(o, "min", json_number(map->min));
     json_object_set_new(o, "max", json_number(map->max));
+    if (t->correlations)
+        json_object_set(o, "correlations", t->correlations);
     json_object_set_new(o, "files", files_json(j, base));
     return o;
 }
 
 json_t *result_of_sidecar(const explain_job *j, const json_t *sidecar, int input, const char *base)
 {
-    static const char *const keys[] = {"item",  "method", "layer", "index", "label", "probability",
-                                       "logit", "status", "note",  "shape", "min",   "max"};
+    static const char *const keys[] = {"item",   "method", "layer", "index", "label", "probability", "logit",
+                                       "status", "note",   "shape", "min",   "max",   "correlations"};
     json_t *o = json_object();
     json_object_set_new(o, "image", json_text(j->in.paths[input]));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -207,7 +221,7 @@ json_t *make_sidecar(const explain_job *j, const set *t, const picture *p, const
     json_object_set_new(o, "signed_max", json_number(t->map->signed_max));
     json_object_set_new(o, "model", model_json(&j->info));
     json_object_set_new(o, "input", input_identity(j->in.paths[t->input]));
-    json_object_set_new(o, "conventions", json_deep_copy(j->conventions));
+    json_object_set_new(o, "conventions", json_deep_copy(j->views[t->view].conventions));
     json_object_set_new(o, "preprocess",
                         json_pack("{s:s, s:s, s:f, s:f}", "mode", pre->mode, "origin", pre->origin, "low",
                                   pre->low, "high", pre->high));

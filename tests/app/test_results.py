@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What classify, explain and render print and write: the contract that scripts rely on. Usage: test_results.py PROGRAM"""
 import json
+import math
 import os
 import pathlib
 import random
@@ -15,6 +16,13 @@ from program import KINDS, ProgramTest, lines, run
 def is_float32(value):
     """Whether the number that was printed gives back a float32 exactly."""
     return float(f"{struct.unpack('<f', struct.pack('<f', value))[0]:.9g}") == value
+
+
+def pearson(a, b):
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    x, y = [v - mean_a for v in a], [v - mean_b for v in b]
+    dot = lambda u, v: sum(p * q for p, q in zip(u, v))
+    return dot(x, y) / math.sqrt(dot(x, x) * dot(y, y))
 
 
 class Results(ProgramTest):
@@ -40,6 +48,37 @@ class Results(ProgramTest):
         self.assertEqual(len(lines(run("classify", self.model, self.photos, "--json", "--top", 1))[0]["predictions"]), 1)
         text = run("classify", self.model, self.photos).stdout
         self.assertEqual(len(text.splitlines()), 3 * (1 + 3))
+
+    def test_several_methods_are_compared(self):
+        got = self.explain(self.photos / "p0.png", "--method", "gradcam,hirescam,saliency", "-p", "reduce=l2")
+        self.assertEqual([g["method"] for g in got], ["gradcam", "hirescam", "saliency"])
+        layers = [g["layer"] for g in got]
+        self.assertEqual(layers[0], layers[1])
+        self.assertNotEqual(layers[0], layers[2])
+        self.assertEqual(got[2]["shape"], [32, 32])
+        self.assertNotIn("correlations", got[0])
+        self.assertEqual(list(got[1]["correlations"]), [f"gradcam at {layers[0]}"])
+        maps = [self.map_of(g) for g in got]
+        self.assertAlmostEqual(got[1]["correlations"][f"gradcam at {layers[0]}"], pearson(maps[0], maps[1]), places=5)
+        self.assertEqual(len(got[2]["correlations"]), 2)
+        grids = list(self.out.glob("*.grid.png"))
+        self.assertEqual([g.name for g in grids], ["p0.gradcam+hirescam+saliency.grid.png"])
+        conventions = [json.loads(pathlib.Path(g["files"]["sidecar"]).read_text())["conventions"] for g in got]
+        self.assertEqual([c["parameters"] for c in conventions], ["", "", "reduce=l2"])
+        self.assertEqual([c["norm"] for c in conventions], ["max", "max", "percentile"])
+        before = self.stamps()
+        again = self.explain(self.photos / "p0.png", "--method", "gradcam,hirescam,saliency", "-p", "reduce=l2")
+        self.assertEqual(again, got)
+        self.assertEqual(self.stamps(), before)
+        text = run("explain", self.model, self.photos / "p0.png", "-o", self.out, "--method", "gradcam,saliency").stdout
+        self.assertIn("correlation of the maps", text)
+        for wrong in ("nothing=1", "reduce=l3"):
+            run("explain", self.model, self.photos, "-o", self.out, "--method", "gradcam,saliency", "-p", wrong, code=2)
+
+    def map_of(self, line):
+        raw = pathlib.Path(line["files"]["raw"]).read_bytes()
+        count = line["shape"][0] * line["shape"][1]
+        return struct.unpack(f"<{count}f", raw[-4 * count:])
 
     def test_threads_and_batches_change_no_result(self):
         for i in range(12):

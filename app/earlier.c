@@ -149,10 +149,12 @@ static found *find_maps(const explain_job *j, int input, int item, int view, int
 }
 
 /* The found map of the k-th class that is asked for, or NULL. */
-static const found *wanted_map(const explain_job *j, const found *list, int n, int k)
+static const found *wanted_map(const explain_job *j, int input, const found *list, int n, int k)
 {
     bool by_rank = j->n_classes == 0 || j->classes[k] == PREDICTED;
     json_int_t wanted = j->n_classes == 0 ? k : by_rank ? 0 : j->classes[k];
+    if (!by_rank && wanted == TRUE_CLASS)
+        wanted = j->truth[input];
     for (int i = 0; i < n; i++)
         if ((by_rank ? list[i].rank : list[i].index) == wanted)
             return &list[i];
@@ -176,7 +178,7 @@ static bool take_view(const explain_job *j, int input, int item, int view, json_
     bool whole = true;
     *n = 0;
     for (int k = 0; k < wanted && whole; k++) {
-        const found *f = wanted_map(j, list, n_found, k);
+        const found *f = wanted_map(j, input, list, n_found, k);
         whole = f != NULL;
         if (!whole || has_class(classes, *n, f->index)) /* the predicted class may be named as well */
             continue;

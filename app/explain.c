@@ -30,6 +30,13 @@ static int add_named_class(explain_job *j, const char *name)
     ng_error err;
     if (strcmp(name, "predicted") == 0)
         return add_class(j, PREDICTED);
+    if (strcmp(name, "true") == 0 && j->truth)
+        return add_class(j, TRUE_CLASS);
+    if (strcmp(name, "true") == 0 && ng_model_find_class(j->model, name, &index, NULL) != NG_OK) {
+        complain("--class true: say with --truth FILE (rows PATH,LABEL) or --truth folders which the true "
+                 "classes are");
+        return EXIT_USAGE;
+    }
     if (ng_model_find_class(j->model, name, &index, &err) == NG_OK)
         return add_class(j, index);
     complain("--class: %s", err.text);
@@ -48,7 +55,8 @@ static int read_classes(explain_job *j)
     j->top = every || j->s->top > all ? all : j->s->top > 0 ? j->s->top : 1;
     if (!spec || every)
         return EXIT_DONE;
-    if (ng_model_find_class(j->model, spec, &index, NULL) == NG_OK) /* a label may hold commas */
+    bool word = strcmp(spec, "true") == 0 || strcmp(spec, "predicted") == 0;
+    if (!word && ng_model_find_class(j->model, spec, &index, NULL) == NG_OK) /* a label may hold commas */
         return add_class(j, index);
     char *copy = strdup(spec), *rest = copy;
     int code = copy ? EXIT_DONE : say_out_of_memory();
@@ -229,7 +237,9 @@ static int prepare(explain_job *j, const ng_model *model)
 {
     j->model = model;
     ng_model_describe(model, &j->info);
-    int code = read_classes(j);
+    int code = j->s->truth ? read_truth(j) : EXIT_DONE;
+    if (code == EXIT_DONE)
+        code = read_classes(j);
     if (code == EXIT_DONE)
         code = read_against(j);
     if (code == EXIT_DONE)
@@ -263,6 +273,7 @@ static void job_clear(explain_job *j)
     free_views(j);
     free_listing(j);
     free(j->folder);
+    free(j->truth);
     inputs_clear(&j->in);
 }
 

@@ -5,7 +5,7 @@
 
 #include "work.h"
 
-enum { MOST_METHODS = 64, MOST_VIEWS = 256, MOST_CLASSES = 1024, PREDICTED = -1 };
+enum { MOST_METHODS = 64, MOST_VIEWS = 256, MOST_CLASSES = 1024, PREDICTED = -1, TRUE_CLASS = -2 };
 
 enum output_bit {
     OUTPUT_RAW = 1 << 0,
@@ -50,9 +50,11 @@ typedef struct explain_job {
     int n_views;
     method_choice_made methods[MOST_METHODS];
     int n_methods;
-    bool grid;                 /* all maps of an input in one picture */
-    int classes[MOST_CLASSES]; /* [n_classes], may hold PREDICTED; none: the `top` most likely */
+    bool grid; /* all maps of an input in one picture */
+    int classes
+        [MOST_CLASSES]; /* [n_classes], may hold PREDICTED and TRUE_CLASS; none: the `top` most likely */
     int n_classes, top;
+    int *truth;     /* [in.count] true class of each image, -1: none; NULL: not asked for */
     char **listing; /* [n_listing] sorted names of sidecars in the folder; none with --force */
     int n_listing;
     int image_width, label_width, layer_width, method_width; /* columns of the table; 0: no such column */
@@ -74,6 +76,10 @@ int read_methods(explain_job *j); /* before the model is known */
 int make_views(explain_job *j);   /* after */
 void free_views(explain_job *j);
 int open_for_views(const explain_job *j, ng_session **session); /* a session that keeps what the views need */
+
+/* ---- truth.c --------------------------------------------------------------------------------- */
+
+int read_truth(explain_job *j);
 
 /* ---- compare.c: maps of one class under several views; maps [n_views] ------------------------ */
 

@@ -98,17 +98,16 @@ static int rank_of(const ranked *order, int n, int index)
 }
 
 /* The classes to explain, given these scores: [*n], to be freed; NULL when memory ran out. */
-static choice *choose_classes(const explain_job *j, const float *logits, int *n)
+static choice *choose_classes(const explain_job *j, int input, const float *logits, int *n)
 {
     int wanted = j->n_classes ? j->n_classes : j->top;
     ranked *order = rank_classes(logits, j->info.class_count);
     choice *list = malloc((size_t)wanted * sizeof *list);
     *n = 0;
     for (int k = 0; order && list && k < wanted; k++) {
-        int index = !j->n_classes                ? order[k].index
-                    : j->classes[k] == PREDICTED ? order[0].index
-                                                 : j->classes[k];
-        bool twice = false;
+        int index = j->n_classes ? j->classes[k] : order[k].index;
+        index = index == PREDICTED ? order[0].index : index == TRUE_CLASS ? j->truth[input] : index;
+        bool twice = index < 0; /* no true class is known */
         for (int i = 0; j->n_classes && i < *n; i++)
             twice = twice || list[i].index == index;
         if (!twice)
@@ -297,8 +296,12 @@ static ng_status explain_item(void *context, ng_session *session, int at, const 
     set t = {.input = s->input, .item = p->numbered ? item : -1, .items = p->numbered ? p->n : 0};
     const float *logits = ng_session_logits(session) + (size_t)at * (size_t)j->info.class_count;
     int n;
-    choice *classes = choose_classes(j, logits, &n);
+    choice *classes = choose_classes(j, s->input, logits, &n);
     ng_status status = classes ? picture_base(p, item, &m.base, err) : fail_memory(err);
+    if (classes && n == 0) {
+        snprintf(err->text, sizeof err->text, "its true class is not known; see --truth");
+        status = err->status = NG_E_NOT_FOUND;
+    }
     if (status == NG_OK)
         status = explain_views(&m, &t, classes, n, err);
     t.view = 0;

@@ -25,6 +25,8 @@ const command commands[] = {
      "  netgaze explain model.h5 dog.jpg -o out --layer mixed7,mixed10 --top 3 --grid\n"
      "  # a class by its label, the raw numbers as JSON lines\n"
      "  netgaze explain model.keras 'photos/*.jpg' -o out --class nodule --outputs raw,sidecar --json\n"
+     "  # why mistakes were made: the predicted class beside the true one, which the folders name\n"
+     "  netgaze explain model.keras -r photos/ -o out --class predicted,true --truth folders --grid\n"
      "  # several methods side by side, with the correlation of their maps\n"
      "  netgaze explain model.keras dog.jpg -o out --method gradcam,layercam,saliency\n"
      "  # exactly what the article's Keras and OpenCV code draws\n"

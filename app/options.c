@@ -19,7 +19,10 @@ const option_row option_rows[] = {
      "global "
      "pooling; `netgaze layers` lists them"},
     {"--class", "-c", "CLASS,...", OPTION_TEXT, AT(classes), EXPLAIN, 0, 0, NULL, NULL,
-     "classes to explain: predicted (what is done when left out), all, numbers or labels"},
+     "classes to explain: predicted (what is done when left out), true (see --truth), all, numbers or "
+     "labels"},
+    {"--truth", NULL, "FILE|folders", OPTION_TEXT, AT(truth), EXPLAIN, 0, 0, NULL, NULL,
+     "the images' true classes: a CSV file of PATH,LABEL, or the names of the folders they lie in"},
     {"--top", "-k", "K", OPTION_INTEGER, AT(top), RUNS, 0, 1000000, NULL, NULL,
      "explain: the K most likely classes instead of --class; classify: how many to list, 5 when left out. 0: "
      "all"},

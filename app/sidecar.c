@@ -164,6 +164,8 @@ json_t *make_result(const explain_job *j, const set *t, const char *base)
     json_object_set_new(o, "shape", json_pack("[i,i]", map->height, map->width));
     json_object_set_new(o, "min", json_number(map->min));
     json_object_set_new(o, "max", json_number(map->max));
+    if (j->truth && j->truth[t->input] >= 0)
+        json_object_set_new(o, "true", json_integer(j->truth[t->input]));
     if (t->correlations)
         json_object_set(o, "correlations", t->correlations);
     json_object_set_new(o, "files", files_json(j, base));
@@ -172,8 +174,9 @@ json_t *make_result(const explain_job *j, const set *t, const char *base)
 
 json_t *result_of_sidecar(const explain_job *j, const json_t *sidecar, int input, const char *base)
 {
-    static const char *const keys[] = {"item",   "method", "layer", "index", "label", "probability", "logit",
-                                       "status", "note",   "shape", "min",   "max",   "correlations"};
+    static const char *const keys[] = {"item",        "method", "layer",  "index",       "label",
+                                       "probability", "logit",  "status", "note",        "shape",
+                                       "min",         "max",    "true",   "correlations"};
     json_t *o = json_object();
     json_object_set_new(o, "image", json_text(j->in.paths[input]));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -75,6 +75,25 @@ class Results(ProgramTest):
         for wrong in ("nothing=1", "reduce=l3"):
             run("explain", self.model, self.photos, "-o", self.out, "--method", "gradcam,saliency", "-p", wrong, code=2)
 
+    def test_true_classes(self):
+        labels = [g["predictions"][0]["label"] for g in lines(run("classify", self.model, self.photos, "--json"))]
+        others = [next(f"class {i}" for i in range(3) if f"class {i}" != label) for label in labels]
+        table = self.folder / "truth.csv"
+        table.write_text(f'path,label\n"{self.photos}/p0.png",{others[0]}\np1.png,"{labels[1]}"\n')
+        got = self.explain(self.photos, "--class", "true", "--truth", table, "--outputs", "sidecar", code=1)
+        self.assertEqual([g.get("label") for g in got], [others[0], labels[1], None])
+        self.assertEqual([g.get("index") for g in got], [g.get("true") for g in got])
+        self.assertIn("true class", got[2]["error"])
+        both = self.explain(self.photos, "--class", "predicted,true", "--truth", table, "--outputs", "sidecar")
+        self.assertEqual([g["label"] for g in both], [labels[0], others[0], labels[1], labels[2]])
+        folder = self.folder / others[0]
+        folder.mkdir()
+        shutil.copy(self.photos / "p0.png", folder)
+        self.assertEqual(self.explain(folder, "--class", "true", "--truth", "folders")[0]["label"], others[0])
+        table.write_text("p0.png\n")
+        run("explain", self.model, self.photos, "-o", self.out, "--class", "true", "--truth", table, code=2)
+        run("explain", self.model, self.photos, "-o", self.out, "--class", "true", code=2)
+
     def map_of(self, line):
         raw = pathlib.Path(line["files"]["raw"]).read_bytes()
         count = line["shape"][0] * line["shape"][1]

@@ -28,7 +28,7 @@ typedef struct settings {
     const char *backend, *image;
     const char *parameters, *variant, *against, *truth;
     double alpha, window_center, window_width, target_alpha, budget;
-    int top, threads, batch, seed;
+    int top, threads, batch, repeat, seed;
     bool use_signed, grid, force, recursive, json, quiet, candidates, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
@@ -44,7 +44,9 @@ enum command_bit {
     DOCTOR = 1 << 5,
     MANUAL = 1 << 6,
     COMPLETION = 1 << 7,
-    ALL_COMMANDS = (1 << 8) - 1,
+    BENCH = 1 << 16,
+    CACHE = 1 << 17,
+    ALL_COMMANDS = (1 << 24) - 1,
 };
 
 typedef struct command {
@@ -64,6 +66,7 @@ int run_layers(const settings *s);
 int run_methods(const settings *s);
 int run_render(const settings *s);
 int run_doctor(const settings *s);
+int run_bench(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);
 

@@ -62,6 +62,12 @@ const command commands[] = {
      "  # one image of noise through the network; the kernel of every step\n"
      "  netgaze doctor model.keras\n",
      DOCTOR, run_doctor},
+    {"bench", "MODEL", "milliseconds of a forward run, a Grad-CAM and a gradient at the input, here",
+     "On noise that is always the same; the three take turns. Grad-CAM and the gradient at the input\n"
+     "include their forward run. Peak memory is that of the process after its first Grad-CAM.\n",
+     "  netgaze bench model.keras\n"
+     "  netgaze bench model.keras --threads 2 --batch 8 --json\n",
+     BENCH, run_bench},
     {"man", "", "the manual page, as troff", "", "  netgaze man | man -l -\n", MANUAL, run_manual},
     {"completion", "bash", "shell completion", "", "  source <(netgaze completion bash)\n", COMPLETION,
      run_completion},

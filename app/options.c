@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define AT(field) offsetof(settings, field)
-enum { MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR, RUNS = EXPLAIN | CLASSIFY, DRAWS = EXPLAIN | RENDER };
+enum { MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH, RUNS = EXPLAIN | CLASSIFY, DRAWS = EXPLAIN | RENDER };
 
 const option_row option_rows[] = {
     {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
@@ -82,11 +82,17 @@ const option_row option_rows[] = {
      "centre of the grey window of images of more than 8 bits"},
     {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), RUNS, 0, 1e9, "0", NULL,
      "and its width; 0: the image's own range"},
-    {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), RUNS | DOCTOR, 0, 0, "auto", backend_choice,
+    {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), RUNS | DOCTOR | BENCH, 0, 0, "auto", backend_choice,
      "what computes: ref is plain loops, to compare with"},
     {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), RUNS, 1, 1024, NULL, NULL,
      "images worked on at a time; one a core when left out"},
-    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS, 1, 256, "1", NULL,
+    {"--layer", "-l", "NAME", OPTION_TEXT, AT(layer), BENCH, 0, 0, NULL, NULL,
+     "layer of the Grad-CAM; the one explained by default when left out"},
+    {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), BENCH, 1, 1024, NULL, NULL,
+     "threads of one run; 1 when left out"},
+    {"--repeat", NULL, "N", OPTION_INTEGER, AT(repeat), BENCH, 1, 100000, "20", NULL,
+     "times each is measured"},
+    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH, 1, 256, "1", NULL,
      "images in one run of a thread"},
     {"--candidates", NULL, NULL, OPTION_FLAG, AT(candidates), LAYERS, 0, 0, NULL, NULL,
      "only layers that can be explained"},

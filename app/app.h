@@ -26,7 +26,7 @@ typedef struct settings {
     const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
         *outputs;
     const char *backend, *image;
-    const char *parameters, *variant, *against, *truth;
+    const char *parameters, *variant, *against, *truth, *picture_format;
     double alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
     bool use_signed, grid, force, recursive, json, quiet, candidates, help;

@@ -56,6 +56,12 @@ const char *output_choice(int i)
     return at(names, 5, i);
 }
 
+const char *picture_format_choice(int i)
+{
+    static const char *const names[] = {"png", "jpg", "webp", "tif"};
+    return at(names, 4, i);
+}
+
 const char *backend_choice(int i)
 {
     static const char *const names[] = {"auto", "onednn", "ref"};

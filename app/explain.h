@@ -15,7 +15,6 @@ enum output_bit {
     OUTPUT_SIDECAR = 1 << 4,
     OUTPUT_KINDS = 5,
 };
-extern const char *const output_endings[OUTPUT_KINDS]; /* ".npy", ... by bit; names are output_choice's */
 
 typedef struct method_choice_made {
     ng_method_info method;
@@ -93,6 +92,8 @@ void say_identities(const explain_job *j, const ng_map *maps);
 
 /* DIR/stem[.item].layer.method.class[.compat], to be freed; NULL when memory ran out. */
 char *set_path(const explain_job *j, int input, int item, int view, int class_index);
+/* Where a kind of output of a map goes: `base` with an ending; to be freed. */
+char *output_path(const explain_job *j, const char *base, int kind);
 /* DIR/stem[.item].method.grid[.compat] */
 char *grid_path(const explain_job *j, int input, int item);
 /* The conventions of a view, for comparison and for the record. */

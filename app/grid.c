@@ -88,8 +88,8 @@ ng_status grid_write(const explain_job *j, const grid *g, const set *t, const in
     int columns = n > 1 ? n : at_most(g->count, ONE_CLASS_COLUMNS);
     ng_image image = {0};
     char *base = grid_path(j, t->input, t->item), *picture_path = NULL, *sidecar_path = NULL;
-    bool fine =
-        base && asprintf(&picture_path, "%s.png", base) >= 0 && asprintf(&sidecar_path, "%s.json", base) >= 0;
+    bool fine = base && asprintf(&picture_path, "%s.%s", base, j->s->picture_format) >= 0 &&
+                asprintf(&sidecar_path, "%s.json", base) >= 0;
     ng_status status = fine ? ng_render_grid(g->images, (const char *const *)g->captions, g->count, columns,
                                              j->in.stems[t->input], &image, err)
                             : fail_memory(err);
@@ -111,8 +111,8 @@ ng_status grid_write(const explain_job *j, const grid *g, const set *t, const in
 bool grid_is_there(const explain_job *j, int input, int item, const int *classes, int n)
 {
     char *base = grid_path(j, input, item), *picture_path = NULL, *sidecar_path = NULL;
-    bool there =
-        base && asprintf(&picture_path, "%s.png", base) >= 0 && asprintf(&sidecar_path, "%s.json", base) >= 0;
+    bool there = base && asprintf(&picture_path, "%s.%s", base, j->s->picture_format) >= 0 &&
+                 asprintf(&sidecar_path, "%s.json", base) >= 0;
     json_t *sidecar = there ? json_load_file(sidecar_path, 0, NULL) : NULL, *now = contents(j, classes, n);
     json_t *conventions = all_conventions(j);
     there = sidecar && sidecar_matches(j, sidecar, input, conventions) &&

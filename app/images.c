@@ -41,12 +41,14 @@ static bool is_image_name(const char *name)
 /* Pictures and raw maps of an earlier run: a sidecar stands beside them. */
 static bool is_own_result(const char *path)
 {
-    static const char *const endings[] = {".heatmap.png", ".overlay.png", ".figure.png", ".png", ".npy"};
+    static const char *const kinds[] = {".heatmap", ".overlay", ".figure", ""};
     char sidecar[4400], start[64];
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        if (!ends_with(path, endings[i]))
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof kinds / sizeof *kinds; i++) {
+        size_t kind = strlen(kinds[i]), stem = (size_t)(dot - path);
+        if (stem < kind || strncmp(dot - kind, kinds[i], kind) != 0)
             continue;
-        snprintf(sidecar, sizeof sidecar, "%.*s.json", (int)(strlen(path) - strlen(endings[i])), path);
+        snprintf(sidecar, sizeof sidecar, "%.*s.json", (int)(stem - kind), path);
         FILE *f = fopen(sidecar, "rb");
         size_t n = f ? fread(start, 1, sizeof start - 1, f) : 0;
         if (f)

@@ -44,6 +44,7 @@ const char *fit_choice(int i);
 const char *resize_choice(int i);
 const char *preprocess_choice(int i);
 const char *output_choice(int i);
+const char *picture_format_choice(int i);
 const char *backend_choice(int i);
 
 /* nearest.c: the candidate that was most likely meant, or NULL if none is near. */

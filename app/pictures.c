@@ -119,10 +119,7 @@ ng_status write_set(const explain_job *j, const set *t, const picture *p, const 
     char *path[OUTPUT_KINDS] = {0}, *stem = set_path(j, t->input, t->item, t->view, t->map->class_index);
     bool fine = stem != NULL;
     for (int i = 0; i < OUTPUT_KINDS && fine; i++)
-        if (asprintf(&path[i], "%s%s", stem, output_endings[i]) < 0) {
-            path[i] = NULL;
-            fine = false;
-        }
+        fine = (path[i] = output_path(j, stem, i)) != NULL;
     json_t *result = fine ? make_result(j, t, stem) : NULL;
     ng_status status = result ? write_files(j, t, p, base, path, result, writing, err) : fail_memory(err);
     for (int i = 0; i < OUTPUT_KINDS; i++)

@@ -7,14 +7,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const char *const output_endings[OUTPUT_KINDS] = {".npy", ".heatmap.png", ".overlay.png", ".figure.png",
-                                                  ".json"};
-
 /* ---- Names ---------------------------------------------------------------------------------- */
 
 static const char *compat_ending(const explain_job *j)
 {
     return j->render.compat == NG_COMPAT_NONE ? "" : ng_compat_name(j->render.compat);
+}
+
+char *output_path(const explain_job *j, const char *base, int kind)
+{
+    static const char *const endings[OUTPUT_KINDS] = {".npy", ".heatmap.", ".overlay.", ".figure.", ".json"};
+    bool drawn = endings[kind][strlen(endings[kind]) - 1] == '.';
+    char *path;
+    int n = asprintf(&path, "%s%s%s", base, endings[kind], drawn ? j->s->picture_format : "");
+    return n < 0 ? NULL : path;
 }
 
 static void item_text(int item, char *out, size_t size)
@@ -60,8 +66,8 @@ static json_t *files_json(const explain_job *j, const char *base)
 {
     json_t *files = json_object();
     for (int i = 0; i < OUTPUT_KINDS; i++) {
-        char *path;
-        if (!(j->outputs & 1u << i) || asprintf(&path, "%s%s", base, output_endings[i]) < 0)
+        char *path = j->outputs & 1u << i ? output_path(j, base, i) : NULL;
+        if (!path)
             continue;
         json_object_set_new(files, output_choice(i), json_text(path));
         free(path);

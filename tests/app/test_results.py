@@ -75,6 +75,17 @@ class Results(ProgramTest):
         for wrong in ("nothing=1", "reduce=l3"):
             run("explain", self.model, self.photos, "-o", self.out, "--method", "gradcam,saliency", "-p", wrong, code=2)
 
+    def test_picture_formats(self):
+        starts = {"jpg": b"\xff\xd8\xff", "webp": b"RIFF", "tif": b"II*\0", "png": b"\x89PNG"}
+        for name, start in starts.items():
+            got = self.explain(self.photos / "p0.png", "--picture-format", name)
+            for kind in ("heatmap", "overlay", "figure"):
+                path = pathlib.Path(got[0]["files"][kind])
+                self.assertTrue(path.name.endswith(f".{kind}.{name}"))
+                self.assertTrue(path.read_bytes().startswith(start))
+        self.assertEqual(len(lines(run("classify", self.model, self.photos, self.out, "--json"))), 3)  # own results: none
+        run("explain", self.model, self.photos, "-o", self.out, "--picture-format", "gif", code=2)
+
     def test_true_classes(self):
         labels = [g["predictions"][0]["label"] for g in lines(run("classify", self.model, self.photos, "--json"))]
         others = [next(f"class {i}" for i in range(3) if f"class {i}" != label) for label in labels]

@@ -105,6 +105,9 @@ ngi_shape ngi_attr_input_shape(const ngi_graph *g);
  * the seed is zero. */
 NG_NODISCARD ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err);
 
+/* The activations [cells,channels] of the job's image at its layer. */
+const float *ngi_attr_activations(const ngi_attr_job *job, int64_t *cells, int64_t *channels);
+
 /* What a gradient CAM works on: activations and gradients of the explained image at the layer. */
 typedef struct ngi_attr_pair {
     const float *act, *grad; /* [cells,channels] */
@@ -114,7 +117,7 @@ typedef struct ngi_attr_pair {
 /* Runs the backward pass, finds the pair and sets map->gradient_norm. */
 NG_NODISCARD ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out,
                                              ng_error *err);
-/* signed_data = sum over channels of weights[k] * A_k. */
+/* signed_data = sum over channels of weights[k] * A_k; of the pair only the activations are read. */
 void ngi_attr_weigh(const ngi_attr_pair *p, const double *weights, ng_map *map);
 
 /* ---- Other inputs (sample.c) ---------------------------------------------------------------- */
@@ -124,23 +127,33 @@ typedef struct ngi_part ngi_part;
 
 /* The whole network from its input, on the job's plan: its gradients and activations can be had. */
 NG_NODISCARD ng_status ngi_part_whole(const ngi_attr_job *job, ngi_part **out, ng_error *err);
-/* What lies behind a layer, `batch` samples at a time. starts [*n_starts]: the nodes to give, the layer's first; their
- * activations for the job's image are `base` [*n_starts]. With `gradients` the gradient at the layer can be had. */
-NG_NODISCARD ng_status ngi_part_tail(const ngi_attr_job *job, int layer, int batch, bool gradients,
-                                     ngi_part **out, int *n_starts, const float *const **base, ng_error *err);
+/* What lies behind a node, `batch` samples at a time. With `gradients` the gradient at the node can be had. */
+NG_NODISCARD ng_status ngi_part_tail(const ngi_attr_job *job, int node, int batch, bool gradients,
+                                     ngi_part **out, ng_error *err);
+/* The whole network, run image by image, with the gradients of these nodes: for methods that need more of them than the
+ * session keeps. */
+NG_NODISCARD ng_status ngi_part_gradients(const ngi_attr_job *job, const int *nodes, int n, ngi_part **out,
+                                          ng_error *err);
+/* The nodes whose activations a sample gives: a tail's node first, then those that are read behind it beside it. */
+int ngi_part_starts(const ngi_part *part, const int **nodes);
+/* Their activations for the job's image, in that order; borrowed, until the next run of the job's session. */
+NG_NODISCARD ng_status ngi_part_base(const ngi_attr_job *job, ngi_part *part, const float *const **base,
+                                     ng_error *err);
+
+enum { NGI_ALL_GRADIENTS = -2 };
 
 typedef struct ngi_sampling {
     ngi_part *part;
     int count;
-    int gradient_node; /* node whose gradient of the score is wanted; -1: none */
+    int gradient_node; /* node whose gradient of the score is wanted; -1: none; NGI_ALL_GRADIENTS: all, by take_run */
     ngi_relu_rule rule;
     /* Writes sample i: x[k] for each start (the input, for the whole network), without batch. Called by any thread, in
      * any order. */
     void (*make)(void *context, int i, float *const *x);
     /* Gets the results in the order of i, on the caller's thread: its score, and the gradient at gradient_node. */
     void (*take)(void *context, int i, double score, const float *gradient);
-    /* NULL, or gets logits [width] and output [width] too, before take. */
-    void (*take_outputs)(void *context, int i, const float *logits, const float *output);
+    /* NULL, or gets more before take: ngi_run_activation and ngi_run_gradient of `run` at its image `at`. */
+    void (*take_run)(void *context, int i, const ngi_run_session *run, int at);
     void *context;
 } ngi_sampling;
 

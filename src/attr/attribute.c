@@ -15,6 +15,15 @@
     X(gradcampp)          \
     X(xgradcam)           \
     X(layercam)           \
+    X(scorecam)           \
+    X(ablationcam)        \
+    X(eigencam)           \
+    X(eigengradcam)       \
+    X(kpcacam)            \
+    X(fullgrad)           \
+    X(finercam)           \
+    X(fem)                \
+    X(randomcam)          \
     X(saliency)
 
 #define DECLARE(name) extern const ngi_method ngi_method_##name;

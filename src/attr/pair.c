@@ -13,6 +13,15 @@ ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err)
     return ngi_run_backward(job->run, job->seed, job->n, job->graph->layers[job->layer].node, err);
 }
 
+const float *ngi_attr_activations(const ngi_attr_job *job, int64_t *cells, int64_t *channels)
+{
+    int node = job->graph->layers[job->layer].node;
+    const ngi_shape *s = &job->graph->nodes[node].shape;
+    *cells = s->dim[0] * s->dim[1];
+    *channels = s->dim[2];
+    return ngi_run_activation(job->run, node) + job->index * *cells * *channels;
+}
+
 ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out, ng_error *err)
 {
     NGI_TRY(ngi_attr_backward(job, err));

@@ -9,7 +9,7 @@ static const ng_method_parameter parameters[] = {
      .summary = "how a pixel's channels become one number, of |dS/dx|"},
 };
 
-const ngi_method ngi_method_saliency;
+extern const ngi_method ngi_method_saliency;
 
 static double reduce(const float *g, int64_t channels, int how)
 {

@@ -14,9 +14,11 @@ typedef struct worker {
 } worker;
 
 struct ngi_part {
-    ngi_part *next; /* in the pool */
-    ngi_plan *plan; /* counted */
-    int layer;      /* -1: the whole network */
+    ngi_part *next;    /* in the pool */
+    ngi_plan *plan;    /* counted */
+    int node;          /* behind which it lies; -1: the whole network */
+    int *gradients_of; /* [n_gradients] nodes, of the whole network; NULL: those of the job's plan */
+    int n_gradients;
     int batch;
     bool gradients;
     int *starts; /* [n_starts] nodes */
@@ -52,6 +54,7 @@ static void part_free(ngi_part *p)
     ngi_run_session_free(p->base_run);
     ngi_plan_free(p->base_plan);
     ngi_plan_free(p->plan);
+    ngi_free(p->gradients_of);
     ngi_free(p->starts);
     ngi_free(p->base);
     ngi_free(p);
@@ -124,21 +127,20 @@ static ng_status want_workers(const ngi_attr_job *job, ngi_part *p, int n, ng_er
 
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
-static ngi_part *find_part(const ngi_pool *pool, int layer, int batch, bool gradients)
+static ngi_part *find_part(const ngi_pool *pool, int node, int batch, bool gradients)
 {
     for (ngi_part *p = pool->parts; p; p = p->next)
-        if (p->layer == layer && p->batch == batch && p->gradients == gradients)
+        if (p->node == node && !p->gradients_of && p->batch == batch && p->gradients == gradients)
             return p;
     return NULL;
 }
 
-static ng_status new_part(int layer, int batch, bool gradients, int most_starts, ngi_part **out,
-                          ng_error *err)
+static ng_status new_part(int node, int batch, bool gradients, int most_starts, ngi_part **out, ng_error *err)
 {
     ngi_part *p = ngi_alloc_zero(1, sizeof *p);
     if (!p)
         return ngi_fail_memory(err, sizeof *p);
-    p->layer = layer;
+    p->node = node;
     p->batch = batch;
     p->gradients = gradients;
     p->starts = ngi_alloc((size_t)most_starts, sizeof *p->starts);
@@ -177,22 +179,21 @@ ng_status ngi_part_whole(const ngi_attr_job *job, ngi_part **out, ng_error *err)
 static ng_status make_tail(const ngi_attr_job *job, ngi_part *p, ng_error *err)
 {
     const ngi_graph *g = job->graph;
-    int node = g->layers[p->layer].node;
     bool *room = ngi_alloc(2 * (size_t)g->n_nodes, sizeof *room);
     if (!room)
         return ngi_fail_memory(err, 2 * (size_t)g->n_nodes);
-    p->n_starts = ngi_graph_frontier(g, node, job->head->logits, p->starts, room);
+    p->n_starts = ngi_graph_frontier(g, p->node, job->head->logits, p->starts, room);
     ngi_free(room);
     if (p->n_starts > NGI_MAX_INPUTS)
-        return ngi_fail(err, NG_E_LIMIT, "layer '%s' cannot be cut out: %d connections lead around it",
-                        g->layers[p->layer].name, p->n_starts - 1);
+        return ngi_fail(err, NG_E_LIMIT, "'%s' cannot be cut out: %d connections lead around it",
+                        g->nodes[p->node].name, p->n_starts - 1);
     const int taps[2] = {job->head->logits, job->head->output};
     ngi_plan_opts opts = {.batch = p->batch,
                           .threads = 1,
                           .backend = ngi_plan_backend(job->pool->plan),
                           .taps = taps,
                           .n_taps = 2,
-                          .grads = &node,
+                          .grads = &p->node,
                           .n_grads = p->gradients,
                           .root = job->head->logits,
                           .starts = p->starts,
@@ -200,11 +201,74 @@ static ng_status make_tail(const ngi_attr_job *job, ngi_part *p, ng_error *err)
     return ngi_plan_create(g, &opts, &p->plan, err);
 }
 
+static ng_status make_whole(const ngi_attr_job *job, const int *nodes, int n, ngi_part *p, ng_error *err)
+{
+    const ngi_graph *g = job->graph;
+    p->n_starts = g->n_inputs;
+    memcpy(p->starts, g->inputs, (size_t)g->n_inputs * sizeof *p->starts);
+    p->gradients_of = ngi_alloc((size_t)n, sizeof *p->gradients_of);
+    if (!p->gradients_of)
+        return ngi_fail_memory(err, (size_t)n * sizeof *p->gradients_of);
+    memcpy(p->gradients_of, nodes, (size_t)n * sizeof *nodes);
+    p->n_gradients = n;
+    ngi_plan_opts opts = {.batch = 1,
+                          .threads = 1,
+                          .backend = ngi_plan_backend(job->pool->plan),
+                          .taps = g->inputs,
+                          .n_taps = 1,
+                          .grads = nodes,
+                          .n_grads = n,
+                          .root = job->head->logits};
+    return ngi_plan_create(g, &opts, &p->plan, err);
+}
+
+/* A part that is made by `make_tail` or `make_whole` and kept. */
+static ng_status finish(const ngi_attr_job *job, ngi_part *p, ng_status status, ngi_part **out)
+{
+    if (status != NG_OK) {
+        part_free(p);
+        return status;
+    }
+    keep(job->pool, p);
+    *out = p;
+    return NG_OK;
+}
+
+ng_status ngi_part_tail(const ngi_attr_job *job, int node, int batch, bool gradients, ngi_part **out,
+                        ng_error *err)
+{
+    ngi_part *p = NULL;
+    *out = find_part(job->pool, node, batch, gradients);
+    if (*out)
+        return NG_OK;
+    NGI_TRY(new_part(node, batch, gradients, job->graph->n_nodes, &p, err));
+    return finish(job, p, make_tail(job, p, err), out);
+}
+
+ng_status ngi_part_gradients(const ngi_attr_job *job, const int *nodes, int n, ngi_part **out, ng_error *err)
+{
+    ngi_part *p = job->pool->parts;
+    while (p && !(p->n_gradients == n && memcmp(p->gradients_of, nodes, (size_t)n * sizeof *nodes) == 0))
+        p = p->next;
+    *out = p;
+    if (p)
+        return NG_OK;
+    NGI_TRY(new_part(-1, 1, true, job->graph->n_inputs, &p, err));
+    return finish(job, p, make_whole(job, nodes, n, p, err), out);
+}
+
+int ngi_part_starts(const ngi_part *part, const int **nodes)
+{
+    *nodes = part->starts;
+    return part->n_starts;
+}
+
 /* Where the job's session keeps all starts, they are read there; else a session of its own finds them. */
-static ng_status find_base(const ngi_attr_job *job, ngi_part *p, ng_error *err)
+ng_status ngi_part_base(const ngi_attr_job *job, ngi_part *p, const float *const **base, ng_error *err)
 {
     const ngi_graph *g = job->graph;
     bool there = true;
+    *base = p->base;
     for (int i = 0; i < p->n_starts; i++) {
         const float *act = ngi_run_activation(job->run, p->starts[i]);
         there = there && act;
@@ -226,26 +290,6 @@ static ng_status find_base(const ngi_attr_job *job, ngi_part *p, ng_error *err)
     NGI_TRY(ngi_run_forward(p->base_run, &job->input, 1, err));
     for (int i = 0; i < p->n_starts; i++)
         p->base[i] = ngi_run_activation(p->base_run, p->starts[i]);
-    return NG_OK;
-}
-
-ng_status ngi_part_tail(const ngi_attr_job *job, int layer, int batch, bool gradients, ngi_part **out,
-                        int *n_starts, const float *const **base, ng_error *err)
-{
-    ngi_part *p = find_part(job->pool, layer, batch, gradients);
-    if (!p) {
-        NGI_TRY(new_part(layer, batch, gradients, job->graph->n_nodes, &p, err));
-        ng_status status = make_tail(job, p, err);
-        if (status != NG_OK) {
-            part_free(p);
-            return status;
-        }
-        keep(job->pool, p);
-    }
-    NGI_TRY(find_base(job, p, err));
-    *out = p;
-    *n_starts = p->n_starts;
-    *base = p->base;
     return NG_OK;
 }
 
@@ -274,13 +318,14 @@ static ng_status run_share(share *h)
         h->s->make(h->s->context, h->first + i, x);
     }
     NGI_TRY(ngi_run_forward(h->w->run, (const float *const *)h->w->x, h->count, &h->err));
-    if (h->s->gradient_node < 0)
+    if (h->s->gradient_node == -1)
         return NG_OK;
     const float *logits = ngi_run_activation(h->w->run, head->logits);
     const float *output = ngi_run_activation(h->w->run, head->output);
     for (size_t i = 0; i < (size_t)h->count; i++)
         ngi_target_seed(head, &job->target, logits + i * width, output + i * width, h->w->seed + i * width);
-    return ngi_run_backward_rule(h->w->run, h->w->seed, h->count, h->s->gradient_node, h->s->rule, &h->err);
+    int to = h->s->gradient_node == NGI_ALL_GRADIENTS ? -1 : h->s->gradient_node;
+    return ngi_run_backward_rule(h->w->run, h->w->seed, h->count, to, h->s->rule, &h->err);
 }
 
 static void *run_thread(void *context)
@@ -300,8 +345,8 @@ static void take_share(const share *h)
     const float *gradient = s->gradient_node < 0 ? NULL : ngi_run_gradient(h->w->run, s->gradient_node);
     for (int i = 0; i < h->count; i++) {
         const float *z = logits + (size_t)i * width, *p = output + (size_t)i * width;
-        if (s->take_outputs)
-            s->take_outputs(s->context, h->first + i, z, p);
+        if (s->take_run)
+            s->take_run(s->context, h->first + i, h->w->run, i);
         if (s->take)
             s->take(s->context, h->first + i, ngi_target_score(head, &h->job->target, z, p),
                     gradient ? gradient + i * node_count(h->job->graph, s->gradient_node) : NULL);

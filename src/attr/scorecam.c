@@ -1,0 +1,199 @@
+/* Score-CAM (Wang et al., 2020): every channel, upsampled to the input and scaled to 0..1, masks the input; the weights
+ * are the softmax over channels of the scores. The score of a baseline that the paper subtracts is the same for all
+ * channels and cancels in the softmax.
+ *
+ * Faster-Score-CAM (tf-keras-vis, max_N): only the channels that vary most; the others get no weight. Variant pgc
+ * upsamples with aligned corners, as pytorch-grad-cam's UpsamplingBilinear2d does.
+ *
+ * A channel without variation masks everything away: all such channels have one and the same score, which is computed
+ * once. */
+#include "attr/attr.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const ng_method_parameter parameters[] = {
+    {.name = "variant",
+     .choices = "paper|pgc",
+     .summary = "how a channel is upsampled: half-pixel, or corner-aligned"},
+    {.name = "channels",
+     .value = 0,
+     .low = 0,
+     .high = 1e6,
+     .whole = 1,
+     .summary = "only so many channels, those that vary most (Faster-Score-CAM); 0: all"},
+};
+
+extern const ngi_method ngi_method_scorecam;
+
+typedef struct masking {
+    const float *planes; /* [channels,cells] */
+    const float *input;  /* [height,width,depth] */
+    int64_t cells, depth;
+    int h, w, height, width; /* of the map, of the input */
+    bool aligned;
+    const int *list; /* [count] channels; -1: everything is masked away */
+    double *scores;  /* [count] */
+} masking;
+
+/* x[0] = input * mask. The mask is made in the first cells of x, then spread over the channels from the end. */
+static void make(void *context, int i, float *const *x)
+{
+    const masking *m = context;
+    float *out = x[0], low, high;
+    int64_t pixels = (int64_t)m->height * m->width;
+    const float *plane = m->planes + (m->list[i] < 0 ? 0 : m->list[i]) * m->cells;
+    if (m->aligned)
+        ngi_resize_aligned(plane, m->h, m->w, out, m->height, m->width);
+    else
+        ngi_resize_bilinear(plane, m->h, m->w, 0, 0, m->h, m->w, out, m->height, m->width);
+    ngi_min_max(out, pixels, &low, &high);
+    float scale = m->list[i] >= 0 && high > low ? 1 / (high - low) : 0;
+    for (int64_t p = pixels - 1; p >= 0; p--) {
+        float mask = (out[p] - low) * scale;
+        for (int64_t c = m->depth - 1; c >= 0; c--)
+            out[p * m->depth + c] = m->input[p * m->depth + c] * mask;
+    }
+}
+
+static void take(void *context, int i, double score, const float *gradient)
+{
+    (void)gradient;
+    ((masking *)context)->scores[i] = score;
+}
+
+/* ---- Which channels -------------------------------------------------------------------------- */
+
+typedef struct spread {
+    double value; /* standard deviation of the channel's cells */
+    int channel;
+} spread;
+
+static int by_spread(const void *a, const void *b)
+{
+    const spread *x = a, *y = b;
+    return x->value != y->value ? (x->value < y->value ? 1 : -1) : x->channel - y->channel;
+}
+
+static int by_channel(const void *a, const void *b)
+{
+    return ((const spread *)a)->channel - ((const spread *)b)->channel;
+}
+
+/* The `wanted` channels that vary most, in their order. */
+static void choose(const masking *m, int channels, int wanted, spread *list)
+{
+    for (int k = 0; k < channels; k++) {
+        const float *plane = m->planes + k * m->cells;
+        double mean = ngi_sum(plane, m->cells) / (double)m->cells, square = 0;
+        for (int64_t i = 0; i < m->cells; i++)
+            square += (plane[i] - mean) * (plane[i] - mean);
+        list[k] = (spread){sqrt(square / (double)m->cells), k};
+    }
+    qsort(list, (size_t)channels, sizeof *list, by_spread);
+    qsort(list, (size_t)wanted, sizeof *list, by_channel);
+}
+
+/* ---- The map --------------------------------------------------------------------------------- */
+
+/* weights [channels] = softmax of the scores over the chosen channels, zero for the others. */
+static void weigh(const spread *chosen, int n, const int *sample_of, const double *scores, double *weights)
+{
+    double top = scores[sample_of[0]], sum = 0;
+    for (int i = 1; i < n; i++)
+        top = fmax(top, scores[sample_of[i]]);
+    for (int i = 0; i < n; i++)
+        sum += exp(scores[sample_of[i]] - top);
+    for (int i = 0; i < n; i++)
+        weights[chosen[i].channel] = exp(scores[sample_of[i]] - top) / sum;
+}
+
+typedef struct room {
+    float *planes;
+    spread *chosen;
+    int *list, *sample_of;
+    double *scores, *weights;
+} room;
+
+static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, room *r, ng_map *map,
+                            ng_error *err)
+{
+    ngi_shape input = ngi_attr_input_shape(job->graph);
+    int channels = (int)p->channels, budget = (int)ngi_parameter(&ngi_method_scorecam, job, "channels");
+    int wanted = budget > 0 && budget < channels ? budget : channels, count = 0, none = -1;
+    for (int64_t i = 0; i < p->cells; i++)
+        for (int64_t k = 0; k < p->channels; k++)
+            r->planes[k * p->cells + i] = p->act[i * p->channels + k];
+    masking m = {.planes = r->planes,
+                 .input = job->input,
+                 .cells = p->cells,
+                 .depth = input.dim[2],
+                 .h = map->height,
+                 .w = map->width,
+                 .height = (int)input.dim[0],
+                 .width = (int)input.dim[1],
+                 .aligned = ngi_parameter(&ngi_method_scorecam, job, "variant") == 1,
+                 .list = r->list,
+                 .scores = r->scores};
+    choose(&m, channels, wanted, r->chosen);
+    for (int i = 0; i < wanted; i++) {
+        bool varies = r->chosen[i].value > 0;
+        if (varies || none < 0) {
+            none = varies ? none : count;
+            r->list[count++] = varies ? r->chosen[i].channel : -1;
+        }
+        r->sample_of[i] = varies ? count - 1 : none;
+    }
+    ngi_sampling s = {.count = count, .gradient_node = -1, .make = make, .take = take, .context = &m};
+    int done;
+    NGI_TRY(ngi_part_whole(job, &s.part, err));
+    NGI_TRY(ngi_attr_sample(job, &s, &done, err));
+    for (int i = wanted - 1; i >= 0; i--) /* channels that time did not suffice for get no weight */
+        if (r->sample_of[i] >= done) {
+            r->chosen[i] = r->chosen[--wanted];
+            r->sample_of[i] = r->sample_of[wanted];
+        }
+    weigh(r->chosen, wanted, r->sample_of, r->scores, r->weights);
+    ngi_attr_weigh(p, r->weights, map);
+    return NG_OK;
+}
+
+static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
+{
+    ngi_attr_pair p = {0};
+    p.act = ngi_attr_activations(job, &p.cells, &p.channels);
+    size_t n = (size_t)p.channels;
+    room r = {.planes = ngi_alloc(n * (size_t)p.cells, sizeof *r.planes),
+              .chosen = ngi_alloc(n, sizeof *r.chosen),
+              .list = ngi_alloc(n, sizeof *r.list),
+              .sample_of = ngi_alloc(n, sizeof *r.sample_of),
+              .scores = ngi_alloc(n, sizeof *r.scores),
+              .weights = ngi_alloc_zero(n, sizeof *r.weights)};
+    bool all = r.planes && r.chosen && r.list && r.sample_of && r.scores && r.weights;
+    ng_status status =
+        all ? compute_in(job, &p, &r, map, err) : ngi_fail_memory(err, n * (size_t)p.cells * sizeof(float));
+    ngi_free(r.planes);
+    ngi_free(r.chosen);
+    ngi_free(r.list);
+    ngi_free(r.sample_of);
+    ngi_free(r.scores);
+    ngi_free(r.weights);
+    return status;
+}
+
+const ngi_method ngi_method_scorecam = {
+    .info =
+        {
+            .name = "scorecam",
+            .title = "Score-CAM",
+            .summary = "channels weighted by the score of the input that they let through",
+            .cost = "1 forward for each channel that varies",
+            .source = "Wang et al. 2020, arXiv:1910.01279",
+            .assumes = "a masked image still looks like an image to the network",
+            .at_layer = 1,
+            .parameter_count = sizeof parameters / sizeof *parameters,
+            .parameters = parameters,
+        },
+    .check = ngi_attr_check_spatial,
+    .compute = compute,
+};

@@ -29,7 +29,7 @@ typedef struct settings {
     const char *parameters, *variant, *against, *truth, *picture_format;
     double alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
-    bool use_signed, grid, force, recursive, json, quiet, candidates, help;
+    bool use_signed, grid, force, recursive, json, quiet, candidates, no_cache, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
 } settings;
@@ -67,6 +67,7 @@ int run_methods(const settings *s);
 int run_render(const settings *s);
 int run_doctor(const settings *s);
 int run_bench(const settings *s);
+int run_cache(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);
 

@@ -50,6 +50,21 @@ static void weights_text(char *out, size_t size)
     snprintf(out, size, d ? "%s: %d weight files" : "%s: no such folder", folder, n);
 }
 
+/* The folder of packed weights, its size and limit. */
+static void kept_text(char *out, size_t size)
+{
+    ng_cache_info info;
+    ng_error err;
+    if (ng_cache_describe(NULL, &info, &err) != NG_OK)
+        snprintf(out, size, "%s", err.text);
+    else if (!info.folder)
+        snprintf(out, size, "off");
+    else
+        snprintf(out, size, "%s: %d files, %.1f of at most %.1f MB", info.folder, info.entry_count,
+                 (double)info.bytes / 1e6, (double)info.limit / 1e6);
+    ng_cache_info_clear(&info);
+}
+
 static void row(const settings *s, json_t *o, const char *name, const char *text)
 {
     if (s->json)
@@ -62,9 +77,10 @@ static bool describe_machine(const settings *s)
 {
     ng_build_info b;
     ng_build_describe(&b);
-    char caches[128], weights[4200], cores[32];
+    char caches[128], weights[4200], kept[4200], cores[32];
     cache_text(caches, sizeof caches);
     weights_text(weights, sizeof weights);
+    kept_text(kept, sizeof kept);
     snprintf(cores, sizeof cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
     json_t *o = s->json ? json_object() : NULL;
     row(s, o, "version", b.version);
@@ -80,6 +96,7 @@ static bool describe_machine(const settings *s)
     row(s, o, "libzip", b.libzip);
     row(s, o, "jansson", b.jansson);
     row(s, o, "weights", weights);
+    row(s, o, "cache", kept);
     if (!s->json) {
         printf("%-12s %s (threads by default)\n", "cores", cores);
         return true;

@@ -68,6 +68,14 @@ const command commands[] = {
      "  netgaze bench model.keras\n"
      "  netgaze bench model.keras --threads 2 --batch 8 --json\n",
      BENCH, run_bench},
+    {"cache", "[list|clear|limit [SIZE]]", "decoded and packed weights kept for a quick start",
+     "They lie in $NETGAZE_CACHE, $XDG_CACHE_HOME/netgaze or ~/.cache/netgaze; NETGAZE_CACHE=off keeps\n"
+     "none. Beyond the limit (2 GiB) the least recently used are thrown out. Damaged and outdated files\n"
+     "are noticed and made again; they can be removed at any time.\n",
+     "  netgaze cache\n"
+     "  netgaze cache clear\n"
+     "  netgaze cache limit 500M\n",
+     CACHE, run_cache},
     {"man", "", "the manual page, as troff", "", "  netgaze man | man -l -\n", MANUAL, run_manual},
     {"completion", "bash", "shell completion", "", "  source <(netgaze completion bash)\n", COMPLETION,
      run_completion},

@@ -85,6 +85,8 @@ int open_model(const settings *s, ng_model **model, int *rest)
     opts.weights = s->weights;
     opts.preprocess = s->preprocess;
     opts.labels = s->labels;
+    if (s->no_cache)
+        opts.cache = "off";
     int code = read_size(s->input_size, &opts);
     if (code == EXIT_DONE)
         code = check_file("--weights", s->weights);

@@ -151,6 +151,9 @@ typedef struct ng_model_opts {
     const char *labels;     /* file with one label a line, or a JSON array/object; NULL: the model's */
     int input_height;       /* size to use where the model leaves it open; 0: the model's own, else */
     int input_width;        /*   the architecture's usual one. Default 0 */
+    const char *cache;      /* folder where the weights are kept as decoded and packed, for a quick start the
+                               next time; "off": nowhere. Default NULL: $NETGAZE_CACHE, else
+                               $XDG_CACHE_HOME/netgaze, else ~/.cache/netgaze */
 } ng_model_opts;
 
 NG_API void ng_model_opts_init(ng_model_opts *opts);
@@ -433,6 +436,30 @@ NG_API void ng_array_clear(ng_array *array);
 
 /* Writes bytes to path atomically (temporary name in the same folder, then rename). */
 NG_API NG_NODISCARD ng_status ng_file_save(const char *path, const void *bytes, size_t size, ng_error *err);
+
+/* ---- The cache ----------------------------------------------------------------------------- */
+
+/* Decoded and packed weights are kept in files that are mapped and shared by processes: a second start reads no
+ * weights. Damaged and outdated files are noticed and made again. `folder` is as in ng_model_opts.cache. */
+typedef struct ng_cache_entry {
+    char name[64];   /* of the file */
+    char title[256]; /* what it holds */
+    uint64_t bytes;
+    int64_t used;    /* last, in seconds since 1970 */
+} ng_cache_entry;
+
+typedef struct ng_cache_info {
+    char *folder;            /* owned; NULL: there is no cache */
+    uint64_t bytes, limit;   /* of all files; what they may be, the least recently used are thrown out beyond it */
+    int entry_count;
+    ng_cache_entry *entries; /* [entry_count], owned, the most recently used first */
+} ng_cache_info;
+
+NG_API NG_NODISCARD ng_status ng_cache_describe(const char *folder, ng_cache_info *out, ng_error *err);
+NG_API void ng_cache_info_clear(ng_cache_info *info);
+NG_API NG_NODISCARD ng_status ng_cache_clear(const char *folder, ng_error *err);
+/* Kept in the folder. Default 2 GiB; 0 keeps nothing. */
+NG_API NG_NODISCARD ng_status ng_cache_set_limit(const char *folder, uint64_t bytes, ng_error *err);
 
 /* ---- The build ----------------------------------------------------------------------------- */
 

@@ -4,12 +4,14 @@
 #define NGI_API_H
 
 #include "attr/attr.h"
+#include "base/cache.h"
 #include "format/format.h"
 #include "nn/preprocess.h"
 
 struct ng_model {
     ngi_model_file file;
     char *path;
+    char *cache; /* folder; NULL: no cache */
     const ngi_graph *graph; /* file.graph */
     ngi_head head;
     ngi_preprocess preprocess;

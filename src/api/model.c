@@ -19,6 +19,7 @@ void ng_model_free(ng_model *model)
     ngi_labels_free(model->labels, model->n_labels);
     ngi_labels_free(model->fallback_labels, model->head.classes);
     ngi_free(model->path);
+    ngi_free(model->cache);
     ngi_model_file_clear(&model->file);
     ngi_free(model);
 }
@@ -86,8 +87,9 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
 {
     if (!(m->path = ngi_strdup(path)))
         return ngi_fail_memory(err, strlen(path));
+    m->cache = ngi_cache_folder(opts->cache);
     ngi_load_opts load_opts = {.weights = opts->weights, .input_height = opts->input_height,
-                               .input_width = opts->input_width};
+                               .input_width = opts->input_width, .cache = m->cache};
     NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
     m->graph = m->file.graph;
     NGI_TRY(check_graph(m, err));

@@ -119,7 +119,9 @@ static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, n
                                    .n_taps = n + 2,
                                    .grads = taps,
                                    .n_grads = with_gradients,
-                                   .root = model->head.logits};
+                                   .root = model->head.logits,
+                                   .cache = model->cache,
+                                   .identity = model->file.hash};
         status = ngi_plan_create(g, &plan_opts, plan, err);
     }
     ngi_free(taps);

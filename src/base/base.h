@@ -83,6 +83,8 @@ typedef struct ngi_writer {
 NG_NODISCARD ng_status ngi_writer_open(ngi_writer *w, const char *path, ng_error *err);
 NG_NODISCARD ng_status ngi_writer_add(ngi_writer *w, const void *bytes, size_t size, ng_error *err);
 NG_NODISCARD ng_status ngi_writer_commit(ngi_writer *w, ng_error *err);
+/* Without waiting for the disk: for files that can be made again and whose damage is noticed. */
+NG_NODISCARD ng_status ngi_writer_commit_quick(ngi_writer *w, ng_error *err);
 void ngi_writer_abort(ngi_writer *w);
 
 bool ngi_path_is_directory(const char *path);

@@ -111,10 +111,10 @@ ng_status ngi_writer_add(ngi_writer *w, const void *bytes, size_t size, ng_error
     return NG_OK;
 }
 
-ng_status ngi_writer_commit(ngi_writer *w, ng_error *err)
+static ng_status commit(ngi_writer *w, bool wait, ng_error *err)
 {
     FILE *file = w->file;
-    bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
+    bool written = fflush(file) == 0 && (!wait || fsync(fileno(file)) == 0);
     int cause = errno;
     w->file = NULL;
     if (fclose(file) != 0 && written) {
@@ -134,6 +134,16 @@ ng_status ngi_writer_commit(ngi_writer *w, ng_error *err)
     }
     ngi_writer_abort(w);
     return status;
+}
+
+ng_status ngi_writer_commit(ngi_writer *w, ng_error *err)
+{
+    return commit(w, true, err);
+}
+
+ng_status ngi_writer_commit_quick(ngi_writer *w, ng_error *err)
+{
+    return commit(w, false, err);
 }
 
 void ngi_writer_abort(ngi_writer *w)

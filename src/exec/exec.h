@@ -29,6 +29,10 @@ typedef struct ngi_step {
     bool has_act;
     ngi_activation_attr act; /* fused after the bias; linear if has_act is false */
     bool backward;           /* the gradient to inputs[0] (and the others that need one) is wanted */
+    /* Where weights in a kernel's own order are found and left, during `prepare` only; NULL: nowhere. `kernel` may be
+     * NULL then, and `prepare` returns NG_E_NOT_FOUND (quietly) if it does not find what it needs: it is
+     * asked again with the kernel there. */
+    ngi_packing *packing;
 } ngi_step;
 
 /* What a kernel sees when it runs. Blocks do not overlap unless stated. n images. */
@@ -82,6 +86,8 @@ const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /*
 /* Version of oneDNN in use ("2.6.3") and the instruction set it settled on ("avx512_core"). Static texts. */
 const char *ngi_onednn_version(void);
 const char *ngi_onednn_isa(void);
+/* The instruction set of our own kernels ("avx2"). Static. */
+const char *ngi_native_isa_name(void);
 
 /* ---- Plans ----------------------------------------------------------------------------------- */
 
@@ -99,6 +105,9 @@ typedef struct ngi_plan_opts {
      * between them and the taps, gradients and root runs. They must cut: no way may lead around them. */
     const int *starts;
     int n_starts; /* 0: the graph's inputs */
+    /* Packed weights are kept in this folder and found there by the next plan of the same kind; `identity` names the
+     * graph's weights. NULL: they are not. */
+    const char *cache, *identity;
     bool keep_unfused; /* no batch norm or activation is fused: for tests */
 } ngi_plan_opts;
 

@@ -3,6 +3,7 @@
 #include "exec/plan.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The only consumer of a node among the needed ones; -1: none or several. */
@@ -38,33 +39,60 @@ static const float *weight_data(const ngi_graph *g, int weight)
     return weight < 0 ? NULL : g->weights[weight].data;
 }
 
-/* kernel * scale and (bias - mean) * scale + beta, in double, rounded once. */
-static ng_status fold(ngi_plan_step *s, const ngi_graph *g, const ngi_node *norm, ng_error *err)
+/* The factor of each channel, gamma / sqrt(variance + epsilon): [channels]. */
+static void norm_scale(const ngi_graph *g, const ngi_node *norm, double *scale, int64_t channels)
 {
-    const ngi_weight *kernel = &g->weights[g->nodes[s->step.root].weights[0]];
-    int64_t count = ngi_shape_count(&kernel->shape),
-            channels = s->step.out_shape->dim[s->step.out_shape->rank - 1];
-    const float *gamma = weight_data(g, norm->weights[0]), *beta = weight_data(g, norm->weights[1]);
-    const float *mean = weight_data(g, norm->weights[2]), *variance = weight_data(g, norm->weights[3]);
-    s->folded_kernel = ngi_alloc_aligned((size_t)count * sizeof(float));
-    s->folded_bias = ngi_alloc_aligned((size_t)channels * sizeof(float));
-    double *scale = ngi_alloc((size_t)channels, sizeof *scale);
-    if (!s->folded_kernel || !s->folded_bias || !scale) {
-        ngi_free(scale);
-        return ngi_fail_memory(err, (size_t)count * sizeof(float));
-    }
-    for (int64_t c = 0; c < channels; c++) {
+    const float *gamma = weight_data(g, norm->weights[0]), *variance = weight_data(g, norm->weights[3]);
+    for (int64_t c = 0; c < channels; c++)
         scale[c] = (gamma ? gamma[c] : 1.0) / sqrt((double)variance[c] + norm->attr.epsilon);
+}
+
+static double *make_scale(const ngi_plan_step *s, const ngi_graph *g, int64_t *channels, ng_error *err)
+{
+    *channels = s->step.out_shape->dim[s->step.out_shape->rank - 1];
+    double *scale = ngi_alloc((size_t)*channels, sizeof *scale);
+    if (scale)
+        norm_scale(g, &g->nodes[s->norm], scale, *channels);
+    else
+        (void)ngi_fail_memory(err, (size_t)*channels * sizeof *scale);
+    return scale;
+}
+
+/* (bias - mean) * scale + beta, in double, rounded once. */
+static ng_status fold_bias(ngi_plan_step *s, const ngi_graph *g, ng_error *err)
+{
+    const ngi_node *norm = &g->nodes[s->norm];
+    const float *beta = weight_data(g, norm->weights[1]), *mean = weight_data(g, norm->weights[2]);
+    int64_t channels;
+    double *scale = make_scale(s, g, &channels, err);
+    if (!scale)
+        return NG_E_MEMORY;
+    s->folded_bias = ngi_alloc_aligned((size_t)channels * sizeof(float));
+    for (int64_t c = 0; c < channels && s->folded_bias; c++) {
         double bias = s->step.bias ? s->step.bias[c] : 0.0;
         s->folded_bias[c] = (float)((bias - mean[c]) * scale[c] + (beta ? beta[c] : 0.0));
     }
-    for (int64_t i = 0; i < count; i += channels) /* the output channel is innermost in all three layouts */
+    ngi_free(scale);
+    s->step.bias = s->folded_bias;
+    return s->folded_bias ? NG_OK : ngi_fail_memory(err, (size_t)channels * sizeof(float));
+}
+
+/* kernel * scale, in double, rounded once. */
+static ng_status fold_kernel(ngi_plan_step *s, const ngi_graph *g, ng_error *err)
+{
+    const ngi_weight *kernel = &g->weights[g->nodes[s->step.root].weights[0]];
+    int64_t count = ngi_shape_count(&kernel->shape), channels;
+    double *scale = make_scale(s, g, &channels, err);
+    if (!scale)
+        return NG_E_MEMORY;
+    s->folded_kernel = ngi_alloc_aligned((size_t)count * sizeof(float));
+    /* the output channel is innermost in all three layouts */
+    for (int64_t i = 0; i < count && s->folded_kernel; i += channels)
         for (int64_t c = 0; c < channels; c++)
             s->folded_kernel[i + c] = (float)(kernel->data[i + c] * scale[c]);
     ngi_free(scale);
     s->step.kernel = s->folded_kernel;
-    s->step.bias = s->folded_bias;
-    return NG_OK;
+    return s->folded_kernel ? NG_OK : ngi_fail_memory(err, (size_t)count * sizeof(float));
 }
 
 /* Takes what follows into the step; returns the last node taken in `fused`. */
@@ -73,7 +101,8 @@ static ng_status fuse(ngi_plan *p, ngi_plan_step *s, ng_error *err)
     const ngi_graph *g = p->graph;
     int next = p->visible[s->step.node] ? -1 : only_consumer(p, s->step.node);
     if (next >= 0 && g->nodes[next].op == NGI_OP_BATCHNORM) {
-        NGI_TRY(fold(s, g, &g->nodes[next], err));
+        s->norm = next;
+        NGI_TRY(fold_bias(s, g, err));
         s->step.node = next;
         next = p->visible[next] ? -1 : only_consumer(p, next);
     }
@@ -101,6 +130,7 @@ static ng_status make_step(ngi_plan *p, int node, bool keep_unfused, ng_error *e
                          .n_inputs = n->n_inputs,
                          .inputs = n->inputs,
                          .out_shape = &n->shape};
+    s->norm = -1;
     s->step.act.max_value = INFINITY;
     s->accumulate = ngi_alloc_zero((size_t)n->n_inputs, sizeof *s->accumulate);
     if (!s->accumulate)
@@ -148,24 +178,52 @@ ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err)
     return status;
 }
 
-static ng_status make_kernel(ngi_plan *p, ngi_plan_step *s, ng_error *err)
+static ng_status ask_backends(ngi_plan *p, ngi_plan_step *s, ng_error *err)
 {
     for (int b = 0; b < p->n_backends; b++) {
         ng_status status = p->backends[b]->prepare(&s->step, p->batch, p->threads, &s->kernel, err);
-        if (status == NG_E_UNSUPPORTED)
-            continue;
-        if (status != NG_OK)
-            return status;
         s->backend = b;
-        if (s->kernel.packed && s->folded_kernel) {
-            ngi_free_aligned(s->folded_kernel);
-            s->folded_kernel = NULL;
-            s->step.kernel = NULL;
-        }
-        return NG_OK;
+        if (status != NG_E_UNSUPPORTED)
+            return status;
     }
     return ngi_fail(err, NG_E_INTERNAL, "%s: no back end runs %s", p->graph->nodes[s->step.node].name,
                     ngi_op_name(s->step.op));
+}
+
+#define FOLDED "folded" /* a kernel with its batch norm, where the back end uses it as it is */
+
+static size_t kernel_bytes(const ngi_plan *p, const ngi_plan_step *s)
+{
+    return (size_t)ngi_shape_count(&p->graph->weights[p->graph->nodes[s->step.root].weights[0]].shape) *
+           sizeof(float);
+}
+
+/* A kernel is folded only if nobody has it in another form. */
+static ng_status make_kernel(ngi_plan *p, ngi_plan_step *s, ng_error *err)
+{
+    ngi_packing *packing = s->step.packing; /* NULL without a cache */
+    char owner[48];
+    snprintf(owner, sizeof owner, "%d-%d", s->step.root, s->step.node);
+    p->packing.owner = owner;
+    if (s->norm >= 0)
+        s->step.kernel = ngi_packing_find(packing, FOLDED, kernel_bytes(p, s));
+    if (s->norm >= 0 && !s->step.kernel && !p->pack)
+        NGI_TRY(fold_kernel(s, p->graph, err));
+    ng_status status = ask_backends(p, s, err);
+    if (status == NG_E_NOT_FOUND && s->norm >= 0 && !s->step.kernel) {
+        NGI_TRY(fold_kernel(s, p->graph, err));
+        status = ask_backends(p, s, err);
+    }
+    s->step.packing = NULL;
+    NGI_TRY(status);
+    if (s->kernel.packed && s->folded_kernel) {
+        ngi_free_aligned(s->folded_kernel);
+        s->folded_kernel = NULL;
+        s->step.kernel = NULL;
+    } else if (s->folded_kernel)
+        ngi_packing_keep(packing, FOLDED, s->folded_kernel, kernel_bytes(p, s));
+    p->packing.owner = NULL;
+    return NG_OK;
 }
 
 ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err)

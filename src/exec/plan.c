@@ -248,7 +248,12 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
     NGI_TRY(ngi_plan_make_steps(p, o->keep_unfused, err));
     NGI_TRY(schedule_backward(p, err));
     NGI_TRY(note_served(p, err));
+    if (o->cache && o->identity)
+        ngi_plan_open_pack(p, o->cache, o->identity);
     NGI_TRY(ngi_plan_make_kernels(p, err));
+    if (o->cache && o->identity)
+        ngi_plan_save_pack(p, o->cache, o->identity);
+    ngi_packing_clear(&p->packing);
     NGI_TRY(ngi_plan_lay_out(p, err));
     return list_kernels(p, err);
 }
@@ -306,6 +311,8 @@ void ngi_plan_free(ngi_plan *p)
     ngi_free(p->offset);
     ngi_free(p->grad_offset);
     ngi_free(p->kernels);
+    ngi_packing_clear(&p->packing);
+    ngi_pack_close(p->pack); /* after the kernels that borrow from it */
     ngi_free(p);
 }
 

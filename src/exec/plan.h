@@ -13,6 +13,7 @@ typedef struct ngi_plan_step {
     ngi_step step;
     ngi_kernel kernel;
     int backend;                        /* index into the plan's back ends */
+    int norm; /* the batch norm that is folded into the kernel; -1: none */
     float *folded_kernel, *folded_bias; /* owned; NULL where the graph's weights are used as they are */
     bool *accumulate;                   /* [n_inputs]: the backward pass adds to this gradient */
     bool backward;
@@ -52,11 +53,16 @@ struct ngi_plan {
     size_t scratch;                  /* bytes at the block's start */
     size_t bytes;                    /* of the block */
     char *kernels;
+    ngi_pack *pack;      /* packed weights that kernels have borrowed; NULL: they own theirs */
+    ngi_packing packing; /* while kernels are made */
 };
 
 /* fuse.c: makes the steps (fused, folded) and their kernels. */
 ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err);
 ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err);
+/* packed.c: finds the packed weights of an earlier plan of this kind; keeps this one's if anything was packed anew. */
+void ngi_plan_open_pack(ngi_plan *p, const char *cache, const char *identity);
+void ngi_plan_save_pack(ngi_plan *p, const char *cache, const char *identity);
 /* plan.c: the bit of a wanted node in ngi_backward_item.serves. */
 uint64_t ngi_plan_wanted_bit(const ngi_plan *p, int node);
 /* layout.c: lifetimes and offsets. */

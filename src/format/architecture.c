@@ -49,11 +49,11 @@ static char *keras_models(void)
     return ngi_sprintf("%s/.keras/models", home && *home ? home : ".");
 }
 
-static ng_status find_weights(const architecture *a, const char *given, char **out, ng_error *err)
+static ng_status find_weights(const architecture *a, const ngi_load_opts *opts, char **out, ng_error *err)
 {
-    if (given) {
-        *out = ngi_strdup(given);
-        return *out ? NG_OK : ngi_fail_memory(err, strlen(given));
+    if (opts->weights) {
+        *out = ngi_strdup(opts->weights);
+        return *out ? NG_OK : ngi_fail_memory(err, strlen(opts->weights));
     }
     char *folder = keras_models(), *path = NULL;
     ng_status status = folder ? NG_E_NOT_FOUND : ngi_fail_memory(err, 64);
@@ -62,8 +62,11 @@ static ng_status find_weights(const architecture *a, const char *given, char **o
         path = ngi_path_join(folder, a->files[i]);
         if (!path)
             status = ngi_fail_memory(err, 64);
-        else if (ngi_path_exists(path))
-            status = NG_OK;
+        else {
+            ngi_source_note(opts, path);
+            if (ngi_path_exists(path))
+                status = NG_OK;
+        }
     }
     if (status == NG_E_NOT_FOUND)
         ngi_fail(
@@ -110,6 +113,8 @@ static ng_status read_net(const architecture *a, ngi_h5 *h, const ngi_load_opts 
     ngi_keras_layer_free(root);
     if (status == NG_OK)
         status = ngi_model_hash(config->data, config->size, out->graph, out->hash, err);
+    if (status == NG_OK)
+        status = ngi_model_keep_config(out, config->data, config->size, err);
     return status;
 }
 
@@ -122,7 +127,7 @@ static ng_status load(const char *path, const ngi_load_opts *opts, ngi_model_fil
     ngi_h5 *h = NULL;
     ngi_buffer config = {0};
     opts = opts ? opts : &no_opts;
-    NGI_TRY(find_weights(a, opts->weights, &weights, err));
+    NGI_TRY(find_weights(a, opts, &weights, err));
     ng_status status = open_weights(weights, &bytes, &h, err);
     if (status == NG_OK)
         status = read_net(a, h, opts, &config, out, err);

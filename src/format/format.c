@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "format/json.h"
+#include "format/model_cache.h"
 
 static const ngi_format *const formats[] = {&ngi_format_architecture, &ngi_format_keras, &ngi_format_h5,
                                             &ngi_format_tfjs};
@@ -150,15 +151,49 @@ static ng_status refuse(const char *path, ng_error *err)
                     path, first[0] & 255, first[1] & 255, first[2] & 255, first[3] & 255);
 }
 
+const char *ngi_format_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(name, formats[i]->name) == 0)
+            return formats[i]->name;
+    return NULL;
+}
+
+ng_status ngi_model_keep_config(ngi_model_file *f, const char *config, size_t size, ng_error *err)
+{
+    f->config = ngi_strndup(config, size);
+    f->config_size = size;
+    return f->config ? NG_OK : ngi_fail_memory(err, size);
+}
+
+/* By the reader of its format; then into the cache. */
+static ng_status read_model(const char *path, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
+{
+    ngi_sources sources = {0};
+    ngi_load_opts noting = *opts;
+    noting.sources = opts->cache ? &sources : NULL;
+    if (!ngi_path_is_directory(path))
+        ngi_source_note(&noting, path); /* an architecture's name: that there is no such file */
+    if (opts->weights)
+        ngi_source_note(&noting, opts->weights);
+    size_t i = 0, n = sizeof formats / sizeof *formats;
+    while (i < n && !formats[i]->matches(path))
+        i++;
+    ng_status status = i < n ? formats[i]->load(path, &noting, out, err) : refuse(path, err);
+    if (status == NG_OK && opts->cache)
+        ngi_model_cache_save(path, opts, &sources, out);
+    ngi_sources_clear(&sources);
+    return status;
+}
+
 ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
 {
     static const ngi_load_opts none;
     *out = (ngi_model_file){0};
-    ng_status status;
-    size_t i = 0, n = sizeof formats / sizeof *formats;
-    while (i < n && !formats[i]->matches(path))
-        i++;
-    status = i < n ? formats[i]->load(path, opts ? opts : &none, out, err) : refuse(path, err);
+    opts = opts ? opts : &none;
+    ng_status status = ngi_model_cache_load(path, opts, out);
+    if (status != NG_OK)
+        status = read_model(path, opts, out, err);
     if (status == NG_OK)
         status = load_notes(path, out, err);
     if (status != NG_OK)
@@ -172,6 +207,7 @@ void ngi_model_file_clear(ngi_model_file *f)
     ngi_free(f->producer);
     ngi_free(f->architecture);
     ngi_free(f->preprocess);
+    ngi_free(f->config);
     ngi_labels_free(f->labels, f->n_labels);
     *f = (ngi_model_file){0};
 }

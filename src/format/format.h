@@ -19,6 +19,8 @@ typedef struct ngi_model_file {
     char *preprocess;     /* from netgaze.json beside the file, or NULL */
     char **labels;        /* from netgaze.json, or NULL */
     int n_labels;
+    char *config;         /* the configuration that the graph was built from; NULL: there was none */
+    size_t config_size;
     char hash[NGI_HASH_TEXT]; /* ngi_hash over configuration text and weight values */
 } ngi_model_file;
 
@@ -27,6 +29,9 @@ typedef struct ngi_load_opts {
     int input_height, input_width; /* where the model leaves them open; 0: unset */
     int64_t max_values;            /* a reader's to set: numbers that the weight files can hold, so that a
                                       configuration cannot ask for more; 0: unknown */
+    const char *cache;             /* folder where models are kept as read; NULL: none */
+    struct ngi_sources *sources;   /* gets the files that readers look at; NULL: not wanted */
+    bool values_later;             /* the weights get no memory: their values come from the cache */
 } ngi_load_opts;
 
 NG_NODISCARD ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_model_file *out,
@@ -38,7 +43,13 @@ void ngi_model_file_clear(ngi_model_file *f);
 NG_NODISCARD ng_status ngi_labels_load(const char *path, char ***labels, int *count, ng_error *err);
 void ngi_labels_free(char **labels, int count);
 
-/* What readers share. The hash is over the configuration text and all weights' values. */
+/* What readers share. A file is noted before it is looked at. */
+void ngi_source_note(const ngi_load_opts *opts, const char *path);
+/* Keeps the text that ngi_keras_build was given. */
+NG_NODISCARD ng_status ngi_model_keep_config(ngi_model_file *f, const char *config, size_t size, ng_error *err);
+/* The static name of a format; NULL if there is none of this name. */
+const char *ngi_format_name(const char *name);
+/* The hash is over the configuration text and all weights' values. */
 NG_NODISCARD ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, char hex[NGI_HASH_TEXT],
                                       ng_error *err);
 /* The base architecture that a graph was made from ("inception_v3"), by the names of its models and layers; "" when it

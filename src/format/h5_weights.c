@@ -200,6 +200,8 @@ static ng_status read_model(ngi_h5 *h, const char *path, const ngi_load_opts *op
                                 : ngi_h5_bind(h, out->graph, root, err);
     if (status == NG_OK)
         status = ngi_model_hash(config, size, out->graph, out->hash, err);
+    if (status == NG_OK)
+        status = ngi_model_keep_config(out, config, size, err);
     if (status == NG_OK) {
         out->format = "h5";
         out->producer = version ? ngi_sprintf("Keras %s", version) : ngi_strdup("");

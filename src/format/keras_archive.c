@@ -266,6 +266,8 @@ static ng_status read_model(const archive *a, const ngi_load_opts *opts, ngi_mod
         status = build(a, config, size, opts, out, err);
     if (status == NG_OK)
         status = ngi_model_hash(config, size, out->graph, out->hash, err);
+    if (status == NG_OK)
+        status = ngi_model_keep_config(out, config, size, err);
     ngi_free(config);
     if (status != NG_OK)
         return status;
@@ -274,9 +276,21 @@ static ng_status read_model(const archive *a, const ngi_load_opts *opts, ngi_mod
     return out->architecture ? NG_OK : ngi_fail_memory(err, 64);
 }
 
+/* Of a folder; a zip is one file and noted as that. */
+static void note_members(const char *path, const ngi_load_opts *opts)
+{
+    const char *const names[] = {"config.json", "metadata.json", weights_name};
+    for (int i = 0; i < 3 && ngi_path_is_directory(path); i++) {
+        char *member = ngi_path_join(path, names[i]);
+        ngi_source_note(opts, member ? member : path); /* without memory a folder: enough not to be kept */
+        ngi_free(member);
+    }
+}
+
 static ng_status load(const char *path, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
 {
     archive a;
+    note_members(path, opts);
     NGI_TRY(open_archive(path, &a, err));
     ng_status status = read_model(&a, opts, out, err);
     close_archive(&a);

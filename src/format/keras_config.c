@@ -142,6 +142,7 @@ static ng_status build(ngi_keras_builder *b, const json_t *json, ngi_keras_layer
     json = unwrap(json);
     b->usual_side = usual_side(json, 0);
     NGI_TRY(ngi_graph_create(&b->graph, err));
+    b->graph->values_later = b->opts->values_later;
     NGI_TRY(ngi_keras_model(b, json, tree, err));
     return ngi_graph_infer(b->graph, err);
 }

@@ -36,6 +36,7 @@ typedef struct entry {
 
 typedef struct reader {
     const char *where; /* of model.json */
+    const ngi_load_opts *opts;
     char *folder;
     const json_t *paths; /* shards of the current group */
     size_t next_path;
@@ -178,6 +179,7 @@ static ng_status open_next_shard(reader *r, ng_error *err)
     char *path = ngi_path_join(r->folder, name);
     if (!path)
         return ngi_fail_memory(err, strlen(name));
+    ngi_source_note(r->opts, path);
     ng_status status = ngi_file_read(path, NGI_MAX_MODEL_BYTES, &r->shard, &r->shard_size, err);
     ngi_free(path);
     return status;
@@ -332,10 +334,10 @@ static ng_status bind_all(reader *r, ngi_graph *g, const json_t *manifest, ng_er
     return NG_OK;
 }
 
-static ng_status bind_weights(const char *where, ngi_graph *g, const ngi_keras_layer *root,
-                              const json_t *manifest, ng_error *err)
+static ng_status bind_weights(const char *where, const ngi_load_opts *opts, ngi_graph *g,
+                              const ngi_keras_layer *root, const json_t *manifest, ng_error *err)
 {
-    reader r = {.where = where, .folder = ngi_path_folder(where)};
+    reader r = {.where = where, .opts = opts, .folder = ngi_path_folder(where)};
     r.bound = ngi_alloc_zero((size_t)g->n_weights, sizeof *r.bound);
     ng_status status = r.folder && r.bound ? ngi_tfjs_names_fill(&r.names, g, root, err)
                                            : ngi_fail_memory(err, strlen(where));
@@ -407,9 +409,11 @@ static ng_status load_json(const char *where, const json_t *root, const ngi_load
     NGI_TRY(config_text(model, version, &text, err));
     ngi_keras_layer *tree = NULL;
     ng_status status = ngi_keras_build(where, text, strlen(text), &bounded, &out->graph, &tree, err);
+    if (status == NG_OK)
+        status = ngi_model_keep_config(out, text, strlen(text), err);
     free(text);
     if (status == NG_OK)
-        status = bind_weights(where, out->graph, tree, manifest, err);
+        status = bind_weights(where, opts, out->graph, tree, manifest, err);
     ngi_keras_layer_free(tree);
     return status;
 }
@@ -422,6 +426,7 @@ static ng_status load_file(const char *where, const ngi_load_opts *opts, ngi_mod
                         opts->weights);
     char *text;
     size_t size;
+    ngi_source_note(opts, where);
     NGI_TRY(ngi_file_read(where, NGI_MAX_CONFIG_BYTES, &text, &size, err));
     json_t *root = NULL;
     ng_status status = ngi_json_parse(where, text, size, &root, err);

@@ -35,8 +35,10 @@ void ngi_graph_free(ngi_graph *g)
     }
     for (int i = 0; i < g->n_weights; i++) {
         ngi_free(g->weights[i].name);
-        ngi_free_aligned(g->weights[i].data);
+        if (!g->weights[i].borrowed)
+            ngi_free_aligned(g->weights[i].data);
     }
+    ngi_pack_close(g->values);
     ngi_free(g->layers);
     ngi_free(g->nodes);
     ngi_free(g->weights);
@@ -99,11 +101,12 @@ ng_status ngi_graph_add_weight(ngi_graph *g, const char *name, const ngi_shape *
         return ngi_fail(err, NG_E_LIMIT, "%s: a weight of shape %s is beyond the limits", name,
                         ngi_shape_text(shape, text));
     }
-    ngi_weight weight = {ngi_strdup(name), *shape, data, trainable, false};
+    ngi_weight weight = {.name = ngi_strdup(name), .shape = *shape, .data = data, .trainable = trainable};
     size_t bytes = (size_t)count * sizeof(float);
-    if (!data && (weight.data = ngi_alloc_aligned(bytes)))
+    bool later = g->values_later && !data;
+    if (!data && !later && (weight.data = ngi_alloc_aligned(bytes)))
         memset(weight.data, 0, bytes);
-    if (!weight.name || !weight.data) {
+    if (!weight.name || (!weight.data && !later)) {
         ngi_free(weight.name);
         if (!data)
             ngi_free_aligned(weight.data);

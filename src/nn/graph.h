@@ -7,6 +7,7 @@
 #ifndef NGI_NN_GRAPH_H
 #define NGI_NN_GRAPH_H
 
+#include "base/pack.h"
 #include "tensor/tensor.h"
 
 #define NGI_MAX_NODES 65536
@@ -138,6 +139,7 @@ typedef struct ngi_weight {
     float *data; /* 64-byte aligned */
     bool trainable;
     bool constant; /* a number of the configuration (x / 127.5), not one of the model's parameters */
+    bool borrowed; /* data lies in the graph's `values` */
 } ngi_weight;
 
 #define NGI_NODE_WEIGHTS 4
@@ -173,6 +175,8 @@ typedef struct ngi_graph {
     int n_inputs;
     int *outputs; /* likewise */
     int n_outputs;
+    bool values_later; /* weights are added without data, which whoever builds the graph sets afterwards */
+    ngi_pack *values;  /* where borrowed weights lie, owned; NULL: none are */
     int layer_capacity, node_capacity, weight_capacity; /* the builders' own */
 } ngi_graph;
 

@@ -72,14 +72,31 @@ static bool is_ours(const ngi_step *step)
            step->out_shape->dim[2] >= LEAST_CHANNELS;
 }
 
+/* With the weights of an earlier plan if they are there. */
+static ng_status create_one(const ngi_step *step, const ngi_winograd_shape *shape, const float *bias, int threads,
+                            ngi_winograd **out, ng_error *err)
+{
+    const ngi_native_isa *isa = ngi_native_isa_best();
+    size_t bytes = ngi_winograd_weight_bytes(isa, shape);
+    if (bytes == 0)
+        return NG_E_UNSUPPORTED;
+    const char *tag = shape->transpose ? "winograd back" : "winograd";
+    const float *packed = ngi_packing_find(step->packing, tag, bytes);
+    if (!packed && !step->kernel)
+        return NG_E_NOT_FOUND;
+    NGI_TRY(ngi_winograd_create(isa, shape, packed ? NULL : step->kernel, packed, bias, threads, out, err));
+    if (!packed)
+        ngi_packing_keep(step->packing, tag, (*out)->owned, bytes);
+    return NG_OK;
+}
+
 static ng_status create(const ngi_step *step, int threads, native_state *s, ng_error *err)
 {
     const ngi_shape *in = step->in_shape[0], *out = step->out_shape;
     const ngi_attr *a = step->attr;
-    const ngi_native_isa *isa = ngi_native_isa_best();
     ngi_winograd_shape shape = {in->dim[0], in->dim[1], in->dim[2], out->dim[0], out->dim[1], out->dim[2],
                             a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, false};
-    NGI_TRY(ngi_winograd_create(isa, &shape, step->kernel, step->bias, threads, &s->forward, err));
+    NGI_TRY(create_one(step, &shape, step->bias, threads, &s->forward, err));
     s->clamp = step->has_act && as_clamp(&step->act, &s->forward->low, &s->forward->high);
     if (!s->clamp) {
         s->forward->low = -INFINITY;
@@ -89,7 +106,7 @@ static ng_status create(const ngi_step *step, int threads, native_state *s, ng_e
         return NG_OK;
     ngi_winograd_shape back = {out->dim[0], out->dim[1], out->dim[2], in->dim[0], in->dim[1], in->dim[2],
                            a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, true};
-    return ngi_winograd_create(isa, &back, step->kernel, NULL, threads, &s->backward, err);
+    return create_one(step, &back, NULL, threads, &s->backward, err);
 }
 
 static void name_kernel(const ngi_winograd *c, char name[64])

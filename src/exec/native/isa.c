@@ -26,6 +26,11 @@ const ngi_native_isa *const *ngi_native_isa_all(void)
     return without;
 }
 
+const char *ngi_native_isa_name(void)
+{
+    return ngi_native_isa_best()->name;
+}
+
 const ngi_native_isa *ngi_native_isa_best(void)
 {
     const ngi_native_isa *const *all = ngi_native_isa_all();

@@ -68,15 +68,20 @@ typedef struct ngi_winograd {
     int frequencies;
     int64_t in_lanes;     /* in_c rounded up to lanes */
     int64_t panels;       /* of output channels */
-    float *weights;       /* [panels][frequencies][others][in_c][panel] */
+    const float *weights; /* [panels][frequencies][others][in_c][panel] */
+    float *owned;         /* NULL: the weights are borrowed */
     float *bias;          /* [panels * panel], zeros where there is none */
     float low, high;      /* fused clamp: relu is 0..infinity */
     int64_t chunk;        /* 2-D: tiles a pass; 1-D: lines across a pass */
 } ngi_winograd;
 
-/* NG_E_UNSUPPORTED, quietly, for shapes that have no transform. */
+/* Bytes of the transformed weights; 0 for shapes that have no transform. */
+size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_shape *shape);
+/* Transforms `kernel`, or borrows weights that were `packed` before (64-byte aligned; the other is NULL).
+ * NG_E_UNSUPPORTED, quietly, for shapes that have no transform. */
 ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shape *shape, const float *kernel,
-                              const float *bias, int threads, ngi_winograd **out, ng_error *err);
+                              const float *packed, const float *bias, int threads, ngi_winograd **out,
+                              ng_error *err);
 void ngi_winograd_free(ngi_winograd *c);
 size_t ngi_winograd_scratch(const ngi_winograd *c); /* bytes */
 /* One image: in [in_h,in_w,in_c], out [out_h,out_w,out_c]. */

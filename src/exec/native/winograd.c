@@ -98,7 +98,7 @@ static void transform_2d(const ngi_winograd *c, const double (*taps)[MAX_PANEL],
     }
 }
 
-static void pack_weights(ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel)
+static void pack_weights(const ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel, float *weights)
 {
     int64_t panel = 2 * c->isa->lanes, slots = (int64_t)c->frequencies * c->others;
     double taps[MAX_TAPS][MAX_PANEL] = {{0}};
@@ -107,7 +107,7 @@ static void pack_weights(ngi_winograd *c, const ngi_winograd_shape *s, const flo
         if (n < panel)
             memset(taps, 0, sizeof taps);
         for (int64_t i = 0; i < s->in_c; i++) {
-            float *dst = c->weights + (p * slots * s->in_c + i) * panel;
+            float *dst = weights + (p * slots * s->in_c + i) * panel;
             gather_taps(s, kernel, i, first, n, taps);
             if (c->two_d)
                 transform_2d(c, taps, dst, s->in_c * panel, panel);
@@ -142,50 +142,73 @@ void ngi_winograd_free(ngi_winograd *c)
 {
     if (!c)
         return;
-    ngi_free_aligned(c->weights);
+    ngi_free_aligned(c->owned);
     ngi_free_aligned(c->bias);
     ngi_free(c);
 }
 
-static ng_status allocate(const ngi_winograd *local, size_t weight_count, const float *bias, ngi_winograd **out,
-                          ng_error *err)
+/* All but the weights. */
+static bool describe(ngi_winograd *c, const ngi_native_isa *isa, const ngi_winograd_shape *s)
 {
-    *out = NULL;
-    ngi_winograd *c = ngi_alloc(1, sizeof *c);
-    if (!c)
-        return ngi_fail_memory(err, sizeof *c);
-    *c = *local;
-    size_t bias_count = (size_t)(c->panels * 2 * c->isa->lanes);
-    c->weights = ngi_alloc_aligned(weight_count * sizeof *c->weights);
+    *c = (ngi_winograd){.isa = isa, .shape = *s, .low = -INFINITY, .high = INFINITY};
+    if (!choose_transform(c))
+        return false;
+    int64_t panel = 2 * isa->lanes;
+    c->pad_top = s->transpose ? s->kernel_h - 1 - s->pad_top : s->pad_top;
+    c->pad_left = s->transpose ? s->kernel_w - 1 - s->pad_left : s->pad_left;
+    c->in_lanes = (s->in_c + isa->lanes - 1) / isa->lanes * isa->lanes;
+    c->panels = (s->out_c + panel - 1) / panel;
+    c->chunk = choose_chunk(c);
+    return true;
+}
+
+static size_t weight_count(const ngi_winograd *c)
+{
+    return (size_t)(c->panels * c->frequencies * c->others * c->shape.in_c * 2 * c->isa->lanes);
+}
+
+size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_shape *s)
+{
+    ngi_winograd c;
+    return describe(&c, isa, s) ? weight_count(&c) * sizeof(float) : 0;
+}
+
+static ng_status allocate(ngi_winograd *c, const float *packed, const float *bias, ng_error *err)
+{
+    size_t bias_count = (size_t)(c->panels * 2 * c->isa->lanes), count = weight_count(c);
     c->bias = ngi_alloc_aligned(bias_count * sizeof *c->bias);
-    if (!c->weights || !c->bias) {
-        ngi_winograd_free(c);
-        return ngi_fail_memory(err, (weight_count + bias_count) * sizeof(float));
-    }
-    memset(c->weights, 0, weight_count * sizeof *c->weights);
+    if (!packed)
+        c->owned = ngi_alloc_aligned(count * sizeof *c->owned);
+    c->weights = packed ? packed : c->owned;
+    if (!c->weights || !c->bias)
+        return ngi_fail_memory(err, (count + bias_count) * sizeof(float));
     memset(c->bias, 0, bias_count * sizeof *c->bias);
     if (bias)
         memcpy(c->bias, bias, (size_t)c->shape.out_c * sizeof *bias);
-    *out = c;
     return NG_OK;
 }
 
 ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shape *s, const float *kernel,
-                              const float *bias, int threads, ngi_winograd **out, ng_error *err)
+                              const float *packed, const float *bias, int threads, ngi_winograd **out,
+                              ng_error *err)
 {
     *out = NULL;
-    ngi_winograd c = {.isa = isa, .shape = *s, .threads = threads, .low = -INFINITY, .high = INFINITY};
-    if (!choose_transform(&c))
+    ngi_winograd described;
+    if (!describe(&described, isa, s))
         return NG_E_UNSUPPORTED;
-    int64_t panel = 2 * isa->lanes;
-    c.pad_top = s->transpose ? s->kernel_h - 1 - s->pad_top : s->pad_top;
-    c.pad_left = s->transpose ? s->kernel_w - 1 - s->pad_left : s->pad_left;
-    c.in_lanes = (s->in_c + isa->lanes - 1) / isa->lanes * isa->lanes;
-    c.panels = (s->out_c + panel - 1) / panel;
-    c.chunk = choose_chunk(&c);
-    size_t count = (size_t)(c.panels * c.frequencies * c.others * s->in_c * panel);
-    NGI_TRY(allocate(&c, count, bias, out, err));
-    pack_weights(*out, s, kernel);
+    ngi_winograd *c = ngi_alloc(1, sizeof *c);
+    if (!c)
+        return ngi_fail_memory(err, sizeof *c);
+    *c = described;
+    c->threads = threads;
+    ng_status status = allocate(c, packed, bias, err);
+    if (status != NG_OK) {
+        ngi_winograd_free(c);
+        return status;
+    }
+    if (!packed)
+        pack_weights(c, s, kernel, c->owned);
+    *out = c;
     return NG_OK;
 }
 

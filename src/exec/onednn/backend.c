@@ -186,7 +186,7 @@ static void fill(ngi_onednn_kernel *k, const ngi_step *step, ngi_kernel *out)
         k->at_result = k->at_grad + (k->has_act ? floats_rounded(k->forward.out_count) : 0);
         out->scratch = k->at_result + floats_rounded(k->forward.in_count);
     }
-    out->packed = k->forward.packed && (!k->backward.main.desc || k->backward.packed);
+    out->packed = k->forward.apart && (!k->backward.main.desc || k->backward.apart);
     describe(k, out->name, sizeof out->name);
 }
 

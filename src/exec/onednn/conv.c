@@ -16,7 +16,11 @@ typedef struct conv_case {
     int weight_rank;     /* 4: oihw, 5: goihw */
     dnnl_dims_t weights;
     const float *kernel, *bias;
-    bool lasting;              /* the kernel outlives the pass */
+    bool lasting; /* the kernel outlives the pass */
+    ngi_packing *packing;
+    const char *tag;
+    float *(*make)(const void *self, ng_error *err); /* of the kernel, where that is not at hand */
+    const void *self;
     ngi_md kernel_md, bias_md; /* as they are: [kh,kw,ic/groups,oc], [oc] */
 } conv_case;
 
@@ -60,6 +64,8 @@ static dnnl_status_t case_init(conv_case *c, const ngi_step *step)
     c->window = window_of(step->attr);
     c->kernel = step->kernel;
     c->bias = step->bias;
+    c->packing = step->packing;
+    c->tag = "conv";
     dnnl_status_t status = describe_kernel(c, groups_of(step));
     if (status == dnnl_success && c->bias)
         status = ngi_md_init(&c->bias_md, 1, (dnnl_dims_t){c->out[1]}, dnnl_a);
@@ -126,7 +132,13 @@ static ng_status make_pass(const conv_case *c, const_dnnl_primitive_desc_t hint,
         return ngi_onednn_status(status, "convolution", err);
     pass->arg_in = back ? DNNL_ARG_DIFF_DST : DNNL_ARG_SRC;
     pass->arg_out = back ? DNNL_ARG_DIFF_SRC : DNNL_ARG_DST;
-    ngi_pass_weights weights = {.plain = &c->kernel_md, .weights = c->kernel, .lasting = c->lasting};
+    ngi_pass_weights weights = {.plain = &c->kernel_md,
+                                .weights = c->kernel,
+                                .make = c->make,
+                                .self = c->self,
+                                .packing = c->packing,
+                                .tag = back ? "conv back" : c->tag,
+                                .lasting = c->lasting};
     if (!back && c->bias) {
         weights.bias_md = &c->bias_md;
         weights.bias = c->bias;
@@ -162,26 +174,43 @@ static bool turned_window(const ngi_window *forward, ngi_window *window)
     return fits;
 }
 
+/* The forward's case, for make_kernel. */
+typedef struct turning {
+    const conv_case *forward;
+    int64_t taps, groups, per_in, per_out;
+} turning;
+
+static float *make_kernel(const void *self, ng_error *err)
+{
+    const turning *t = self;
+    size_t count = (size_t)(t->taps * t->per_in * t->groups * t->per_out);
+    float *kernel = ngi_alloc(count, sizeof *kernel);
+    if (kernel)
+        turn(t->forward->kernel, kernel, t->taps, t->groups, t->per_in, t->per_out);
+    else
+        (void)ngi_fail(err, NG_E_MEMORY, "out of memory for a convolution's turned kernel");
+    return kernel;
+}
+
 static ng_status make_turned(const conv_case *c, const ngi_step *step, const_dnnl_primitive_attr_t attr,
                              ngi_pass *pass, ng_error *err)
 {
     conv_case t = {.engine = c->engine, .attr = attr};
-    int64_t groups = groups_of(step), per_in = c->in[1] / groups, per_out = c->out[1] / groups;
-    int64_t taps = c->window.kernel[0] * c->window.kernel[1];
+    int64_t groups = groups_of(step);
+    turning how = {c, c->window.kernel[0] * c->window.kernel[1], groups, c->in[1] / groups,
+                   c->out[1] / groups};
     if (!turned_window(&c->window, &t.window))
         return NG_E_UNSUPPORTED;
     memcpy(t.in, c->out, sizeof t.in);
     memcpy(t.out, c->in, sizeof t.out);
-    float *kernel = ngi_alloc((size_t)(taps * per_in), (size_t)c->out[1] * sizeof *kernel);
-    if (!kernel)
-        return ngi_fail(err, NG_E_MEMORY, "out of memory for a convolution's turned kernel");
-    turn(c->kernel, kernel, taps, groups, per_in, per_out);
-    t.kernel = kernel;
+    t.packing = c->packing;
+    t.tag = "conv turned";
+    t.make = c->kernel ? make_kernel : NULL;
+    t.self = &how;
     ng_status status = ngi_onednn_status(describe_kernel(&t, groups), "convolution", err);
     if (status == NG_OK)
         status = make_pass(&t, NULL, pass, err);
     case_clear(&t);
-    ngi_free(kernel);
     return status;
 }
 

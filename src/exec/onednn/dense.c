@@ -45,8 +45,15 @@ static ng_status make_pass(ngi_pass *pass, const ngi_step *step, bool back, cons
                     : multiply(pass, &x, &w, &y, &bias_md, attr, &kernel_md);
     ng_status status = ngi_onednn_status(made, "dense", err);
     if (status == NG_OK)
-        status =
-            ngi_pass_finish(pass, &(ngi_pass_weights){&kernel_md, step->kernel, true, &bias_md, bias}, err);
+        status = ngi_pass_finish(pass,
+                                 &(ngi_pass_weights){.plain = &kernel_md,
+                                                     .weights = step->kernel,
+                                                     .lasting = true,
+                                                     .packing = step->packing,
+                                                     .tag = back ? "dense back" : "dense",
+                                                     .bias_md = &bias_md,
+                                                     .bias = bias},
+                                 err);
     ngi_md_clear(&bias_md);
     ngi_md_clear(&kernel_md);
     return status;

@@ -1,5 +1,6 @@
 /* See pass.h. */
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "exec/onednn/pass.h"
@@ -143,25 +144,58 @@ static dnnl_status_t pack(dnnl_memory_t from, dnnl_memory_t to, ngi_md_view from
     return status;
 }
 
-static dnnl_status_t set_weights(ngi_pass *pass, const ngi_pass_weights *w)
+/* oneDNN's memory object takes no const pointer; weights are only read. */
+static dnnl_status_t weight_memory(dnnl_memory_t *out, ngi_md_view md, const void *weights)
 {
-    dnnl_engine_t engine = ngi_onednn_engine();
+    return dnnl_memory_create(out, md, ngi_onednn_engine(), (void *)(uintptr_t)weights);
+}
+
+static dnnl_status_t pack_weights(ngi_pass *pass, const ngi_md *plain, const float *weights)
+{
     ngi_md_view wanted = md_of(&pass->main, DNNL_ARG_WEIGHTS);
     dnnl_memory_t source = NULL;
-    /* oneDNN's memory object takes no const pointer; weights are only read. */
-    DNNL_TRY(dnnl_memory_create(&source, ngi_md_get(w->plain), engine, (void *)(uintptr_t)w->weights));
-    if (w->lasting && dnnl_memory_desc_equal(ngi_md_get(w->plain), wanted)) {
-        pass->weights = source;
-        return dnnl_success;
-    }
+    DNNL_TRY(weight_memory(&source, ngi_md_get(plain), weights));
     pass->packed = ngi_alloc_aligned(dnnl_memory_desc_get_size(wanted));
     dnnl_status_t status = pass->packed ? dnnl_success : dnnl_out_of_memory;
     if (status == dnnl_success)
-        status = dnnl_memory_create(&pass->weights, wanted, engine, pass->packed);
+        status = weight_memory(&pass->weights, wanted, pass->packed);
     if (status == dnnl_success)
-        status = pack(source, pass->weights, ngi_md_get(w->plain), wanted);
+        status = pack(source, pass->weights, ngi_md_get(plain), wanted);
     dnnl_memory_destroy(source);
     return status;
+}
+
+/* From the packing, else packed now and left there. */
+static ng_status find_or_pack(ngi_pass *pass, const ngi_pass_weights *w, ng_error *err)
+{
+    ngi_md_view wanted = md_of(&pass->main, DNNL_ARG_WEIGHTS);
+    size_t size = dnnl_memory_desc_get_size(wanted);
+    char tag[160];
+    snprintf(tag, sizeof tag, "%s %s", w->tag ? w->tag : "", ngi_dnnl_name(pass->main.desc));
+    pass->apart = true;
+    const void *found = ngi_packing_find(w->packing, tag, size);
+    if (found)
+        return ngi_onednn_status(weight_memory(&pass->weights, wanted, found), "weights", err);
+    if (!w->weights && !w->make)
+        return NG_E_NOT_FOUND;
+    float *made = w->weights ? NULL : w->make(w->self, err);
+    if (!w->weights && !made)
+        return NG_E_MEMORY;
+    dnnl_status_t status = pack_weights(pass, w->plain, w->weights ? w->weights : made);
+    ngi_free(made);
+    if (status == dnnl_success)
+        ngi_packing_keep(w->packing, tag, pass->packed, size);
+    return ngi_onednn_status(status, "weights", err);
+}
+
+static ng_status set_weights(ngi_pass *pass, const ngi_pass_weights *w, ng_error *err)
+{
+    ngi_md_view wanted = md_of(&pass->main, DNNL_ARG_WEIGHTS);
+    if (!w->lasting || !dnnl_memory_desc_equal(ngi_md_get(w->plain), wanted))
+        return find_or_pack(pass, w, err);
+    if (!w->weights)
+        return NG_E_NOT_FOUND;
+    return ngi_onednn_status(weight_memory(&pass->weights, ngi_md_get(w->plain), w->weights), "weights", err);
 }
 
 static dnnl_status_t set_reorders(ngi_pass *pass)
@@ -183,13 +217,13 @@ ng_status ngi_pass_finish(ngi_pass *pass, const ngi_pass_weights *w, ng_error *e
     dnnl_status_t status = prim_finish(&pass->main);
     if (status == dnnl_success)
         status = set_reorders(pass);
-    if (status == dnnl_success && w->weights)
-        status = set_weights(pass, w);
     if (status == dnnl_success && w->bias)
         status = dnnl_memory_create(&pass->bias, ngi_md_get(w->bias_md), ngi_onednn_engine(),
                                     (void *)(uintptr_t)w->bias);
     if (status != dnnl_success)
         return ngi_onednn_status(status, ngi_dnnl_name(pass->main.desc), err);
+    if (w->plain)
+        NGI_TRY(set_weights(pass, w, err));
     size_t pad = pass->main.scratchpad;
     pad = pass->reorder_in.scratchpad > pad ? pass->reorder_in.scratchpad : pad;
     pad = pass->reorder_out.scratchpad > pad ? pass->reorder_out.scratchpad : pad;

@@ -8,7 +8,7 @@
 #ifndef NGI_ONEDNN_PASS_H
 #define NGI_ONEDNN_PASS_H
 
-#include "base/base.h"
+#include "base/pack.h"
 #include "exec/onednn/dnnl_api.h"
 
 typedef struct ngi_prim {
@@ -25,8 +25,9 @@ typedef struct ngi_pass {
     ngi_prim reorder_in, reorder_out; /* NULL where `main` takes channels last */
     size_t blocked_in, blocked_out;   /* bytes of the reordered tensors; 0 without a reorder */
     dnnl_memory_t weights, bias;      /* NULL: none */
-    float *packed;                    /* the weights in oneDNN's order; NULL where they are used in place */
-    size_t scratch;                   /* bytes wanted by ngi_pass_run */
+    bool apart;                       /* the weights are in oneDNN's own order, not used in place */
+    float *packed;  /* they, if they are this pass's own: NULL where they are borrowed from a pack */
+    size_t scratch; /* bytes wanted by ngi_pass_run */
 } ngi_pass;
 
 /* oneDNN's one engine of this process; NULL if it cannot be made. */
@@ -43,14 +44,19 @@ bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc);
 
 /* What a pass multiplies with; NULLs where there is none. */
 typedef struct ngi_pass_weights {
-    const ngi_md *plain; /* describes `weights` */
-    const float *weights;
-    bool lasting; /* they outlive the pass and may be used in place */
+    const ngi_md *plain;                             /* describes `weights`; NULL: there are none */
+    const float *weights;                            /* NULL: to be made, or found in the packing */
+    float *(*make)(const void *self, ng_error *err); /* makes them (ngi_free), NULL out of memory; or NULL */
+    const void *self;
+    ngi_packing *packing;
+    const char *tag; /* tells the passes of a step apart */
+    bool lasting;    /* they outlive the pass and may be used in place */
     const ngi_md *bias_md;
     const float *bias; /* always used in place */
 } ngi_pass_weights;
 
 /* Completes a pass whose in, out, args and main.desc are set: makes the primitives, packs the weights. */
+/* NG_E_NOT_FOUND (quietly): the weights are neither given nor in the packing. */
 NG_NODISCARD ng_status ngi_pass_finish(ngi_pass *pass, const ngi_pass_weights *weights, ng_error *err);
 void ngi_pass_clear(ngi_pass *pass);
 

@@ -53,6 +53,9 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     if (!table[step->op].forward)
         return ngi_fail(err, NG_E_INTERNAL, "%s: %s is not an operation to run",
                         step->graph->nodes[step->node].name, ngi_op_name(step->op));
+    bool has_kernel = step->op == NGI_OP_CONV2D || step->op == NGI_OP_DEPTHWISE || step->op == NGI_OP_DENSE;
+    if (has_kernel && !step->kernel)
+        return NG_E_NOT_FOUND; /* used in place */
     ngi_ref *k = ngi_alloc_zero(1, sizeof *k);
     if (!k)
         return ngi_fail_memory(err, sizeof *k);

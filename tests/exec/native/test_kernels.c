@@ -74,7 +74,7 @@ static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s
     float *kernel = filled((int64_t)s->kernel_h * s->kernel_w * s->in_c * s->out_c, false);
     float *out = (float *)malloc((size_t)(n_out + 1) * sizeof *out) + unaligned;
     ngi_winograd *c;
-    CHECK_OK(ngi_winograd_create(isa, s, kernel, bias, threads, &c, &err), err);
+    CHECK_OK(ngi_winograd_create(isa, s, kernel, NULL, bias, threads, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
     ngi_winograd_run(c, in, out, false, scratch);
     for (int k = 0; k < 200; k++) {
@@ -111,7 +111,7 @@ static void check_backward(const ngi_native_isa *isa, const ngi_winograd_shape *
     ngi_winograd_shape back = {s->out_h, s->out_w, s->out_c, s->in_h, s->in_w, s->in_c,
                            s->kernel_h, s->kernel_w, s->pad_top, s->pad_left, true};
     ngi_winograd *c;
-    CHECK_OK(ngi_winograd_create(isa, &back, kernel, NULL, 1, &c, &err), err);
+    CHECK_OK(ngi_winograd_create(isa, &back, kernel, NULL, NULL, 1, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
     ngi_winograd_run(c, grad, result, false, scratch);
     for (int k = 0; k < 100; k++) {
@@ -162,7 +162,7 @@ static void one_thread_and_four_give_the_same_bytes(void **state)
         float *out[2];
         for (int i = 0; i < 2; i++) {
             ngi_winograd *c;
-            CHECK_OK(ngi_winograd_create(ngi_native_isa_best(), &s, kernel, NULL, i ? 4 : 1, &c, &err), err);
+            CHECK_OK(ngi_winograd_create(ngi_native_isa_best(), &s, kernel, NULL, NULL, i ? 4 : 1, &c, &err), err);
             void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
             out[i] = malloc(17 * 17 * 72 * sizeof **out);
             ngi_winograd_run(c, in, out[i], false, scratch);
@@ -215,7 +215,7 @@ static void allocation_failures_are_reported(void **state)
     for (long k = 1; k < 10; k++) {
         ngi_winograd *c;
         ngi_alloc_fail_at(k);
-        ng_status status = ngi_winograd_create(ngi_native_isa_best(), &s, kernel, NULL, 1, &c, &err);
+        ng_status status = ngi_winograd_create(ngi_native_isa_best(), &s, kernel, NULL, NULL, 1, &c, &err);
         bool reached = ngi_alloc_count() >= k;
         ngi_alloc_fail_at(0);
         assert_int_equal(status, reached ? NG_E_MEMORY : NG_OK);

@@ -17,6 +17,7 @@ struct ng_model {
     ngi_preprocess preprocess;
     const char *preprocess_origin; /* static text */
     float low, high;               /* range that the first layer sees */
+    float *black, *white;          /* [input channels]: a black and a white pixel at the input; one block */
     char **labels;                 /* [n_labels], from the file named in the options; else file.labels */
     int n_labels;
     char **fallback_labels;        /* [head.classes]: "class 3" */

@@ -18,6 +18,7 @@ void ng_model_free(ng_model *model)
         return;
     ngi_labels_free(model->labels, model->n_labels);
     ngi_labels_free(model->fallback_labels, model->head.classes);
+    ngi_free(model->black);
     ngi_free(model->path);
     ngi_free(model->cache);
     ngi_model_file_clear(&model->file);
@@ -75,12 +76,35 @@ static ng_status check_graph(const ng_model *m, ng_error *err)
     char text[NGI_SHAPE_TEXT];
     const ngi_node *in = &g->nodes[g->inputs[0]];
     if (g->n_inputs != 1)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: the model has %d inputs; models of one image input are run so far",
-                        m->path, g->n_inputs);
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: the model has %d inputs; models of one image input are run so far", m->path,
+                        g->n_inputs);
     if (in->shape.rank != 3)
-        return ngi_fail(err, NG_E_UNSUPPORTED, "%s: input '%s' has the shape %s without the batch, expected "
-                        "[height,width,channels]", m->path, in->name, ngi_shape_text(&in->shape, text));
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: input '%s' has the shape %s without the batch, expected "
+                        "[height,width,channels]",
+                        m->path, in->name, ngi_shape_text(&in->shape, text));
     return NG_OK;
+}
+
+/* What black and white become; 0 and 1 where the input is no picture. */
+static ng_status find_extremes(ng_model *m, ng_error *err)
+{
+    const ngi_shape *in = &m->graph->nodes[m->graph->inputs[0]].shape;
+    static const uint8_t pixels[2][3] = {{0, 0, 0}, {255, 255, 255}};
+    int channels = (int)in->dim[2];
+    m->black = ngi_alloc(2 * (size_t)channels, sizeof *m->black);
+    if (!m->black)
+        return ngi_fail_memory(err, 2 * (size_t)channels * sizeof *m->black);
+    m->white = m->black + channels;
+    for (int c = 0; c < channels; c++) {
+        m->black[c] = 0;
+        m->white[c] = 1;
+    }
+    if (channels != 1 && channels != 3)
+        return NG_OK;
+    NGI_TRY(ngi_preprocess_apply(m->preprocess, pixels[0], 1, channels, m->black, err));
+    return ngi_preprocess_apply(m->preprocess, pixels[1], 1, channels, m->white, err);
 }
 
 static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, ng_error *err)
@@ -99,6 +123,7 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
         m->parameters += m->graph->weights[i].constant ? 0 : ngi_shape_count(&m->graph->weights[i].shape);
     NGI_TRY(choose_preprocess(m, opts->preprocess, err));
     ngi_preprocess_range(m->graph, m->preprocess, &m->low, &m->high);
+    NGI_TRY(find_extremes(m, err));
     return prepare_labels(m, opts->labels, err);
 }
 
@@ -135,9 +160,9 @@ void ng_model_describe(const ng_model *m, ng_model_info *out)
         .input_channels = (int)in->dim[2],
         .class_count = m->head.classes,
         .output_count = m->head.width,
-        .activation = m->head.softmax                             ? "softmax"
+        .activation = m->head.softmax                         ? "softmax"
                       : m->head.activation == NGI_ACT_SIGMOID ? "sigmoid"
-                                                                  : "linear",
+                                                              : "linear",
         .layer_count = m->graph->n_layers,
         .automatic_layer = m->automatic_layer,
         .input_layer = ngi_attr_input_layer(m->graph),
@@ -266,12 +291,13 @@ ng_status ng_model_find_layer(const ng_model *m, const char *name, int *index, n
         return NG_OK;
     }
     if (count > 1)
-        return ngi_fail(err, NG_E_NOT_FOUND, "layer name '%s' stands for %d layers; give the path, such as '%s'", name,
-                        count, g->layers[found].name);
+        return ngi_fail(err, NG_E_NOT_FOUND,
+                        "layer name '%s' stands for %d layers; give the path, such as '%s'", name, count,
+                        g->layers[found].name);
     char near[400];
     suggest_layers(g, name, near, sizeof near);
-    return ngi_fail(err, NG_E_NOT_FOUND, "the model has no layer '%s'; did you mean %s? `netgaze layers` lists all",
-                    name, near);
+    return ngi_fail(err, NG_E_NOT_FOUND,
+                    "the model has no layer '%s'; did you mean %s? `netgaze layers` lists all", name, near);
 }
 
 const char *ng_model_label(const ng_model *m, int class_index)
@@ -313,7 +339,8 @@ ng_status ng_model_find_class(const ng_model *m, const char *name, int *class_in
         return NG_OK;
     }
     if (count > 1)
-        return ngi_fail(err, NG_E_NOT_FOUND, "label '%s' names %d classes; give the class by number", name, count);
+        return ngi_fail(err, NG_E_NOT_FOUND, "label '%s' names %d classes; give the class by number", name,
+                        count);
     return ngi_fail(err, NG_E_NOT_FOUND, "the model has no class '%s'; its %d classes begin with '%s'", name,
                     m->head.classes, ng_model_label(m, 0));
 }
@@ -322,9 +349,9 @@ ng_status ng_model_preprocess(const ng_model *m, const ng_image *image, float *o
 {
     const ngi_shape *in = &m->graph->nodes[m->graph->inputs[0]].shape;
     if (image->height != in->dim[0] || image->width != in->dim[1] || image->channels != in->dim[2])
-        return ngi_fail(err, NG_E_SHAPE, "the image is %dx%dx%d, the model's input %lldx%lldx%lld", image->height,
-                        image->width, image->channels, (long long)in->dim[0], (long long)in->dim[1],
-                        (long long)in->dim[2]);
-    return ngi_preprocess_apply(m->preprocess, image->data, (int64_t)image->height * image->width, image->channels,
-                                out, err);
+        return ngi_fail(err, NG_E_SHAPE, "the image is %dx%dx%d, the model's input %lldx%lldx%lld",
+                        image->height, image->width, image->channels, (long long)in->dim[0],
+                        (long long)in->dim[1], (long long)in->dim[2]);
+    return ngi_preprocess_apply(m->preprocess, image->data, (int64_t)image->height * image->width,
+                                image->channels, out, err);
 }

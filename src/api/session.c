@@ -293,6 +293,8 @@ static ng_status make_job(const ng_session *s, int index, const ng_explain_opts 
                        .n = s->n,
                        .index = index,
                        .input = ngi_run_activation(s->run, g->inputs[0]) + index * ngi_shape_count(&pixels),
+                       .black = s->model->black,
+                       .white = s->model->white,
                        .layer = layer,
                        .probability = p[class_index],
                        .bad_layer = s->bad_layers[index],

@@ -57,10 +57,11 @@ typedef struct ngi_attr_job {
     const ngi_head *head;
     ngi_run_session *run;
     ngi_pool *pool;
-    int n;              /* images of the last forward */
-    int index;          /* the one explained */
-    const float *input; /* its input [h,w,c] */
-    int layer;          /* layer index */
+    int n;                      /* images of the last forward */
+    int index;                  /* the one explained */
+    const float *input;         /* its input [h,w,c] */
+    const float *black, *white; /* [c]: what a black and a white pixel are there */
+    int layer;                  /* layer index */
     ngi_target target;
     float probability; /* of the class, for messages */
     int bad_layer;     /* first layer whose activations are not finite, where that is known; else -1 */

@@ -7,24 +7,34 @@
 #include <string.h>
 
 /* In the order of `netgaze methods`: a row a line, by what it is. */
-#define METHODS(X)        \
-    X(cam)                \
-    X(gradcam)            \
-    X(hirescam)           \
-    X(gradcamelementwise) \
-    X(gradcampp)          \
-    X(xgradcam)           \
-    X(layercam)           \
-    X(scorecam)           \
-    X(ablationcam)        \
-    X(eigencam)           \
-    X(eigengradcam)       \
-    X(kpcacam)            \
-    X(fullgrad)           \
-    X(finercam)           \
-    X(fem)                \
-    X(randomcam)          \
-    X(saliency)
+#define METHODS(X)         \
+    X(cam)                 \
+    X(gradcam)             \
+    X(hirescam)            \
+    X(gradcamelementwise)  \
+    X(gradcampp)           \
+    X(xgradcam)            \
+    X(layercam)            \
+    X(scorecam)            \
+    X(ablationcam)         \
+    X(eigencam)            \
+    X(eigengradcam)        \
+    X(kpcacam)             \
+    X(fullgrad)            \
+    X(finercam)            \
+    X(fem)                 \
+    X(randomcam)           \
+    X(saliency)            \
+    X(inputxgradient)      \
+    X(guidedbackprop)      \
+    X(guidedgradcam)       \
+    X(deconvnet)           \
+    X(smoothgrad)          \
+    X(vargrad)             \
+    X(integratedgradients) \
+    X(guidedig)            \
+    X(occlusion)           \
+    X(rise)
 
 #define DECLARE(name) extern const ngi_method ngi_method_##name;
 METHODS(DECLARE)

@@ -38,7 +38,7 @@ static int only_pool(const ngi_graph *g, int node)
     for (int i = node + 1; i < g->n_nodes; i++)
         for (int k = 0; k < g->nodes[i].n_inputs; k++)
             if (g->nodes[i].inputs[k] == node && g->nodes[i].feeds_output) {
-                if (pool >= 0 || g->nodes[i].op != NGI_OP_GLOBAL_AVG)
+                if (pool >= 0 || !ngi_attr_pools_everything(g, i))
                     return -1;
                 pool = i;
             }

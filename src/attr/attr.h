@@ -173,4 +173,7 @@ NG_NODISCARD ng_status ngi_attr_check_spatial(const ngi_graph *g, int layer, ng_
 /* The layer is the model's input: for methods that explain pixels. */
 NG_NODISCARD ng_status ngi_attr_check_input(const ngi_graph *g, int layer, ng_error *err);
 
+/* Whether the node averages a whole map into one cell: global average pooling, by whatever layer. */
+bool ngi_attr_pools_everything(const ngi_graph *g, int node);
+
 #endif

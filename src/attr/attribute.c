@@ -23,6 +23,7 @@
     X(fullgrad)            \
     X(finercam)            \
     X(fem)                 \
+    X(shapleycam)          \
     X(randomcam)           \
     X(saliency)            \
     X(inputxgradient)      \

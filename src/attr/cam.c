@@ -2,18 +2,6 @@
  * pooled layer's channels: map = sum_k W[k,c] A_k. Only for heads of that form; no gradient is taken. */
 #include "attr/attr.h"
 
-/* Whether the node averages a whole map into one cell. */
-static bool pools_everything(const ngi_graph *g, const ngi_node *n)
-{
-    if (n->op == NGI_OP_GLOBAL_AVG)
-        return true;
-    if (n->op != NGI_OP_AVG_POOL)
-        return false;
-    const ngi_shape *in = &g->nodes[n->inputs[0]].shape;
-    return n->shape.dim[0] == 1 && n->shape.dim[1] == 1 && n->attr.kernel_h == in->dim[0] &&
-           n->attr.kernel_w == in->dim[1];
-}
-
 static int skip_passing(const ngi_graph *g, int node)
 {
     while (g->nodes[node].op == NGI_OP_IDENTITY || g->nodes[node].op == NGI_OP_RESHAPE)
@@ -29,7 +17,7 @@ static bool find_head(const ngi_graph *g, int *dense, int *pooled)
     if (g->nodes[*dense].op != NGI_OP_DENSE)
         return false;
     int pool = skip_passing(g, g->nodes[*dense].inputs[0]);
-    if (!pools_everything(g, &g->nodes[pool]))
+    if (!ngi_attr_pools_everything(g, pool))
         return false;
     *pooled = g->nodes[pool].inputs[0];
     return true;

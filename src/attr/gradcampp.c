@@ -2,32 +2,49 @@
  *   alpha = g^2 / (2 g^2 + (sum_ab A_ab) g^3), 0 where the denominator is 0,
  *   w_k = sum_ij alpha relu(e^S g), map = sum_k w_k A_k.
  * The factor e^S is common to all channels and left out: it only scales the map and overflows for confident
- * predictions. pytorch-grad-cam leaves it out too, but adds 1e-6 to the denominator. */
+ * predictions. Variant pgc, pytorch-grad-cam's: 1e-6 is added to the denominator. Variant tkv, tf-keras-vis's: each
+ * channel's alphas are divided by their sum. */
 #include "attr/attr.h"
 
-static double alpha(double g, double sum)
+enum { PAPER, PGC, TKV };
+
+static const ng_method_parameter parameters[] = {
+    {.name = "variant", .choices = "paper|pgc|tkv", .summary = "whose formula for alpha"},
+};
+
+extern const ngi_method ngi_method_gradcampp;
+
+static double alpha(double g, double sum, int variant)
 {
-    double denominator = 2 * g * g + sum * g * g * g;
-    return denominator != 0 ? g * g / denominator : 0;
+    double denominator = 2 * g * g + sum * g * g * g + (variant == PGC ? 1e-6 : 0);
+    return g != 0 && denominator != 0 ? g * g / denominator : 0;
+}
+
+/* weights [channels] from sums and alphas [channels] of the activations and alphas. */
+static void weigh(const ngi_attr_pair *p, int variant, double *sums, double *alphas, double *weights)
+{
+    for (int64_t i = 0; i < p->cells * p->channels; i++)
+        sums[i % p->channels] += p->act[i];
+    for (int64_t i = 0; i < p->cells * p->channels; i++) {
+        int64_t k = i % p->channels;
+        double g = p->grad[i], a = alpha(g, sums[k], variant);
+        alphas[k] += a;
+        weights[k] += g > 0 ? a * g : 0;
+    }
+    for (int64_t k = 0; k < p->channels; k++)
+        if (variant == TKV && alphas[k] != 0)
+            weights[k] /= alphas[k];
 }
 
 static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
 {
     ngi_attr_pair p;
     NGI_TRY(ngi_attr_pair_compute(job, map, &p, err));
-    double *sums = ngi_alloc_zero(2 * (size_t)p.channels, sizeof *sums);
+    double *sums = ngi_alloc_zero(3 * (size_t)p.channels, sizeof *sums);
     if (!sums)
-        return ngi_fail_memory(err, 2 * (size_t)p.channels * sizeof *sums);
-    double *weights = sums + p.channels;
-    for (int64_t i = 0; i < p.cells; i++)
-        for (int64_t k = 0; k < p.channels; k++)
-            sums[k] += p.act[i * p.channels + k];
-    for (int64_t i = 0; i < p.cells; i++)
-        for (int64_t k = 0; k < p.channels; k++) {
-            double g = p.grad[i * p.channels + k];
-            if (g > 0)
-                weights[k] += alpha(g, sums[k]) * g;
-        }
+        return ngi_fail_memory(err, 3 * (size_t)p.channels * sizeof *sums);
+    double *weights = sums + 2 * p.channels;
+    weigh(&p, (int)ngi_parameter(&ngi_method_gradcampp, job, "variant"), sums, sums + p.channels, weights);
     ngi_attr_weigh(&p, weights, map);
     ngi_free(sums);
     return NG_OK;
@@ -44,6 +61,8 @@ const ngi_method ngi_method_gradcampp = {
             .assumes = "",
             .takes_gradient = 1,
             .at_layer = 1,
+            .parameter_count = sizeof parameters / sizeof *parameters,
+            .parameters = parameters,
         },
     .check = ngi_attr_check_spatial,
     .compute = compute,

@@ -13,6 +13,18 @@ ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err)
     return ngi_run_backward(job->run, job->seed, job->n, job->graph->layers[job->layer].node, err);
 }
 
+bool ngi_attr_pools_everything(const ngi_graph *g, int node)
+{
+    const ngi_node *n = &g->nodes[node];
+    if (n->op == NGI_OP_GLOBAL_AVG)
+        return true;
+    if (n->op != NGI_OP_AVG_POOL)
+        return false;
+    const ngi_shape *in = &g->nodes[n->inputs[0]].shape;
+    return n->shape.dim[0] == 1 && n->shape.dim[1] == 1 && n->attr.kernel_h == in->dim[0] &&
+           n->attr.kernel_w == in->dim[1];
+}
+
 const float *ngi_attr_activations(const ngi_attr_job *job, int64_t *cells, int64_t *channels)
 {
     int node = job->graph->layers[job->layer].node;

@@ -1,0 +1,153 @@
+/* ShapleyCAM (Cai, 2025): w_k = mean(g - H A / 2), H the Hessian of the score at the layer's activations A.
+ *
+ * Behind the layer the network must be piecewise linear up to the logits z (convolutions, ReLUs, pools, dense layers):
+ * then H = J^T F J exactly, with J = dz/dA and F the Hessian of the score as a function of the logits. J A takes a
+ * backward pass for each logit, H A one more. For the logit itself F is zero and the map is Grad-CAM's. */
+#include "attr/attr.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_piecewise_linear(const ngi_node *n)
+{
+    switch (n->op) {
+    case NGI_OP_ACTIVATION:
+        switch (n->attr.act.kind) {
+        case NGI_ACT_LINEAR:
+        case NGI_ACT_RELU:
+        case NGI_ACT_RELU6:
+        case NGI_ACT_LEAKY_RELU:
+        case NGI_ACT_HARD_SIGMOID:
+        case NGI_ACT_HARD_SIGMOID_2:
+        case NGI_ACT_HARD_TANH:
+            return true;
+        default:
+            return false;
+        }
+    case NGI_OP_SOFTMAX:
+    case NGI_OP_LAYERNORM:
+    case NGI_OP_MULTIPLY:
+    case NGI_OP_DIVIDE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static ng_status check(const ngi_graph *g, int layer, ng_error *err)
+{
+    NGI_TRY(ngi_attr_check_spatial(g, layer, err));
+    int node = g->layers[layer].node;
+    ngi_head head = ngi_head_of(g);
+    for (int i = node + 1; i <= head.logits; i++)
+        if (!is_piecewise_linear(&g->nodes[i]) && ngi_graph_reaches(g, node, i) &&
+            ngi_graph_reaches(g, i, head.logits))
+            return ngi_fail(err, NG_E_UNSUPPORTED,
+                            "ShapleyCAM needs the exact second derivative, which is known where the network "
+                            "behind the layer "
+                            "is piecewise linear; '%s' (%s) is not. Use a later layer, or --method gradcam",
+                            g->nodes[i].name, ngi_op_name(g->nodes[i].op));
+    return NG_OK;
+}
+
+/* out [width] = F v: the directional derivative of the score's gradient at the logits. */
+static ng_status multiply_hessian(const ngi_attr_job *job, const float *output, const double *v, float *out,
+                                  ng_error *err)
+{
+    const ngi_head *head = job->head;
+    int c = job->target.class_index;
+    double mean = 0;
+    memset(out, 0, (size_t)head->width * sizeof *out);
+    switch (job->target.kind) {
+    case NG_TARGET_LOGIT:
+    case NG_TARGET_CONTRAST:
+        return NG_OK;
+    case NG_TARGET_LOG_PROBABILITY:
+    case NG_TARGET_REST:
+        if (head->softmax) { /* d (e - p) = -(diag p - p p^T) v */
+            for (int j = 0; j < head->width; j++)
+                mean += output[j] * v[j];
+            for (int j = 0; j < head->width; j++)
+                out[j] = (float)(-output[j] * (v[j] - mean));
+            return NG_OK;
+        }
+        if (head->activation == NGI_ACT_SIGMOID) {
+            int unit = head->width == 1 ? 0 : c;
+            out[unit] = (float)(-output[unit] * (1.0 - output[unit]) * v[unit]);
+            return NG_OK;
+        }
+        break;
+    default:
+        break;
+    }
+    return ngi_fail(err, NG_E_UNSUPPORTED,
+                    "ShapleyCAM's second derivative is known for the targets logit, contrast, "
+                    "log-probability and rest, not for "
+                    "%s with this model's output",
+                    ng_target_name(job->target.kind));
+}
+
+static ng_status backward(const ngi_attr_job *job, const float *seed, ng_error *err)
+{
+    size_t width = (size_t)job->head->width;
+    memset(job->seed, 0, (size_t)job->n * width * sizeof *job->seed);
+    memcpy(job->seed + (size_t)job->index * width, seed, width * sizeof *seed);
+    return ngi_run_backward(job->run, job->seed, job->n, job->graph->layers[job->layer].node, err);
+}
+
+/* weights [channels] get mean g, less mean H A / 2. room: [width] doubles and [width] floats. */
+static ng_status weigh(const ngi_attr_job *job, const ngi_attr_pair *p, double *weights, double *v,
+                       float *seed, ng_error *err)
+{
+    int width = job->head->width;
+    bool curved = job->target.kind != NG_TARGET_LOGIT && job->target.kind != NG_TARGET_CONTRAST;
+    const float *output =
+        ngi_run_activation(job->run, job->head->output) + (size_t)job->index * (size_t)width;
+    for (int64_t i = 0; i < p->cells * p->channels; i++)
+        weights[i % p->channels] += p->grad[i] / (double)p->cells;
+    for (int j = 0; j < width && curved; j++) {
+        memset(seed, 0, (size_t)width * sizeof *seed);
+        seed[j] = 1;
+        NGI_TRY(backward(job, seed, err));
+        v[j] = ngi_dot(p->grad, p->act, p->cells * p->channels);
+    }
+    if (!curved)
+        return NG_OK;
+    NGI_TRY(multiply_hessian(job, output, v, seed, err));
+    NGI_TRY(backward(job, seed, err));
+    for (int64_t i = 0; i < p->cells * p->channels; i++)
+        weights[i % p->channels] -= 0.5 * p->grad[i] / (double)p->cells;
+    return NG_OK;
+}
+
+static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
+{
+    ngi_attr_pair p;
+    NGI_TRY(ngi_attr_pair_compute(job, map, &p, err));
+    size_t width = (size_t)job->head->width, n = (size_t)p.channels + width;
+    double *weights = ngi_alloc_zero(n, sizeof *weights);
+    float *seed = ngi_alloc(width, sizeof *seed);
+    ng_status status = weights && seed ? weigh(job, &p, weights, weights + p.channels, seed, err)
+                                       : ngi_fail_memory(err, n * sizeof *weights);
+    if (status == NG_OK)
+        ngi_attr_weigh(&p, weights, map);
+    ngi_free(weights);
+    ngi_free(seed);
+    return status;
+}
+
+const ngi_method ngi_method_shapleycam = {
+    .info =
+        {
+            .name = "shapleycam",
+            .title = "ShapleyCAM",
+            .summary = "channels weighted by gradient and curvature: a second-order Shapley value",
+            .cost = "1 forward + backward to the layer; for --target rest one more backward a class",
+            .source = "Cai 2025, arXiv:2501.06261",
+            .assumes = "with --target logit it is Grad-CAM; the paper's target is rest",
+            .takes_gradient = 1,
+            .at_layer = 1,
+        },
+    .check = check,
+    .compute = compute,
+};

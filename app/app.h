@@ -29,7 +29,7 @@ typedef struct settings {
     const char *parameters, *variant, *against, *truth, *picture_format;
     double alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
-    bool use_signed, grid, force, recursive, json, quiet, candidates, no_cache, help;
+    bool use_signed, grid, force, recursive, json, quiet, candidates, no_cache, exact, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
 } settings;

@@ -6,7 +6,11 @@
 #include <string.h>
 
 #define AT(field) offsetof(settings, field)
-enum { MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH, RUNS = EXPLAIN | CLASSIFY, DRAWS = EXPLAIN | RENDER };
+enum {
+    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH,
+    RUNS = EXPLAIN | CLASSIFY,
+    DRAWS = EXPLAIN | RENDER
+};
 
 const option_row option_rows[] = {
     {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
@@ -85,8 +89,10 @@ const option_row option_rows[] = {
      "centre of the grey window of images of more than 8 bits"},
     {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), RUNS, 0, 1e9, "0", NULL,
      "and its width; 0: the image's own range"},
-    {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), RUNS | DOCTOR | BENCH, 0, 0, "auto", backend_choice,
-     "what computes: ref is plain loops, to compare with"},
+    {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), RUNS | DOCTOR | BENCH, 0, 0, "auto",
+     backend_choice, "what computes: ref is plain loops, to compare with"},
+    {"--exact", NULL, NULL, OPTION_FLAG, AT(exact), RUNS | DOCTOR | BENCH, 0, 0, NULL, NULL,
+     "no Winograd kernels; slower mostly. The scores are within 1e-5 of double arithmetic either way"},
     {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), RUNS, 1, 1024, NULL, NULL,
      "images worked on at a time; one a core when left out"},
     {"--layer", "-l", "NAME", OPTION_TEXT, AT(layer), BENCH, 0, 0, NULL, NULL,
@@ -287,6 +293,8 @@ int parse_options(const command *c, int argc, char **argv, settings *s)
         else
             code = parse_option(c, argc, argv, &i, s);
     }
+    if (s->exact && strcmp(s->backend, "auto") == 0)
+        s->backend = "onednn"; /* what that means; sidecars name it */
     if (code == EXIT_DONE && s->n_arguments && *c->arguments == '\0') {
         complain("%s takes no argument, '%s' was given", c->name, s->arguments[0]);
         code = EXIT_USAGE;

@@ -228,6 +228,8 @@ typedef struct ng_session_opts {
     const char *backend; /* "auto" | "onednn" | "ref". Default NULL: auto */
     const int *layers;   /* [layer_count] layers that will be explained; their activations and */
     int layer_count;     /*   gradients are kept. Default 0. Methods with at_input want the input layer among them */
+    int exact;           /* no Winograd kernels: sums of products as the definition has them. Slower mostly; the
+                            scores are within 1e-5 of double arithmetic either way. Default 0 */
     int forward_only;    /* activations only, no gradients: for methods that take none. Default 0 */
 } ng_session_opts;
 

@@ -83,6 +83,13 @@ static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, 
     return NG_OK;
 }
 
+/* oneDNN is asked for direct convolutions only. */
+static const char *backend_of(const ng_session_opts *opts)
+{
+    bool automatic = !opts->backend || strcmp(opts->backend, "auto") == 0;
+    return opts->exact && automatic ? "onednn" : opts->backend;
+}
+
 static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, ngi_plan **plan, ng_error *err)
 {
     const ngi_graph *g = model->graph;
@@ -114,7 +121,7 @@ static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, n
         taps[n + 1] = g->inputs[0];
         ngi_plan_opts plan_opts = {.batch = opts->batch,
                                    .threads = opts->threads,
-                                   .backend = opts->backend,
+                                   .backend = backend_of(opts),
                                    .taps = taps,
                                    .n_taps = n + 2,
                                    .grads = taps,

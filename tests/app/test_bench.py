@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """netgaze bench: its figures belong together. Usage: test_bench.py PROGRAM"""
 import program
+import test_cache
 from program import ProgramTest, lines, run
 
 
@@ -19,6 +20,15 @@ class Bench(ProgramTest):
         self.assertTrue(all(k["kernel"] for k in o["kernels"]))
         self.assertGreater(o["peak_memory_bytes"], o["session_bytes"])
         self.assertGreater(o["session_bytes"], 0)
+
+    def test_exact_runs_no_winograd(self):
+        model = test_cache.write_larger_model(self.folder / "larger")
+        [fast] = lines(run("bench", model, "--json", "--repeat", 1, "-q"))
+        [exact] = lines(run("bench", model, "--json", "--repeat", 1, "-q", "--exact"))
+        if "avx2" in fast["features"]:
+            self.assertTrue([k for k in fast["kernels"] if k["kernel"].startswith("winograd")])
+        self.assertFalse([k for k in exact["kernels"] if k["kernel"].startswith("winograd")])
+        self.assertEqual(len(fast["kernels"]), len(exact["kernels"]))
 
     def test_wrong_use(self):
         self.assertIn("above 1x1", run("bench", self.model, "--layer", "pool", code=2).stderr)

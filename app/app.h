@@ -46,6 +46,7 @@ enum command_bit {
     COMPLETION = 1 << 7,
     BENCH = 1 << 16,
     CACHE = 1 << 17,
+    TUNE = 1 << 18,
     ALL_COMMANDS = (1 << 24) - 1,
 };
 
@@ -68,6 +69,7 @@ int run_render(const settings *s);
 int run_doctor(const settings *s);
 int run_bench(const settings *s);
 int run_cache(const settings *s);
+int run_tune(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);
 

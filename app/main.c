@@ -68,6 +68,12 @@ const command commands[] = {
      "  netgaze bench model.keras\n"
      "  netgaze bench model.keras --threads 2 --batch 8 --json\n",
      BENCH, run_bench},
+    {"tune", "MODEL", "measure which kernel runs each convolution best on this machine",
+     "What wins is kept in the cache's folder and taken by every later run, of this and of other models\n"
+     "with such layers; `netgaze cache clear` forgets it. Measure when nothing else runs.\n",
+     "  netgaze tune model.keras\n"
+     "  netgaze tune model.keras --threads 2 --repeat 50\n",
+     TUNE, run_tune},
     {"cache", "[list|clear|limit [SIZE]]", "decoded and packed weights kept for a quick start",
      "They lie in $NETGAZE_CACHE, $XDG_CACHE_HOME/netgaze or ~/.cache/netgaze; NETGAZE_CACHE=off keeps\n"
      "none. Beyond the limit (2 GiB) the least recently used are thrown out. Damaged and outdated files\n"

@@ -7,7 +7,7 @@
 
 #define AT(field) offsetof(settings, field)
 enum {
-    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH,
+    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE,
     RUNS = EXPLAIN | CLASSIFY,
     DRAWS = EXPLAIN | RENDER
 };
@@ -97,9 +97,9 @@ const option_row option_rows[] = {
      "images worked on at a time; one a core when left out"},
     {"--layer", "-l", "NAME", OPTION_TEXT, AT(layer), BENCH, 0, 0, NULL, NULL,
      "layer of the Grad-CAM; the one explained by default when left out"},
-    {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), BENCH, 1, 1024, NULL, NULL,
+    {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), BENCH | TUNE, 1, 1024, NULL, NULL,
      "threads of one run; 1 when left out"},
-    {"--repeat", NULL, "N", OPTION_INTEGER, AT(repeat), BENCH, 1, 100000, "20", NULL,
+    {"--repeat", NULL, "N", OPTION_INTEGER, AT(repeat), BENCH | TUNE, 1, 1000, "20", NULL,
      "times each is measured"},
     {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH, 1, 256, "1", NULL,
      "images in one run of a thread"},

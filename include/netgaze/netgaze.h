@@ -459,9 +459,30 @@ typedef struct ng_cache_info {
 
 NG_API NG_NODISCARD ng_status ng_cache_describe(const char *folder, ng_cache_info *out, ng_error *err);
 NG_API void ng_cache_info_clear(ng_cache_info *info);
+/* Packs and measurements (ng_model_tune). */
 NG_API NG_NODISCARD ng_status ng_cache_clear(const char *folder, ng_error *err);
 /* Kept in the folder. Default 2 GiB; 0 keeps nothing. */
 NG_API NG_NODISCARD ng_status ng_cache_set_limit(const char *folder, uint64_t bytes, ng_error *err);
+
+/* One shape of convolution of a model, and the two kernels that can run it here. */
+typedef struct ng_tune_row {
+    char shape[128];        /* "3x3 17x17x768 to 17x17x192, 1 thread" */
+    int layers;             /* that have it */
+    char kernel[2][64];     /* the first is taken where nothing was measured */
+    double milliseconds[2]; /* medians */
+    int chosen;             /* 0 or 1 */
+} ng_tune_row;
+
+typedef struct ng_tune_result {
+    int row_count;
+    ng_tune_row *rows; /* [row_count], owned */
+    int kept;          /* in the model's cache: sessions made from now on take the chosen kernels */
+} ng_tune_result;
+
+/* Measures the kernels of every convolution against each other, `repeats` times each, in turns. */
+NG_API NG_NODISCARD ng_status ng_model_tune(const ng_model *model, int threads, int repeats, ng_tune_result *out,
+                                            ng_error *err);
+NG_API void ng_tune_result_clear(ng_tune_result *result);
 
 /* ---- The build ----------------------------------------------------------------------------- */
 

@@ -50,7 +50,7 @@ ng_status ng_cache_clear(const char *setting, ng_error *err)
 {
     char *folder;
     NGI_TRY(with_folder(setting, &folder, err));
-    ng_status status = ngi_cache_trim(folder, 0, NULL, err);
+    ng_status status = ngi_cache_clear(folder, err);
     ngi_free(folder);
     return status;
 }

@@ -38,19 +38,22 @@ static char *path_of(const char *folder, const char *key)
     return ngi_sprintf("%s/%s" NGI_CACHE_ENDING, folder, hex);
 }
 
-/* The folder and those above it, for the user alone. */
-static bool make_folder(const char *folder)
+ng_status ngi_cache_make_folder(const char *folder, ng_error *err)
 {
     char *path = ngi_strdup(folder);
-    for (char *p = path; p && *p; p++)
-        if (*p == '/' && p > path) {
+    if (!path)
+        return ngi_fail_memory(err, strlen(folder));
+    for (char *p = path + 1; *path && *p; p++)
+        if (*p == '/') {
             *p = '\0';
             (void)mkdir(path, 0700);
             *p = '/';
         }
-    bool made = path && (mkdir(path, 0700) == 0 || errno == EEXIST);
+    bool made = mkdir(path, 0700) == 0 || errno == EEXIST;
+    int cause = errno;
     ngi_free(path);
-    return made;
+    return made ? NG_OK
+                : ngi_fail(err, NG_E_IO, "%s: the folder cannot be made: %s", folder, strerror(cause));
 }
 
 /* ---- Packs ----------------------------------------------------------------------------------- */
@@ -71,8 +74,9 @@ void ngi_cache_save(const char *folder, const char *key, const char *title, cons
     if (bytes >= limit)
         return;
     char *path = path_of(folder, key);
-    ng_status status =
-        path && make_folder(folder) ? ngi_pack_save(path, key, title, items, n, NULL) : NG_E_IO;
+    ng_status status = path ? ngi_cache_make_folder(folder, NULL) : NG_E_MEMORY;
+    if (status == NG_OK)
+        status = ngi_pack_save(path, key, title, items, n, NULL);
     if (status == NG_OK)
         status = ngi_cache_trim(folder, limit, strrchr(path, '/') + 1, NULL);
     ngi_free(path); /* whatever the status: there is a cache the next time, or there is none */
@@ -180,14 +184,25 @@ ng_status ngi_cache_set_limit(const char *folder, uint64_t bytes, ng_error *err)
 {
     char text[32];
     int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)bytes);
-    if (!make_folder(folder))
-        return ngi_fail(err, NG_E_IO, "%s: the folder cannot be made: %s", folder, strerror(errno));
+    NGI_TRY(ngi_cache_make_folder(folder, err));
     char *path = ngi_path_join(folder, LIMIT_FILE);
     if (!path)
         return ngi_fail_memory(err, strlen(folder));
     ng_status status = ng_file_save(path, text, (size_t)n, err);
     ngi_free(path);
     return status == NG_OK ? ngi_cache_trim(folder, bytes, NULL, err) : status;
+}
+
+static ng_status remove_file(const char *folder, const char *name, ng_error *err)
+{
+    char *path = ngi_path_join(folder, name);
+    if (!path)
+        return ngi_fail_memory(err, strlen(folder));
+    ng_status status = NG_OK;
+    if (unlink(path) != 0 && errno != ENOENT)
+        status = ngi_fail(err, NG_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
+    ngi_free(path);
+    return status;
 }
 
 ng_status ngi_cache_trim(const char *folder, uint64_t bytes, const char *keep, ng_error *err)
@@ -208,13 +223,21 @@ ng_status ngi_cache_trim(const char *folder, uint64_t bytes, const char *keep, n
         if (sum <= bytes)
             continue;
         sum -= files[i].bytes;
-        char *path = ngi_path_join(folder, files[i].name);
-        if (!path)
-            status = ngi_fail_memory(err, strlen(folder));
-        else if (unlink(path) != 0 && errno != ENOENT)
-            status = ngi_fail(err, NG_E_IO, "%s: cannot be removed: %s", path, strerror(errno));
-        ngi_free(path);
+        status = remove_file(folder, files[i].name, err);
     }
     ngi_cache_list_free(files, n);
+    return status;
+}
+
+ng_status ngi_cache_clear(const char *folder, ng_error *err)
+{
+    NGI_TRY(ngi_cache_trim(folder, 0, NULL, err));
+    DIR *d = opendir(folder);
+    ng_status status = NG_OK;
+    for (struct dirent *e; d && status == NG_OK && (e = readdir(d));)
+        if (strncmp(e->d_name, NGI_CACHE_TUNED, strlen(NGI_CACHE_TUNED)) == 0)
+            status = remove_file(folder, e->d_name, err);
+    if (d)
+        closedir(d);
     return status;
 }

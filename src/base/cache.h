@@ -7,6 +7,7 @@
 
 #define NGI_CACHE_LIMIT  ((uint64_t)2 << 30) /* bytes of all files, where nobody has said another limit */
 #define NGI_CACHE_ENDING ".ngpack"
+#define NGI_CACHE_TUNED  "tuned-" /* what the names of measurements' files begin with */
 
 /* The folder, as a new string: `setting` if it is not NULL, else $NETGAZE_CACHE, else $XDG_CACHE_HOME/netgaze, else
  * ~/.cache/netgaze. NULL where there is no cache: the setting or variable is "off", there is no home, or no memory. */
@@ -31,5 +32,10 @@ uint64_t ngi_cache_limit(const char *folder);
 NG_NODISCARD ng_status ngi_cache_set_limit(const char *folder, uint64_t bytes, ng_error *err);
 /* Removes packs until the rest has at most this many bytes; `keep` (a name, or NULL) stays. */
 NG_NODISCARD ng_status ngi_cache_trim(const char *folder, uint64_t bytes, const char *keep, ng_error *err);
+
+/* Makes the folder and those above it, for the user alone. */
+NG_NODISCARD ng_status ngi_cache_make_folder(const char *folder, ng_error *err);
+/* Removes packs and measurements; the limit stays. */
+NG_NODISCARD ng_status ngi_cache_clear(const char *folder, ng_error *err);
 
 #endif

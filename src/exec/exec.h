@@ -106,7 +106,7 @@ typedef struct ngi_plan_opts {
     const int *starts;
     int n_starts; /* 0: the graph's inputs */
     /* Packed weights are kept in this folder and found there by the next plan of the same kind; `identity` names the
-     * graph's weights. NULL: they are not. */
+     * graph's weights. Which kernels were measured to be the best (tune.h) is read from it too. NULL: neither. */
     const char *cache, *identity;
     bool keep_unfused; /* no batch norm or activation is fused: for tests */
 } ngi_plan_opts;

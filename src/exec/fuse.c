@@ -130,7 +130,7 @@ static ng_status make_step(ngi_plan *p, int node, bool keep_unfused, ng_error *e
                          .n_inputs = n->n_inputs,
                          .inputs = n->inputs,
                          .out_shape = &n->shape};
-    s->norm = -1;
+    s->norm = s->preferred = -1;
     s->step.act.max_value = INFINITY;
     s->accumulate = ngi_alloc_zero((size_t)n->n_inputs, sizeof *s->accumulate);
     if (!s->accumulate)
@@ -180,7 +180,8 @@ ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err)
 
 static ng_status ask_backends(ngi_plan *p, ngi_plan_step *s, ng_error *err)
 {
-    for (int b = 0; b < p->n_backends; b++) {
+    for (int i = s->preferred >= 0 ? -1 : 0; i < p->n_backends; i++) {
+        int b = i < 0 ? s->preferred : i;
         ng_status status = p->backends[b]->prepare(&s->step, p->batch, p->threads, &s->kernel, err);
         s->backend = b;
         if (status != NG_E_UNSUPPORTED)

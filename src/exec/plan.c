@@ -248,6 +248,8 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
     NGI_TRY(ngi_plan_make_steps(p, o->keep_unfused, err));
     NGI_TRY(schedule_backward(p, err));
     NGI_TRY(note_served(p, err));
+    if (o->cache)
+        ngi_plan_read_choices(p, o->cache);
     if (o->cache && o->identity)
         ngi_plan_open_pack(p, o->cache, o->identity);
     NGI_TRY(ngi_plan_make_kernels(p, err));

@@ -13,6 +13,7 @@ typedef struct ngi_plan_step {
     ngi_step step;
     ngi_kernel kernel;
     int backend;                        /* index into the plan's back ends */
+    int preferred; /* the back end that was measured to be the best; -1: not measured */
     int norm; /* the batch norm that is folded into the kernel; -1: none */
     float *folded_kernel, *folded_bias; /* owned; NULL where the graph's weights are used as they are */
     bool *accumulate;                   /* [n_inputs]: the backward pass adds to this gradient */
@@ -60,6 +61,8 @@ struct ngi_plan {
 /* fuse.c: makes the steps (fused, folded) and their kernels. */
 ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err);
 ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err);
+/* tune.c: sets `preferred` of the steps. */
+void ngi_plan_read_choices(ngi_plan *p, const char *cache);
 /* packed.c: finds the packed weights of an earlier plan of this kind; keeps this one's if anything was packed anew. */
 void ngi_plan_open_pack(ngi_plan *p, const char *cache, const char *identity);
 void ngi_plan_save_pack(ngi_plan *p, const char *cache, const char *identity);

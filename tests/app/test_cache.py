@@ -130,6 +130,17 @@ class Cache(ProgramTest):
         self.assertEqual(lines(run("cache", "limit", "--json", env=self.env))[0]["limit"], 3 << 19)
         self.assertIn("netgaze", run("doctor", env=self.env).stdout.split("cache  ")[1])
 
+    def test_tune_is_kept_until_cleared(self):
+        rows = lines(run("tune", self.model, "--json", "--repeat", 2, "-q", env=self.env))
+        for row in rows:
+            best = min(range(2), key=lambda i: row["kernels"][i]["median_ms"])
+            self.assertTrue(row["chosen"] == best or row["kernels"][1]["median_ms"] > 0.97 * row["kernels"][0]["median_ms"])
+        self.assertEqual(len([p for p in self.cache.iterdir() if p.name.startswith("tuned-")]), 1)
+        run("cache", "clear", env=self.env)
+        self.assertEqual([p.name for p in self.cache.iterdir()], [])
+        self.assertIn("ms", run("tune", self.model, "--repeat", 1, env=self.env).stdout) if rows else None
+        self.assertIn("too many", run("tune", self.model, "x", code=2).stderr)
+
     def test_an_unwritable_folder_is_no_error(self):
         self.assertEqual(self.maps(env={**self.env, "NETGAZE_CACHE": "/proc/nowhere"}), self.maps("--no-cache"))
 

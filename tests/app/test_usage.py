@@ -8,7 +8,7 @@ import program
 import tiny_model
 from program import ProgramTest, lines, run
 
-COMMANDS = ["explain", "classify", "layers", "methods", "render", "doctor", "bench", "cache", "man", "completion"]
+COMMANDS = ["explain", "classify", "layers", "methods", "render", "doctor", "bench", "tune", "cache", "man", "completion"]
 
 
 class Usage(ProgramTest):

@@ -1,0 +1,284 @@
+/* Measuring kernels against each other, and the file of what won: a line a shape, with the back end's name. The file's
+ * name says for which processor and library it was measured. */
+#include "exec/tune.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cache.h"
+#include "exec/plan.h"
+
+#define MAX_FILE    ((size_t)1 << 20)
+#define MAX_REPEATS 1000
+/* The other kernel must be this much faster: two that are equal should not change places with every measurement. */
+#define MARGIN      0.98
+
+/* ---- Shapes ---------------------------------------------------------------------------------- */
+
+/* What decides a convolution's time; false for other steps and those with one kernel only. */
+static bool shape_text(const ngi_step *s, int threads, char text[NGI_TUNE_SHAPE])
+{
+    const ngi_attr *a = s->attr;
+    if (s->op != NGI_OP_CONV2D || a->groups != 1 || a->stride_h != 1 || a->stride_w != 1 ||
+        a->dilation_h != 1 || a->dilation_w != 1)
+        return false;
+    const ngi_shape *in = s->in_shape[0], *out = s->out_shape;
+    snprintf(text, NGI_TUNE_SHAPE, "%dx%d %lldx%lldx%lld to %lldx%lldx%lld, %d thread%s", a->kernel_h,
+             a->kernel_w, (long long)in->dim[0], (long long)in->dim[1], (long long)in->dim[2],
+             (long long)out->dim[0], (long long)out->dim[1], (long long)out->dim[2], threads,
+             threads == 1 ? "" : "s");
+    return true;
+}
+
+/* ---- The file -------------------------------------------------------------------------------- */
+
+static char *file_path(const char *cache)
+{
+    char text[256], hex[NGI_HASH_TEXT];
+    ngi_hash h;
+    int n =
+        snprintf(text, sizeof text, "%s onednn %s %s, %ld %ld", ngi_native_isa_name(), ngi_onednn_version(),
+                 ngi_onednn_isa(), sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE));
+    if (ngi_hash_init(&h, NULL) != NG_OK)
+        return NULL;
+    ngi_hash_add(&h, text, (size_t)n);
+    ngi_hash_finish(&h, hex);
+    return ngi_sprintf("%s/" NGI_CACHE_TUNED "%s", cache, hex);
+}
+
+/* The file's text, or NULL if there is none. */
+static char *read_choices(const char *cache)
+{
+    char *path = file_path(cache), *text = NULL;
+    size_t size;
+    if (path && ngi_path_exists(path) && ngi_file_read(path, MAX_FILE, &text, &size, NULL) != NG_OK)
+        text = NULL;
+    ngi_free(path);
+    return text;
+}
+
+/* The line "shape\tback end" of this shape, at its back end; NULL if there is none. */
+static const char *find_choice(const char *text, const char *shape)
+{
+    size_t n = strlen(shape);
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+        if (strncmp(line, shape, n) == 0 && line[n] == '\t')
+            return line + n + 1;
+    return NULL;
+}
+
+void ngi_plan_read_choices(ngi_plan *p, const char *cache)
+{
+    char shape[NGI_TUNE_SHAPE], *text = strcmp(p->backend, "auto") == 0 ? read_choices(cache) : NULL;
+    for (int i = 0; text && i < p->n_steps; i++) {
+        const char *choice =
+            shape_text(&p->steps[i].step, p->threads, shape) ? find_choice(text, shape) : NULL;
+        size_t length = choice ? strcspn(choice, "\n") : 0;
+        for (int b = 0; choice && b < p->n_backends; b++)
+            if (strlen(p->backends[b]->name) == length && strncmp(choice, p->backends[b]->name, length) == 0)
+                p->steps[i].preferred = b;
+    }
+    ngi_free(text);
+}
+
+/* New lines first: the first of a shape counts, and older ones of the same shape are left out. */
+static ng_status merge(const ngi_tune_row *rows, int n, const char *const names[2], const char *old,
+                       ngi_buffer *out, ng_error *err)
+{
+    for (int i = 0; i < n; i++)
+        NGI_TRY(ngi_buffer_printf(out, err, "%s\t%s\n", rows[i].shape, names[rows[i].chosen]));
+    size_t fresh = out->size;
+    for (const char *line = old; line && *line;) {
+        size_t length = strcspn(line, "\n"), key = strcspn(line, "\t\n");
+        bool again = key >= NGI_TUNE_SHAPE || line[key] != '\t';
+        for (int i = 0; i < n && !again; i++)
+            again = strlen(rows[i].shape) == key && strncmp(rows[i].shape, line, key) == 0;
+        if (!again && fresh + length < MAX_FILE)
+            NGI_TRY(ngi_buffer_printf(out, err, "%.*s\n", (int)length, line));
+        line += length + (line[length] == '\n');
+    }
+    return NG_OK;
+}
+
+static ng_status save_choices(const char *cache, const ngi_tune_row *rows, int n, const char *const names[2],
+                              ng_error *err)
+{
+    ngi_buffer text = {0};
+    char *old = read_choices(cache), *path = file_path(cache);
+    ng_status status = path ? merge(rows, n, names, old, &text, err) : ngi_fail_memory(err, strlen(cache));
+    if (status == NG_OK)
+        status = ngi_cache_make_folder(cache, err);
+    if (status == NG_OK)
+        status = ng_file_save(path, text.data ? text.data : "", text.size, err);
+    ngi_buffer_clear(&text);
+    ngi_free(old);
+    ngi_free(path);
+    return status;
+}
+
+/* ---- Measuring ------------------------------------------------------------------------------- */
+
+typedef struct contest {
+    ngi_plan *plans[2]; /* the same steps, by different back ends */
+    void *contexts[2];
+    int threads, repeats;
+} contest;
+
+static double milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Half of them zero, as behind a ReLU. */
+static void fill(float *x, int64_t n)
+{
+    uint32_t state = 1;
+    for (int64_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        float value = (float)(state >> 8) / 8388608.0f - 1.0f;
+        x[i] = value > 0 ? value : 0;
+    }
+}
+
+static ng_status run_one(const contest *c, int which, int step, const float *in, float *out, void *scratch,
+                         double *time, ng_error *err)
+{
+    const ngi_kernel *k = &c->plans[which]->steps[step].kernel;
+    ngi_run run = {.n = 1, .in = &in, .out = out, .scratch = scratch, .context = c->contexts[which]};
+    double start = milliseconds();
+    NGI_TRY(k->forward(k, &run, err));
+    *time = milliseconds() - start;
+    return NG_OK;
+}
+
+static ng_status measure_into(const contest *c, int step, float *in, float *out, void *scratch, double *times,
+                              ngi_tune_row *row, ng_error *err)
+{
+    const ngi_step *s = &c->plans[0]->steps[step].step;
+    fill(in, ngi_shape_count(s->in_shape[0]));
+    double ignored;
+    for (int which = 0; which < 2; which++) /* once to warm up */
+        NGI_TRY(run_one(c, which, step, in, out, scratch, &ignored, err));
+    for (int k = 0; k < c->repeats; k++)
+        for (int which = 0; which < 2; which++)
+            NGI_TRY(run_one(c, which, step, in, out, scratch, &times[which * c->repeats + k], err));
+    for (int which = 0; which < 2; which++) {
+        qsort(times + which * c->repeats, (size_t)c->repeats, sizeof *times, by_value);
+        row->milliseconds[which] = times[which * c->repeats + c->repeats / 2];
+        snprintf(row->kernel[which], sizeof row->kernel[which], "%s",
+                 c->plans[which]->steps[step].kernel.name);
+    }
+    row->chosen = row->milliseconds[1] < MARGIN * row->milliseconds[0];
+    return NG_OK;
+}
+
+static ng_status measure(const contest *c, int step, ngi_tune_row *row, ng_error *err)
+{
+    const ngi_step *s = &c->plans[0]->steps[step].step;
+    size_t a = c->plans[0]->steps[step].kernel.scratch, b = c->plans[1]->steps[step].kernel.scratch;
+    size_t in_bytes = (size_t)ngi_shape_count(s->in_shape[0]) * sizeof(float);
+    size_t out_bytes = (size_t)ngi_shape_count(s->out_shape) * sizeof(float);
+    float *in = ngi_alloc_aligned(in_bytes), *out = ngi_alloc_aligned(out_bytes);
+    void *scratch = ngi_alloc_aligned(a > b ? a : b);
+    double *times = ngi_alloc(2 * (size_t)c->repeats, sizeof *times);
+    ng_status status = in && out && scratch && times
+                           ? measure_into(c, step, in, out, scratch, times, row, err)
+                           : ngi_fail_memory(err, in_bytes + out_bytes);
+    ngi_free_aligned(in);
+    ngi_free_aligned(out);
+    ngi_free_aligned(scratch);
+    ngi_free(times);
+    return status;
+}
+
+static ng_status measure_all(const contest *c, ngi_tune_row *rows, int *n, ng_error *err)
+{
+    const ngi_plan *p = c->plans[0];
+    for (int i = 0; i < p->n_steps; i++) {
+        char shape[NGI_TUNE_SHAPE];
+        bool choice = strcmp(p->steps[i].kernel.name, c->plans[1]->steps[i].kernel.name) != 0;
+        if (!choice || !shape_text(&p->steps[i].step, c->threads, shape))
+            continue;
+        int k = 0;
+        while (k < *n && strcmp(rows[k].shape, shape) != 0)
+            k++;
+        if (k == *n) {
+            snprintf(rows[k].shape, sizeof rows[k].shape, "%s", shape);
+            NGI_TRY(measure(c, i, &rows[k], err));
+            (*n)++;
+        }
+        rows[k].steps++;
+    }
+    return NG_OK;
+}
+
+static const ngi_backend *backend_named(const ngi_plan *p, const char *name)
+{
+    for (int b = 0; b < p->n_backends; b++)
+        if (strcmp(p->backends[b]->name, name) == 0)
+            return p->backends[b];
+    return NULL;
+}
+
+static ng_status open_contest(contest *c, const ngi_graph *g, int root, ng_error *err)
+{
+    static const char *const lists[2] = {"auto", "onednn"};
+    for (int i = 0; i < 2; i++) {
+        ngi_plan_opts o = {.batch = 1, .threads = c->threads, .backend = lists[i], .root = root};
+        NGI_TRY(ngi_plan_create(g, &o, &c->plans[i], err));
+    }
+    for (int i = 0; i < 2; i++) { /* only oneDNN's kernels have one */
+        const ngi_backend *b = backend_named(c->plans[i], "onednn");
+        if (b && b->context_create)
+            NGI_TRY(b->context_create(c->threads, &c->contexts[i], err));
+    }
+    return NG_OK;
+}
+
+static void close_contest(contest *c)
+{
+    for (int i = 0; i < 2; i++) {
+        if (c->contexts[i])
+            backend_named(c->plans[i], "onednn")->context_free(c->contexts[i]);
+        ngi_plan_free(c->plans[i]);
+    }
+}
+
+ng_status ngi_tune(const ngi_graph *g, int root, int threads, int repeats, const char *cache,
+                   ngi_tune_row **rows, int *n, ng_error *err)
+{
+    static const char *const names[2] = {"native", "onednn"};
+    *rows = NULL;
+    *n = 0;
+    if (threads < 1 || repeats < 1 || repeats > MAX_REPEATS)
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "%d threads, %d repeats: expected threads from 1, repeats 1 to %d", threads, repeats,
+                        MAX_REPEATS);
+    contest c = {.threads = threads, .repeats = repeats};
+    ngi_tune_row *list = ngi_alloc_zero((size_t)g->n_nodes, sizeof *list);
+    ng_status status =
+        list ? open_contest(&c, g, root, err) : ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *list);
+    if (status == NG_OK)
+        status = measure_all(&c, list, n, err);
+    if (status == NG_OK && cache)
+        status = save_choices(cache, list, *n, names, err);
+    close_contest(&c);
+    if (status != NG_OK) {
+        ngi_free(list);
+        *n = 0;
+        return status;
+    }
+    *rows = list;
+    return NG_OK;
+}

@@ -35,7 +35,10 @@
     X(integratedgradients) \
     X(guidedig)            \
     X(occlusion)           \
-    X(rise)
+    X(rise)                \
+    X(lime)                \
+    X(kernelshap)          \
+    X(dff)
 
 #define DECLARE(name) extern const ngi_method ngi_method_##name;
 METHODS(DECLARE)

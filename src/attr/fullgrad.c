@@ -2,11 +2,18 @@
  * channel's absolute values scaled to 0..1, upsampled and summed:
  *   sum_c psi(|x dS/dx|) + sum_layers sum_c psi(|b dS/db|).
  * A batch norm's bias is beta - mean gamma / sqrt(variance + epsilon). Biases without a place in the picture (of dense
- * layers) have no map. Since upsampling is linear, the channels of a layer are summed before it. */
+ * layers) have no map. Variant pgc adds 1e-7 to what a channel is divided by, as pytorch-grad-cam does; that matters where
+ * gradients are small. Since upsampling is linear, the channels of a layer are summed before it. */
 #include "attr/attr.h"
 
 #include <math.h>
 #include <string.h>
+
+static const ng_method_parameter parameters[] = {
+    {.name = "variant",
+     .choices = "paper|pgc",
+     .summary = "of the scaling to 0..1; pgc adds 1e-7 to the divisor"},
+};
 
 extern const ngi_method ngi_method_fullgrad;
 
@@ -33,6 +40,7 @@ typedef struct full {
     const ngi_attr_job *job;
     const int *nodes; /* [n]; the first is the input */
     int n;
+    double epsilon; /* added to what a channel is divided by */
     ng_map *map;
     float *layer, *large; /* a layer's sum; at the input's size */
 } full;
@@ -55,7 +63,7 @@ static void add_node(full *f, int node, const float *gradient)
                     low = fmin(low, value);
                     high = fmax(high, value);
                 } else if (high > low) {
-                    f->layer[i] += (float)((value - low) / (high - low));
+                    f->layer[i] += (float)((value - low) / (high - low + f->epsilon));
                 }
             }
     }
@@ -105,7 +113,11 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
             most = cells > most ? cells : most;
             nodes[n++] = i;
         }
-    full f = {.job = job, .nodes = nodes, .n = n, .map = map};
+    full f = {.job = job,
+              .nodes = nodes,
+              .n = n,
+              .map = map,
+              .epsilon = ngi_parameter(&ngi_method_fullgrad, job, "variant") == 1 ? 1e-7 : 0};
     f.layer = ngi_alloc(2 * (size_t)most, sizeof *f.layer);
     ng_status status = f.layer ? NG_OK : ngi_fail_memory(err, 2 * (size_t)most * sizeof *f.layer);
     f.large = f.layer ? f.layer + most : NULL;
@@ -131,6 +143,8 @@ const ngi_method ngi_method_fullgrad = {
             .assumes = "the network's nonlinearities are piecewise linear",
             .takes_gradient = 1,
             .at_input = 1,
+            .parameter_count = sizeof parameters / sizeof *parameters,
+            .parameters = parameters,
         },
     .check = ngi_attr_check_input,
     .compute = compute,

@@ -39,14 +39,11 @@ typedef struct covering {
     double *scores;  /* [rows * columns] */
 } covering;
 
-/* The last window of an axis is moved back so that it ends with the input (as captum shifts it). */
+/* Where a window begins; the last one of an axis is cut off at the input's end. */
 static void place(const covering *o, int window, int *y, int *x)
 {
-    int last_y = o->h > o->window ? o->h - o->window : 0, last_x = o->w > o->window ? o->w - o->window : 0;
     *y = window / o->columns * o->stride;
     *x = window % o->columns * o->stride;
-    *y = *y > last_y ? last_y : *y;
-    *x = *x > last_x ? last_x : *x;
 }
 
 static int end_of(int start, int window, int size)

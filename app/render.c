@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { LONGEST_SIDE = 1 << 20 };
 
@@ -226,9 +227,13 @@ static int render_one(const settings *s, const char *path, const ng_render_opts 
     json_error_t at = {0};
     ng_error err = {0};
     bool writing = false;
-    json_t *sidecar = json_load_file(path, 0, &at);
+    struct stat file;
+    bool folder = stat(path, &file) == 0 && S_ISDIR(file.st_mode);
+    json_t *sidecar = folder ? NULL : json_load_file(path, 0, &at);
     ng_status status = NG_OK;
-    if (!sidecar) {
+    if (folder)
+        status = fail_format(&err, "a folder; name the sidecars (.json) in it");
+    else if (!sidecar) {
         status = fail_format(&err, "");
         snprintf(err.text, sizeof err.text, "not a sidecar of netgaze explain: %s", at.text);
     } else if (!json_is_object(json_object_get(sidecar, "geometry")) ||

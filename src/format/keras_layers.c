@@ -189,10 +189,15 @@ static ng_status count_values(ngi_keras_builder *b, const ngi_building_layer *l,
     bool by_files = b->opts->max_values > 0 && b->opts->max_values < most;
     most = by_files ? b->opts->max_values : most;
     if (n < 0 || n > most - b->values)
-        return ngi_fail(err, by_files ? NG_E_FORMAT : NG_E_LIMIT,
-                        "%s: its weight '%s' of shape %s is more than %s", l->where, name,
-                        ngi_shape_text(shape, text),
-                        by_files ? "the weight files hold" : "a model may have (8 GB of weights)");
+        return by_files
+                   ? ngi_fail(err, NG_E_FORMAT,
+                              "%s: the weight files hold too little for its weight '%s' of shape %s: "
+                              "weights are missing, or they belong to another model",
+                              l->where, name, ngi_shape_text(shape, text))
+                   : ngi_fail(
+                         err, NG_E_LIMIT,
+                         "%s: its weight '%s' of shape %s is more than a model may have (8 GB of weights)",
+                         l->where, name, ngi_shape_text(shape, text));
     b->values += n;
     return NG_OK;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define LABELS_MAX_BYTES ((size_t)64 << 20)
-#define LABELS_MAX 1000000
+#define LABELS_MAX       1000000
 
 void ngi_labels_free(char **labels, int count)
 {
@@ -56,8 +56,10 @@ static ng_status from_json(const char *path, const json_t *root, char **labels, 
         const json_t *value = json_is_array(root) ? json_array_get(root, i) : json_object_get(root, key);
         const char *label = label_of(value);
         if (!label)
-            return ngi_fail(err, NG_E_FORMAT, "%s: no label for class %zu; expected a list of strings or an object "
-                            "{\"0\": \"label\", ...}", path, i);
+            return ngi_fail(err, NG_E_FORMAT,
+                            "%s: no label for class %zu; expected a list of strings or an object "
+                            "{\"0\": \"label\", ...}",
+                            path, i);
         labels[i] = ngi_strdup(label);
         if (!labels[i])
             return ngi_fail_memory(err, strlen(label));
@@ -66,7 +68,8 @@ static ng_status from_json(const char *path, const json_t *root, char **labels, 
     return NG_OK;
 }
 
-static ng_status parse(const char *path, const char *text, size_t size, char ***labels, int *count, ng_error *err)
+static ng_status parse(const char *path, const char *text, size_t size, char ***labels, int *count,
+                       ng_error *err)
 {
     const char *first = text;
     while (isspace((unsigned char)*first))
@@ -88,7 +91,8 @@ static ng_status parse(const char *path, const char *text, size_t size, char ***
     else if (!(*labels = ngi_alloc_zero(most, sizeof **labels)))
         status = ngi_fail_memory(err, most * sizeof **labels);
     else
-        status = root ? from_json(path, root, *labels, count, err) : from_text(path, text, *labels, count, err);
+        status =
+            root ? from_json(path, root, *labels, count, err) : from_text(path, text, *labels, count, err);
     json_decref(root);
     return status;
 }
@@ -102,6 +106,8 @@ ng_status ngi_labels_load(const char *path, char ***labels, int *count, ng_error
     NGI_TRY(ngi_file_read(path, LABELS_MAX_BYTES, &text, &size, err));
     ng_status status = parse(path, text, size, labels, count, err);
     ngi_free(text);
+    if (status == NG_OK && *count == 0)
+        status = ngi_fail(err, NG_E_FORMAT, "%s: there are no labels in it", path);
     if (status != NG_OK) {
         ngi_labels_free(*labels, *count);
         *labels = NULL;

@@ -120,8 +120,8 @@ static ng_status infer_conv(infer_context *c)
     int64_t ic = c->in->dim[2], oc = kernel->shape.dim[3];
     NGI_TRY(need_range(c, "groups", a->groups, 1, ic));
     if (ic % a->groups || oc % a->groups)
-        return FAIL(c, "%s: %lld input and %lld output channels are not divisible by %d groups", c->node->name,
-                    (long long)ic, (long long)oc, a->groups);
+        return FAIL(c, "%s: %lld input and %lld output channels are not divisible by %d groups",
+                    c->node->name, (long long)ic, (long long)oc, a->groups);
     NGI_TRY(need_weight(c, 0, false,
                         ngi_shape_of(4, (int64_t)a->kernel_h, (int64_t)a->kernel_w, ic / a->groups, oc)));
     NGI_TRY(need_weight(c, 1, true, ngi_shape_of(1, oc)));
@@ -139,7 +139,8 @@ static ng_status infer_depthwise(infer_context *c)
         return FAIL(c, "%s: a depthwise kernel of rank 4 is missing", c->node->name);
     int64_t channels = c->in->dim[2], m = kernel->shape.dim[3];
     NGI_TRY(need_range(c, "depth multiplier", m, 1, MAX_EXTENT));
-    NGI_TRY(need_weight(c, 0, false, ngi_shape_of(4, (int64_t)a->kernel_h, (int64_t)a->kernel_w, channels, m)));
+    NGI_TRY(
+        need_weight(c, 0, false, ngi_shape_of(4, (int64_t)a->kernel_h, (int64_t)a->kernel_w, channels, m)));
     NGI_TRY(need_weight(c, 1, true, ngi_shape_of(1, channels * m)));
     c->node->shape = ngi_shape_of(3, oh, ow, channels * m);
     return NG_OK;
@@ -208,8 +209,8 @@ static ng_status infer_global(infer_context *c)
 {
     NGI_TRY(need_rank(c, 3));
     int64_t channels = c->in->dim[2];
-    c->node->shape =
-        c->node->attr.keepdims ? ngi_shape_of(3, (int64_t)1, (int64_t)1, channels) : ngi_shape_of(1, channels);
+    c->node->shape = c->node->attr.keepdims ? ngi_shape_of(3, (int64_t)1, (int64_t)1, channels)
+                                            : ngi_shape_of(1, channels);
     return NG_OK;
 }
 
@@ -262,10 +263,11 @@ static ng_status infer_pad(infer_context *c)
     for (int i = 0; i < 4; i++)
         NGI_TRY(need_range(c, "padding", sides[i], 0, MAX_EXTENT));
     int sign = c->node->op == NGI_OP_CROP ? -1 : 1;
-    int64_t oh = c->in->dim[0] + sign * (p->top + p->bottom), ow = c->in->dim[1] + sign * (p->left + p->right);
+    int64_t oh = c->in->dim[0] + sign * (p->top + p->bottom),
+            ow = c->in->dim[1] + sign * (p->left + p->right);
     if (oh < 1 || ow < 1)
-        return FAIL(c, "%s: nothing is left of %lldx%lld after cropping", c->node->name, (long long)c->in->dim[0],
-                    (long long)c->in->dim[1]);
+        return FAIL(c, "%s: nothing is left of %lldx%lld after cropping", c->node->name,
+                    (long long)c->in->dim[0], (long long)c->in->dim[1]);
     c->node->shape = ngi_shape_of(3, oh, ow, c->in->dim[2]);
     return NG_OK;
 }
@@ -293,8 +295,8 @@ static ng_status infer_eltwise(infer_context *c)
         for (int k = 1; k <= wide.rank; k++) { /* NumPy: aligned at the last axis */
             int64_t x = k <= out.rank ? out.dim[out.rank - k] : 1, y = k <= s->rank ? s->dim[s->rank - k] : 1;
             if (x != y && x != 1 && y != 1)
-                return FAIL(c, "%s: inputs %s and %s do not broadcast", c->node->name, ngi_shape_text(&out, a),
-                            ngi_shape_text(s, b));
+                return FAIL(c, "%s: inputs %s and %s do not broadcast", c->node->name,
+                            ngi_shape_text(&out, a), ngi_shape_text(s, b));
             wide.dim[wide.rank - k] = x == 1 ? y : x;
         }
         out = wide;
@@ -315,8 +317,8 @@ static ng_status infer_concat(infer_context *c)
         if (s->rank == out.rank)
             probe.dim[axis] = out.dim[axis];
         if (!ngi_shape_equal(&probe, &out))
-            return FAIL(c, "%s: %s and %s cannot be joined along axis %d", c->node->name, ngi_shape_text(c->in, a),
-                        ngi_shape_text(s, b), axis);
+            return FAIL(c, "%s: %s and %s cannot be joined along axis %d", c->node->name,
+                        ngi_shape_text(c->in, a), ngi_shape_text(s, b), axis);
         out.dim[axis] += s->dim[axis];
     }
     c->node->shape = out;
@@ -396,14 +398,15 @@ ng_status ngi_node_infer(ngi_graph *g, int index, ng_error *err)
     const op_row *row = &rows[node->op];
     infer_context c = {g, node, node->n_inputs ? &g->nodes[node->inputs[0]].shape : NULL, err};
     if (node->n_inputs < row->least || node->n_inputs > row->most)
-        return FAIL(&c, "%s: %d inputs, %s takes %d%s", node->name, node->n_inputs, ngi_op_name(node->op), row->least,
-                    row->most > row->least ? " or more" : "");
+        return FAIL(&c, "%s: %d inputs, %s takes %d%s", node->name, node->n_inputs, ngi_op_name(node->op),
+                    row->least, row->most > row->least ? " or more" : "");
     if (c.in && c.in->rank < 1)
         return FAIL(&c, "%s: its input has no dimension beside the batch", node->name);
     NGI_TRY(row->infer(&c));
     char text[NGI_SHAPE_TEXT];
     if (ngi_shape_count(&node->shape) <= 0)
-        return FAIL(&c, "%s: output of shape %s", node->name, ngi_shape_text(&node->shape, text));
+        return FAIL(&c, "%s: its output of shape %s has no values, or more than the limit of %lld",
+                    node->name, ngi_shape_text(&node->shape, text), (long long)NGI_MAX_ELEMENTS);
     return NG_OK;
 }
 

@@ -1,24 +1,22 @@
 /* Questions asked of a graph: reachability, stride, where the logits are, which layer to explain. */
 #include "nn/graph.h"
 
+/* A bit a node on the stack: an answer that wants memory could be wrong for the lack of it. */
 bool ngi_graph_reaches(const ngi_graph *g, int from, int to)
 {
+    uint64_t reached[NGI_MAX_NODES / 64] = {0}; /* 8 KiB */
     if (from == to)
         return true;
     if (from > to)
         return false;
-    bool *reached = ngi_alloc_zero((size_t)(to - from + 1), sizeof *reached);
-    if (!reached)
-        return false;
-    reached[0] = true;
+    reached[from / 64] |= UINT64_C(1) << from % 64;
     for (int i = from + 1; i <= to; i++)
-        for (int k = 0; k < g->nodes[i].n_inputs && !reached[i - from]; k++) {
+        for (int k = 0; k < g->nodes[i].n_inputs; k++) {
             int in = g->nodes[i].inputs[k];
-            reached[i - from] = in >= from && reached[in - from];
+            if (reached[in / 64] >> in % 64 & 1)
+                reached[i / 64] |= UINT64_C(1) << i % 64;
         }
-    bool result = reached[to - from];
-    ngi_free(reached);
-    return result;
+    return reached[to / 64] >> to % 64 & 1;
 }
 
 int ngi_graph_frontier(const ngi_graph *g, int node, int root, int *starts, bool *room)

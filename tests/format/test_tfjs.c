@@ -240,7 +240,7 @@ static const damage damages[] = {
     {"7", NG_E_FORMAT, "no weightsManifest"},
     {"[7]", NG_E_FORMAT, "group 0 of the weightsManifest"},
     {GROUP(A, "7"), NG_E_FORMAT, "no name or no dtype"},
-    {GROUP(A, KERNEL), NG_E_FORMAT, "its weight 'bias' of shape [3] is more than the weight files hold"},
+    {GROUP(A, KERNEL), NG_E_FORMAT, "the weight files hold too little for its weight 'bias' of shape [3]"},
     {GROUP(A, KERNEL "," WEIGHT("e/bias", "[3]", "float32", "")), NG_E_FORMAT,
      "weight 'e/bias' of the manifest belongs to no layer"},
     {GROUP(A, KERNEL "," KERNEL "," BIAS), NG_E_FORMAT, "two weights of the manifest stand for d/kernel"},

@@ -670,8 +670,8 @@ static void test_claimed_weights(void **state)
                         "\"d\",\"units\":1000000,\"batch_input_shape\":[null,1000000]}}]}}";
     CHECK_FAILS(build_text(dense, NULL), NG_E_LIMIT, err, "[1000000,1000000] is more than a model may have");
     CHECK_FAILS(build_text(dense, &(ngi_load_opts){.max_values = 1000}), NG_E_FORMAT, err,
-                "layer 'd' (Dense): its weight 'kernel' of shape [1000000,1000000] is more than the weight "
-                "files hold");
+                "layer 'd' (Dense): the weight files hold too little for its weight 'kernel' of shape "
+                "[1000000,1000000]");
 }
 
 /* Every allocation fails once: an error, no leak, no crash. */

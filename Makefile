@@ -15,7 +15,7 @@ help:
 	@echo 'make tsan      the threaded tests under the thread sanitizer'
 	@echo 'make fuzz      fuzz the model reader for a minute (clang)'
 	@echo 'make parity    compare with Keras itself (installs TensorFlow into build/parity)'
-	@echo 'make bench     10,000 explanations in one process: memory must stay flat'
+	@echo 'make bench     compare with ONNX Runtime, OpenVINO, PyTorch, Keras (installs them into build/bench); memory, exactness'
 	@echo 'make lint      clang-format and clang-tidy'
 	@echo 'make install   install the program, library and header (PREFIX, DESTDIR)'
 
@@ -51,8 +51,13 @@ parity: build
 	@scripts/parity.sh
 
 bench: build
-	@scripts/install-packages.sh demo
+	@scripts/install-packages.sh demo bench
 	@bench/memory.sh
+	@mkdir -p bench/results
+	@$(BUILD)/bench-peak | tee bench/results/peak.csv
+	@[ -e demo/photos ] || scripts/demo.sh
+	@$(BUILD)/bench-accuracy demo/model
+	@bench/peers.sh
 
 lint:
 	@scripts/install-packages.sh build lint

@@ -229,6 +229,11 @@ void *ngi_pack_find(const ngi_pack *p, const char *name, size_t *size)
     return NULL;
 }
 
+void ngi_pack_rest(const ngi_pack *p)
+{
+    (void)madvise(p->base, p->size, MADV_DONTNEED);
+}
+
 void ngi_pack_close(ngi_pack *p)
 {
     if (!p)

@@ -30,6 +30,8 @@ ngi_pack *ngi_pack_open(const char *path, const char *key);
 /* A block, 64-byte aligned, valid until the pack is closed; NULL if there is none of this name. Private to the
  * process: writing to it changes neither the file nor what others see. */
 void *ngi_pack_find(const ngi_pack *p, const char *name, size_t *size);
+/* Gives back the memory of its pages, which come again when they are read. Only while nothing was written to it. */
+void ngi_pack_rest(const ngi_pack *p);
 void ngi_pack_close(ngi_pack *p);
 /* The title of a pack file into text [NGI_PACK_TITLE]; false if it is no pack. */
 bool ngi_pack_title(const char *path, char *text);

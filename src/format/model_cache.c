@@ -234,6 +234,7 @@ static ng_status build(const char *path, const ngi_load_opts *opts, ngi_pack *p,
         return NG_E_NOT_FOUND;
     }
     out->graph->values = p;
+    ngi_pack_rest(p); /* packed weights make most of them unnecessary */
     return NG_OK;
 }
 

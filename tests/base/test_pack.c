@@ -64,6 +64,8 @@ static void written_is_found(void **state)
     ((uint32_t *)ngi_pack_find(p, "big", &size))[9] = 1;
     ngi_pack *other = ngi_pack_open(path, key);
     check_content(other);
+    ngi_pack_rest(other);
+    check_content(other);
     save(path, 8); /* under the open ones */
     ngi_pack *newer = ngi_pack_open(path, key);
     check_content(newer);

@@ -1,0 +1,102 @@
+/* bench-worker MODEL INPUT.npy THREADS: netgaze's side of bench/compare.py. Reads a line, does it, answers with a line:
+ *   forward | METHOD        milliseconds of one forward run, or of one with an explanation at the automatic layer
+ *   save WHAT FILE          writes the logits ("forward") or the signed map (METHOD) of WHAT's last run */
+#include <netgaze/netgaze.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct worker {
+    ng_model *model;
+    ng_model_info info;
+    ng_session *forward, *explain;
+    ng_array input;
+    ng_map map;
+} worker;
+
+static ng_error err;
+
+static void must(ng_status status)
+{
+    if (status != NG_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(3);
+    }
+}
+
+static double milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static double run(worker *w, const char *what)
+{
+    bool plain = strcmp(what, "forward") == 0;
+    double start = milliseconds();
+    must(ng_session_run(plain ? w->forward : w->explain, w->input.data, 1, &err));
+    if (!plain) {
+        ng_explain_opts opts;
+        ng_explain_opts_init(&opts);
+        opts.method = what;
+        ng_map_clear(&w->map);
+        must(ng_explain(w->explain, 0, &opts, &w->map, &err));
+    }
+    return milliseconds() - start;
+}
+
+static void save(const worker *w, const char *what, const char *path)
+{
+    int64_t classes = w->info.class_count, cells[2] = {w->map.height, w->map.width};
+    if (strcmp(what, "forward") == 0)
+        must(ng_npy_save(path, 1, &classes, ng_session_probabilities(w->forward), &err));
+    else
+        must(ng_npy_save(path, 2, cells, w->map.data, &err));
+}
+
+static void open_sessions(worker *w, int threads)
+{
+    ng_session_opts opts;
+    ng_session_opts_init(&opts);
+    opts.threads = threads;
+    opts.forward_only = 1;
+    must(ng_session_create(w->model, &opts, &w->forward, &err));
+    opts.forward_only = 0;
+    opts.layers = &w->info.automatic_layer;
+    opts.layer_count = 1;
+    must(ng_session_create(w->model, &opts, &w->explain, &err));
+}
+
+int main(int argc, char **argv)
+{
+    worker w = {.model = NULL};
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s MODEL INPUT.npy THREADS\n", argv[0]);
+        return 2;
+    }
+    must(ng_model_load(argv[1], NULL, &w.model, &err));
+    ng_model_describe(w.model, &w.info);
+    must(ng_npy_load(argv[2], &w.input, &err));
+    open_sessions(&w, atoi(argv[3]));
+    printf("ready netgaze %s\n", ng_version());
+    fflush(stdout);
+    char line[4096], what[64], path[4000];
+    while (fgets(line, sizeof line, stdin)) {
+        if (sscanf(line, "save %63s %3999s", what, path) == 2) {
+            save(&w, what, path);
+            printf("saved\n");
+        } else if (sscanf(line, "%63s", what) == 1)
+            printf("%.6f\n", run(&w, what));
+        fflush(stdout);
+    }
+    ng_map_clear(&w.map);
+    ng_array_clear(&w.input);
+    ng_session_free(w.forward);
+    ng_session_free(w.explain);
+    ng_model_free(w.model);
+    return 0;
+}

@@ -7,7 +7,8 @@
 Needs PyTorch, torchvision, grad-cam, captum, scikit-learn (Debian's python3-torch and `pip install --no-deps` of the others
 will do). Two small networks with random weights are written as TensorFlow.js models and run by PyTorch from the same
 files; --model adds a real one. Maps are compared before any display: the signed map, where the method has one; the
-largest difference relative to the reference's largest value. Fails when one is over 1e-3.
+largest difference relative to the reference's largest value. Fails when one is over 1e-3, or on a deep network's input, where
+float32 gradients jump, over three times the peer's own distance from float64.
 """
 
 import argparse
@@ -308,6 +309,23 @@ def captum_occlusion(net, name, x, c, work):
     return a.detach()[0].double().numpy().mean(0)
 
 
+def captum_deeplift(net, name, x, c, work):
+    from captum.attr import DeepLift
+    return pixels(DeepLift(net).attribute(x, baselines=torch.zeros_like(x), target=int(c)))
+
+
+def zennit_lrp(composite):
+    def run(net, name, x, c, work):
+        import zennit.attribution
+        import zennit.canonizers
+        import zennit.composites
+        made = getattr(zennit.composites, composite)(canonizers=[zennit.canonizers.SequentialMergeBatchNorm()])
+        with zennit.attribution.Gradient(model=net, composite=made) as attributor:
+            _, relevance = attributor(x.clone(), lambda z: z * torch.nn.functional.one_hot(torch.tensor([c]), z.shape[1]))
+        return pixels(relevance)
+    return run
+
+
 def score_and_gradient(net, x, c):
     x = x.clone().requires_grad_(True)
     score = net(x)[0, c]
@@ -338,7 +356,7 @@ def guided_ig(net, name, x, c, work):
     start = np.zeros_like(end)
     at, attr, total, steps, fraction, dist = start.copy(), np.zeros_like(end), np.abs(end - start).sum(), 20, 0.25, 0.02
     for step in range(steps):
-        actual = score_and_gradient(net, torch.from_numpy(at[None].astype(np.float32)), c)[1]
+        actual = score_and_gradient(net, torch.from_numpy(at[None]).to(x.dtype), c)[1]
         grad = actual.copy()
         low, high = max((step + 1) / steps - dist, 0.0), min((step + 1) / steps + dist, 1.0)
         x_min, x_max = start + (end - start) * low, start + (end - start) * high
@@ -373,11 +391,11 @@ Row = types.SimpleNamespace
 
 
 def rows():
-    def at_layer(method, peer, run, parameters="", target="logit", relu=False, note=""):
-        return Row(method=method, peer=peer, run=run, parameters=parameters, target=target, at_layer=True, relu=relu, note=note)
+    def at_layer(method, peer, run, parameters="", target="logit", note=""):
+        return Row(method=method, peer=peer, run=run, parameters=parameters, target=target, at_layer=True, note=note, nets=None)
 
-    def at_input(method, peer, run, parameters="", needs_layer=False, note=""):
-        return Row(method=method, peer=peer, run=run, parameters=parameters, target="logit", at_layer=needs_layer, relu=False, note=note)
+    def at_input(method, peer, run, parameters="", needs_layer=False, note="", nets=None):
+        return Row(method=method, peer=peer, run=run, parameters=parameters, target="logit", at_layer=needs_layer, note=note, nets=nets)
 
     g, k = "grad-cam", "captum"
     return [
@@ -395,6 +413,12 @@ def rows():
         at_input("guidedgradcam", k, captum_guided_gradcam, needs_layer=True), at_input("integratedgradients", k, captum_ig, "baseline=zero"),
         at_input("guidedig", "authors' formula in NumPy", guided_ig, "baseline=zero,steps=20"),
         at_input("occlusion", k, captum_occlusion, "window=8,stride=4,baseline=zero"),
+        # behind maximum pooling captum's own attributions miss the score's rise, netgaze's add up (tests/attr)
+        at_input("deeplift", k, captum_deeplift, "baseline=zero", nets=["pooled"]),
+        # zennit knows the sum of branches and the concatenation only as modules, which the other nets here do not have
+        at_input("lrp", "zennit", zennit_lrp("EpsilonPlusFlat"), "preset=epsilon-plus-flat", nets=["pooled"]),
+        at_input("lrp", "zennit", zennit_lrp("EpsilonPlus"), "preset=epsilon-plus", nets=["pooled"]),
+        at_input("lrp", "zennit", zennit_lrp("EpsilonAlpha2Beta1"), "preset=epsilon-alpha2-beta1", nets=["pooled"]),
     ]
 
 
@@ -426,24 +450,32 @@ class Table:
     def __init__(self):
         self.cells, self.failed = {}, 0
 
-    def add(self, row, net, found, why=""):
+    def add(self, row, net, found, own, why=""):
         key = (row.method, row.parameters, row.target, row.peer, row.note)
-        worst, count, nets = self.cells.get(key, (0.0, 0, []))
-        self.cells[key] = (max(worst, found), count + 1, nets if net in nets else nets + [net])
-        good = found <= ALLOWED
+        cell = self.cells.setdefault(key, {})
+        worst, count, owns = cell.get(net, (0.0, 0, 0.0))
+        cell[net] = (max(worst, found), count + 1, max(own, owns))
+        good = found <= max(ALLOWED, 3 * own)
         self.failed += not good
-        print("%-20s %-26s %-8s %9.2e  %s %s" % (row.method, row.parameters, net, found, "ok" if good else "OUT", why), flush=True)
+        print("%-20s %-26s %-9s %9.2e  %9.2e  %s %s" % (row.method, row.parameters, net, found, own, "ok" if good else "OUT", why),
+              flush=True)
 
     def write(self, path):
-        versions = {p: importlib.metadata.version(p) for p in ("grad-cam", "captum")}
+        versions = {p: importlib.metadata.version(p) for p in ("grad-cam", "captum", "zennit")}
         lines = ["# Methods compared with their peers", "",
                  "Made by `scripts/compare_methods.py`. The same weights and inputs on both sides; the signed map before any display,",
                  "largest difference relative to the reference's largest value. pooled and deep are small networks with random weights,",
                  "inception the fine-tuned InceptionV3 that the demo fetches.", "",
-                 "grad-cam %s, captum %s, PyTorch %s." % (versions["grad-cam"], versions["captum"], torch.__version__.split("+")[0]), "",
-                 "| method | parameters | target | peer | maps | networks | worst difference | |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
-        for (method, parameters, target, peer, note), (worst, count, nets) in self.cells.items():
-            lines.append("| %s | %s | %s | %s | %d | %s | %.1e | %s |" % (method, parameters, target, peer, count, ", ".join(nets), worst, note))
+                 "On inception, pixel methods are compared with the peer run in float64, and the peer's own float32 result is held",
+                 "against that too (in brackets): gradients of a deep network jump where a ReLU or a maximum tips over, so that single",
+                 "pixels differ in any float32 arithmetic. There the allowed difference is 1e-3 or three times the peer's own.", "",
+                 "grad-cam %s, captum %s, zennit %s, PyTorch %s." % (versions["grad-cam"], versions["captum"], versions["zennit"], torch.__version__.split("+")[0]), "",
+                 "| method | parameters | target | peer | maps | pooled | deep | inception | |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+        for (method, parameters, target, peer, note), cell in self.cells.items():
+            texts = ["%.1e" % cell[n][0] + (" (%.1e)" % cell[n][2] if cell[n][2] else "") if n in cell else "" for n in
+                     ("pooled", "deep", "inception")]
+            count = sum(c[1] for c in cell.values())
+            lines.append("| %s | %s | %s | %s | %d | %s | %s |" % (method, parameters, target, peer, count, " | ".join(texts), note))
         path.write_text("\n".join(lines) + "\n")
 
 
@@ -461,17 +493,23 @@ def compare(args, table, label, folder, layers, n_inputs, skip, work):
         with torch.no_grad():
             c = int(net(x)[0].argmax()) if i % 2 == 0 else int(net(x)[0].argsort()[-2])
         for row in rows():
-            if row.method in skip or (args.methods and row.method not in args.methods.split(",")):
+            if row.method in skip or (row.nets and label not in row.nets) or (args.methods and row.method not in args.methods.split(",")):
                 continue
             for name in layers if row.at_layer else layers[:1]:
                 if row.method == "finercam" and i % 2:
                     continue  # pytorch-grad-cam takes the predicted class
                 try:
-                    expected = row.run(net, name, x, c, work)
+                    expected, own = row.run(net, name, x, c, work), 0.0
+                    pixel = not row.at_layer or row.method == "guidedgradcam"
+                    if label == "inception" and pixel and row.method != "fullgrad":
+                        single = expected  # a deep network's gradient jumps where a ReLU or a maximum tips over
+                        expected = row.run(net.double(), name, x.double(), c, work)
+                        net.float()
+                        own = difference(single, expected, False)
                     found = netgaze_map(args.netgaze, folder, work / "x.npy", row, name, c, work)
-                    table.add(row, label, difference(found, expected, "sign" in row.note), name if row.at_layer else "")
+                    table.add(row, label, difference(found, expected, "sign" in row.note), own, name if row.at_layer else "")
                 except Exception as error:  # noqa: BLE001: one broken row must not hide the others
-                    table.add(row, label, float("inf"), f"{name}: {error!r}"[:300])
+                    table.add(row, label, float("inf"), 0.0, f"{name}: {error!r}"[:300])
 
 
 def main():

@@ -38,6 +38,8 @@
     X(rise)                \
     X(lime)                \
     X(kernelshap)          \
+    X(lrp)                 \
+    X(deeplift)            \
     X(dff)
 
 #define DECLARE(name) extern const ngi_method ngi_method_##name;

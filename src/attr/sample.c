@@ -69,6 +69,11 @@ ng_status ngi_pool_create(ngi_plan *plan, ngi_pool **out, ng_error *err)
     return NG_OK;
 }
 
+const char *ngi_pool_backend(const ngi_pool *pool)
+{
+    return ngi_plan_backend(pool->plan);
+}
+
 void ngi_pool_free(ngi_pool *pool)
 {
     if (!pool)

@@ -340,12 +340,13 @@ static void attributions_add_up(void **state)
         const char *name, *parameters;
         double tolerance;
     } rows[] = {{"integratedgradients", "steps=300", 0.01},
+                {"deeplift", "", 1e-4},
                 {"kernelshap", "baseline=black,segments=6,samples=64", 1e-4}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ng_map map = map_of(&s, "ref", 1, method(rows[i].name),
                             (request){.class_index = 2, .threads = 1, .parameters = rows[i].parameters});
         double sum = sum_of(&map);
-        if (i == 1) { /* a superpixel's value stands at each of its pixels */
+        if (strcmp(rows[i].name, "kernelshap") == 0) { /* a superpixel's value stands at each of its pixels */
             sum = 0;
             int labels[SIDE * SIDE], count, seen = 0;
             ng_error err = {0};
@@ -362,6 +363,38 @@ static void attributions_add_up(void **state)
         ng_map_clear(&map);
     }
     free_scene(&s);
+}
+
+/* Without biases nothing is kept back: what LRP gives the pixels is the logit. z+ loses what goes to a branch in which nothing
+ * speaks for its output: in the net with a shortcut only the rules that keep all terms are held to it. */
+static void relevance_is_conserved_without_biases(void **state)
+{
+    (void)state;
+    static const char *const presets[] = {"preset=epsilon-plus-flat", "preset=epsilon-plus",
+                                          "preset=epsilon-gamma", "preset=epsilon-alpha2-beta1",
+                                          "preset=epsilon"};
+    for (int pooled = 0; pooled < 2; pooled++) {
+        scene s = make_scene(pooled);
+        for (int i = 0; i < s.g->n_nodes; i++) {
+            const ngi_node *n = &s.g->nodes[i];
+            bool norm = n->op == NGI_OP_BATCHNORM;
+            for (int k = 1; k <= (norm ? 2 : 1); k++) /* biases; beta and mean */
+                if (n->weights[k] >= 0)
+                    memset(s.g->weights[n->weights[k]].data, 0,
+                           (size_t)ngi_shape_count(&s.g->weights[n->weights[k]].shape) * sizeof(float));
+        }
+        double z = logit_of(&s, s.input, 1);
+        for (size_t k = 0; k < sizeof presets / sizeof *presets; k++) {
+            if (!pooled && (strstr(presets[k], "plus") || strstr(presets[k], "alpha")))
+                continue;
+            ng_map map = map_of(&s, "ref", 1, method("lrp"),
+                                (request){.class_index = 1, .threads = 1, .parameters = presets[k]});
+            if (!(fabs(sum_of(&map) - z) <= 2e-3 * fabs(z)))
+                fail_msg("%s: relevance sums to %g, the logit is %g", presets[k], sum_of(&map), z);
+            ng_map_clear(&map);
+        }
+        free_scene(&s);
+    }
 }
 
 /* Few superpixels, all coalitions: Kernel SHAP's values are the Shapley values by their definition. */
@@ -466,6 +499,7 @@ int main(void)
         cmocka_unit_test(failing_allocations_do_no_harm),
         cmocka_unit_test(identities_of_a_pooled_head),
         cmocka_unit_test(attributions_add_up),
+        cmocka_unit_test(relevance_is_conserved_without_biases),
         cmocka_unit_test(kernel_shap_is_exact_where_it_can_be),
         cmocka_unit_test(occlusion_of_a_constant_image_by_its_colour_is_zero),
         cmocka_unit_test(long_work_can_be_given_up),

@@ -22,14 +22,15 @@ enum exit_code {
 
 /* Every option's value. Not given and without a default: NULL, NAN, -1 or false. Strings are borrowed from argv. */
 typedef struct settings {
+    int shuffle_head; /* seed, for --check; no option */
     const char *model, *weights, *preprocess, *labels, *input_size;
     const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
         *outputs;
     const char *backend, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
-    double alpha, window_center, window_width, target_alpha, budget;
+    double box, alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
-    bool use_signed, grid, force, recursive, json, quiet, candidates, no_cache, exact, help;
+    bool csv, check, use_signed, grid, force, recursive, json, quiet, candidates, no_cache, exact, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
 } settings;

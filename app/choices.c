@@ -34,6 +34,15 @@ const char *norm_choice(int i)
     return i < (int)(sizeof norms / sizeof *norms) ? ng_norm_name(norms[i]) : NULL;
 }
 
+const char *render_norm_choice(int i)
+{
+    static const char *const more[] = {"class", "dataset"};
+    int n = 0;
+    while (norm_choice(n))
+        n++;
+    return i < n ? norm_choice(i) : at(more, 2, i - n);
+}
+
 const char *fit_choice(int i)
 {
     return i <= NG_FIT_LETTERBOX ? ng_fit_name((ng_fit)i) : NULL;

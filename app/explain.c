@@ -217,6 +217,10 @@ static int read_request(explain_job *j)
         complain("explain: name the output folder with -o DIR");
         return EXIT_USAGE;
     }
+    if (s->json && s->csv) {
+        complain("--json and --csv exclude each other");
+        return EXIT_USAGE;
+    }
     if (!(j->folder = trim_folder(s->output)))
         return say_out_of_memory();
     int code = read_render_options(s, &j->render);
@@ -250,6 +254,8 @@ static int prepare(explain_job *j, const ng_model *model)
         code = list_sidecars(j);
     measure_table(j);
     share_threads(j);
+    if (code == EXIT_DONE && j->s->check)
+        code = open_checks(j);
     j->grid = j->s->grid || j->n_methods > 1;
     return code;
 }
@@ -257,19 +263,22 @@ static int prepare(explain_job *j, const ng_model *model)
 static int work(explain_job *j, ng_session *session)
 {
     const settings *s = j->s;
-    if (!s->json && !s->quiet)
+    if (s->csv)
+        print_csv_header(stdout);
+    else if (!s->json && !s->quiet)
         printf("%s%-*s  %-*s %11s %10s  %-*s  %-*s%smap%s\n", j->color ? "\033[2m" : "", j->image_width,
                "image", j->label_width, "class", "probability", "logit", j->layer_width, "layer",
                j->method_width, j->method_width ? "method" : "", j->method_width ? "  " : "",
                j->color ? "\033[0m" : "");
     int code = run_jobs(s, session, j->in.count, explain_images, j);
-    if (!s->json && !s->quiet && (code == EXIT_DONE || code == EXIT_SOME_FAILED))
+    if (!s->json && !s->csv && !s->quiet && (code == EXIT_DONE || code == EXIT_SOME_FAILED))
         printf("\nPictures and sidecars are in %s\n", j->folder);
     return code;
 }
 
 static void job_clear(explain_job *j)
 {
+    close_checks(j);
     free_views(j);
     free_listing(j);
     free(j->folder);

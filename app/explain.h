@@ -49,6 +49,9 @@ typedef struct explain_job {
     int n_views;
     method_choice_made methods[MOST_METHODS];
     int n_methods;
+    float *blank;              /* --check: a grey input [h,w,c] */
+    ng_model *shuffled_model;  /* --check: the model with a shuffled last layer, */
+    ng_session *shuffled;      /*   to be cloned */
     bool grid; /* all maps of an input in one picture */
     int classes
         [MOST_CLASSES]; /* [n_classes], may hold PREDICTED and TRUE_CLASS; none: the `top` most likely */
@@ -67,6 +70,7 @@ typedef struct set {
     int rank;               /* of the class, 0 for the predicted */
     const ng_map *map;
     json_t *correlations; /* with the maps of other views, by "method at layer"; NULL: there are none */
+    json_t *checks;       /* NULL: none were asked for */
 } set;
 
 /* ---- views.c ------------------------------------------------------------------------------- */
@@ -88,6 +92,19 @@ json_t *correlations_with(const explain_job *j, const ng_map *maps, int view, co
 void print_correlations(const explain_job *j, const ng_map *maps, FILE *out);
 void say_identities(const explain_job *j, const ng_map *maps);
 
+/* ---- check.c --------------------------------------------------------------------------------- */
+
+int open_checks(explain_job *j); /* when the views are known; EXIT_DONE, or another code after saying why */
+void close_checks(explain_job *j);
+/* Sets t->checks for t->map, and says what is doubtful. `session` gives the model; input [h,w,c] is the map's. */
+ng_status check_map(const explain_job *j, const ng_session *session, const float *input,
+                    const ng_explain_opts *opts, set *t, ng_error *err);
+
+/* ---- csv.c ----------------------------------------------------------------------------------- */
+
+void print_csv_header(FILE *out);
+void print_csv_row(FILE *out, const json_t *line);
+
 /* ---- sidecar.c: results and sidecars -------------------------------------------------------- */
 
 /* DIR/stem[.item].layer.method.class[.compat], to be freed; NULL when memory ran out. */
@@ -101,7 +118,7 @@ json_t *make_conventions(const explain_job *j, const map_view *v);
 /* Path, size and time of an image file, to recognise it. */
 json_t *input_identity(const char *path);
 /* The line of one map; files are named after `base`. */
-json_t *make_result(const explain_job *j, const set *t, const char *base);
+json_t *make_result(const explain_job *j, const set *t, const ng_geometry *g, const char *base);
 json_t *make_sidecar(const explain_job *j, const set *t, const picture *p, const char *title, json_t *result);
 /* Writes a sidecar; its map's signed values (may be NULL) [n] last. */
 ng_status save_sidecar(json_t *sidecar, const float *signed_data, int n, const char *path, ng_error *err);
@@ -135,6 +152,13 @@ ng_status write_pictures(const ng_map *map, const ng_image *base, const ng_geome
 /* All files of one map, the sidecar last; *line gets its result. */
 ng_status write_set(const explain_job *j, const set *t, const picture *p, const ng_image *base, json_t **line,
                     bool *writing, ng_error *err);
+
+/* ---- scales.c: render's scales over many sidecars ------------------------------------------- */
+
+bool wants_scales(const settings *s);
+json_t *read_scales(const settings *s); /* of the sidecars among the arguments; NULL when memory ran out */
+/* Gives `opts` the scale of a sidecar's map; false when memory ran out. */
+bool use_scale(const settings *s, const json_t *scales, const json_t *sidecar, ng_render_opts *opts);
 
 /* ---- grid.c: all maps of one input in one picture ------------------------------------------- */
 

@@ -54,7 +54,9 @@ static bool write_line(const explain_job *j, json_t *line, job *task)
     task->maps++;
     if (fine && j->s->json)
         return write_json_line(task->out, line);
-    if (fine)
+    if (fine && j->s->csv)
+        print_csv_row(task->out, line);
+    else if (fine)
         print_row(j, line, task->out);
     json_decref(line);
     return fine;
@@ -210,8 +212,13 @@ static ng_status explain_map(item_job *m, set *t, const choice *class, const ng_
     say_status(j, t);
     json_t *line = NULL;
     bool writing = false;
-    status = write_set(j, t, &m->slot->picture, &m->base, &line, &writing, err);
+    const float *input = picture_input(&m->slot->picture, t->item < 0 ? 0 : t->item);
+    t->checks = NULL;
+    status = j->s->check ? check_map(j, m->session, input, &opts, t, err) : NG_OK;
+    if (status == NG_OK)
+        status = write_set(j, t, &m->slot->picture, &m->base, &line, &writing, err);
     json_decref(t->correlations);
+    json_decref(t->checks);
     if (status == NG_OK && j->grid)
         status = grid_add(j, &m->grid, t, &m->slot->picture, &m->base, err);
     if (status == NG_OK && !write_line(j, line, m->task))
@@ -264,7 +271,7 @@ static ng_status explain_views(item_job *m, set *t, const choice *classes, int n
     for (t->view = 0; t->view < j->n_views && status == NG_OK; t->view++)
         status = explain_view(m, t, classes, n, kept, err);
     for (int k = 0; k < n && kept && status == NG_OK; k++) {
-        if (!j->s->json)
+        if (!j->s->json && !j->s->csv)
             print_correlations(j, kept + k * j->n_views, m->task->out);
         if (!j->s->quiet && k == 0)
             say_identities(j, kept);

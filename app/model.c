@@ -85,6 +85,7 @@ int open_model(const settings *s, ng_model **model, int *rest)
     opts.weights = s->weights;
     opts.preprocess = s->preprocess;
     opts.labels = s->labels;
+    opts.shuffle_head = (unsigned)s->shuffle_head;
     if (s->no_cache)
         opts.cache = "off";
     int code = read_size(s->input_size, &opts);

@@ -49,13 +49,22 @@ const option_row option_rows[] = {
      "conventions of another tool: the article's code, the Keras example, pytorch-grad-cam, tf-keras-vis"},
     {"--colormap", NULL, "NAME", OPTION_CHOICE, AT(colormap), DRAWS, 0, 0, NULL, colormap_choice,
      "colours; jet when left out, coolwarm for signed maps"},
-    {"--norm", NULL, "NAME", OPTION_CHOICE, AT(norm), DRAWS, 0, 0, NULL, norm_choice,
+    {"--norm", NULL, "NAME", OPTION_CHOICE, AT(norm), EXPLAIN, 0, 0, NULL, norm_choice,
      "how the raw map is scaled for display; when left out max, or percentile for methods that explain "
-     "pixels. The raw map itself is never scaled"},
+     "pixels. The raw map itself is never scaled. `netgaze render` can give all maps one scale"},
+    {"--norm", NULL, "NAME", OPTION_CHOICE, AT(norm), RENDER, 0, 0, NULL, render_norm_choice,
+     "how the raw maps are scaled for display; class and dataset: one scale, up to the largest value of the "
+     "sidecars named, for each class or for all (of one method and layer)"},
     {"--alpha", NULL, "A", OPTION_NUMBER, AT(alpha), DRAWS, 0, 1, NULL, NULL,
      "weight of the heatmap in the overlay; 0.4 when left out"},
     {"--signed", NULL, NULL, OPTION_FLAG, AT(use_signed), DRAWS, 0, 0, NULL, NULL,
      "draw the signed map, before the relu"},
+    {"--box", NULL, "SHARE", OPTION_NUMBER, AT(box), DRAWS, 0.01, 1, NULL, NULL,
+     "the box around the largest region that reaches this share of the map's maximum, drawn and, by explain, "
+     "recorded; 0.15 and 0.2 are usual"},
+    {"--check", NULL, NULL, OPTION_FLAG, AT(check), EXPLAIN, 0, 0, NULL, NULL,
+     "compare every map with that of a blank image and with that of the model with a shuffled last layer, and "
+     "doubt maps that are the same"},
     {"--outputs", NULL, "KIND,...", OPTION_CHOICES, AT(outputs), EXPLAIN, 0, 0,
      "raw,heatmap,overlay,figure,sidecar", output_choice,
      "what to write; a rerun continues only where sidecars are written"},
@@ -109,6 +118,8 @@ const option_row option_rows[] = {
      "neither use nor keep decoded and packed weights of an earlier run; NETGAZE_CACHE=off does the same"},
     {"--json", NULL, NULL, OPTION_FLAG, AT(json), CACHE | MODELS | METHODS | RENDER, 0, 0, NULL, NULL,
      "JSON lines on standard output, nothing else there"},
+    {"--csv", NULL, NULL, OPTION_FLAG, AT(csv), EXPLAIN, 0, 0, NULL, NULL,
+     "rows of comma-separated values on standard output, with the boxes of --box; nothing else there"},
     {"--quiet", "-q", NULL, OPTION_FLAG, AT(quiet), MODELS | RENDER, 0, 0, NULL, NULL,
      "errors only on standard error"},
     {"--help", "-h", NULL, OPTION_FLAG, AT(help), ALL_COMMANDS, 0, 0, NULL, NULL, "this text"},
@@ -206,7 +217,7 @@ static int set_defaults(settings *s)
 {
     memset(s, 0, sizeof *s);
     s->top = s->threads = s->batch = s->seed = -1;
-    s->alpha = s->window_center = s->window_width = s->budget = NAN;
+    s->alpha = s->box = s->window_center = s->window_width = s->budget = NAN;
     int code = EXIT_DONE;
     for (int i = 0; i < option_row_count && code == EXIT_DONE; i++)
         if (option_rows[i].initial)

@@ -40,6 +40,7 @@ const char *target_choice(int i);
 const char *compat_choice(int i);
 const char *colormap_choice(int i);
 const char *norm_choice(int i);
+const char *render_norm_choice(int i); /* with class and dataset, which are not the library's */
 const char *fit_choice(int i);
 const char *resize_choice(int i);
 const char *preprocess_choice(int i);

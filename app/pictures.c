@@ -22,10 +22,11 @@ int read_render_options(const settings *s, ng_render_opts *out)
     ng_render_opts_init(out);
     if (!isnan(s->alpha))
         out->alpha = s->alpha;
+    out->box = isnan(s->box) ? 0 : s->box;
     out->use_signed = s->use_signed;
     out->colormap = s->colormap;
     if ((s->compat && ng_compat_find(s->compat, &out->compat, &err) != NG_OK) ||
-        (s->norm && ng_norm_find(s->norm, &out->norm, &err) != NG_OK)) {
+        (s->norm && !wants_scales(s) && ng_norm_find(s->norm, &out->norm, &err) != NG_OK)) {
         complain("%s", err.text);
         return EXIT_USAGE;
     }
@@ -120,7 +121,7 @@ ng_status write_set(const explain_job *j, const set *t, const picture *p, const 
     bool fine = stem != NULL;
     for (int i = 0; i < OUTPUT_KINDS && fine; i++)
         fine = (path[i] = output_path(j, stem, i)) != NULL;
-    json_t *result = fine ? make_result(j, t, stem) : NULL;
+    json_t *result = fine ? make_result(j, t, &p->geometry, stem) : NULL;
     ng_status status = result ? write_files(j, t, p, base, path, result, writing, err) : fail_memory(err);
     for (int i = 0; i < OUTPUT_KINDS; i++)
         free(path[i]);

@@ -157,6 +157,8 @@ static ng_status merge_options(const settings *s, const json_t *sidecar, ng_rend
         status = ng_norm_find(text_of(recorded, "norm"), &opts->norm, err);
     if (isnan(s->alpha))
         opts->alpha = number_of(recorded, "alpha");
+    if (isnan(s->box) && opts->compat == NG_COMPAT_NONE)
+        opts->box = number_of(recorded, "box");
     opts->use_signed = s->use_signed || (json_is_true(json_object_get(recorded, "signed")) && !s->compat);
     return status;
 }
@@ -186,7 +188,7 @@ static bool write_result(const char *sidecar_path, char *const path[3])
     return write_json_line(stdout, o);
 }
 
-static ng_status draw(const settings *s, const char *sidecar_path, const json_t *sidecar,
+static ng_status draw(const settings *s, const char *sidecar_path, const json_t *sidecar, const json_t *scales,
                       const ng_render_opts *asked, bool *writing, ng_error *err)
 {
     ng_render_opts opts = *asked;
@@ -197,6 +199,8 @@ static ng_status draw(const settings *s, const char *sidecar_path, const json_t 
     for (int i = 0; i < 3; i++)
         path[i] = target_path(s, sidecar_path, json_object_get(sidecar, "files"), output_choice(i + 1));
     ng_status status = merge_options(s, sidecar, &opts, err);
+    if (status == NG_OK && scales && !use_scale(s, scales, sidecar, &opts))
+        status = fail_memory(err);
     if (status == NG_OK)
         status = read_geometry(json_object_get(sidecar, "geometry"), &g, err);
     if (status == NG_OK)
@@ -222,7 +226,7 @@ static ng_status draw(const settings *s, const char *sidecar_path, const json_t 
 }
 
 /* EXIT_DONE, EXIT_SOME_FAILED, or EXIT_ENVIRONMENT. */
-static int render_one(const settings *s, const char *path, const ng_render_opts *opts)
+static int render_one(const settings *s, const char *path, const json_t *scales, const ng_render_opts *opts)
 {
     json_error_t at = {0};
     ng_error err = {0};
@@ -240,7 +244,7 @@ static int render_one(const settings *s, const char *path, const ng_render_opts 
                !json_is_array(json_object_get(sidecar, "signed")))
         status = fail_format(&err, "not a sidecar of a map that netgaze explain wrote");
     else
-        status = draw(s, path, sidecar, opts, &writing, &err);
+        status = draw(s, path, sidecar, scales, opts, &writing, &err);
     json_decref(sidecar);
     if (status == NG_OK)
         return EXIT_DONE;
@@ -266,10 +270,14 @@ int run_render(const settings *s)
     }
     if (code == EXIT_DONE && s->output)
         code = make_folder(s->output);
+    json_t *scales = NULL;
+    if (code == EXIT_DONE && wants_scales(s) && !(scales = read_scales(s)))
+        code = say_out_of_memory();
     for (int i = 0; i < s->n_arguments && code == EXIT_DONE; i++) {
-        int one = render_one(s, s->arguments[i], &opts);
+        int one = render_one(s, s->arguments[i], scales, &opts);
         failed += one == EXIT_SOME_FAILED;
         code = one == EXIT_ENVIRONMENT ? one : EXIT_DONE;
     }
+    json_decref(scales);
     return code == EXIT_DONE && failed ? EXIT_SOME_FAILED : code;
 }

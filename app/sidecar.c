@@ -115,6 +115,8 @@ json_t *make_conventions(const explain_job *j, const map_view *v)
     json_object_set_new(o, "colormap", json_string(colormap ? colormap : default_colormap(&j->render)));
     json_object_set_new(o, "colormap_by_default", json_boolean(!colormap));
     json_object_set_new(o, "alpha", json_number(j->render.alpha));
+    json_object_set_new(o, "box", json_number(j->render.box));
+    json_object_set_new(o, "check", json_boolean(j->s->check));
     json_object_set_new(o, "signed", json_boolean(j->render.use_signed));
     json_object_set_new(o, "fit", json_string(ng_fit_name(j->fit.fit)));
     json_object_set_new(o, "resize", json_string(ng_resample_name(j->fit.resample)));
@@ -152,7 +154,17 @@ bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input, con
 
 /* ---- Results -------------------------------------------------------------------------------- */
 
-json_t *make_result(const explain_job *j, const set *t, const char *base)
+/* The box of the job's threshold, in image pixels; all 0 where the map shows nothing. */
+static json_t *box_json(const explain_job *j, const ng_map *map, const ng_geometry *g)
+{
+    ng_box b;
+    if (ng_map_box(map, g, j->render.box, &b, NULL) != NG_OK)
+        return NULL;
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:f}", "x", b.x, "y", b.y, "width", b.width, "height", b.height,
+                     "pixels", b.pixels, "max", (double)b.max);
+}
+
+json_t *make_result(const explain_job *j, const set *t, const ng_geometry *g, const char *base)
 {
     const ng_map *map = t->map;
     json_t *o = json_object();
@@ -174,6 +186,15 @@ json_t *make_result(const explain_job *j, const set *t, const char *base)
         json_object_set_new(o, "true", json_integer(j->truth[t->input]));
     if (t->correlations)
         json_object_set(o, "correlations", t->correlations);
+    if (t->checks)
+        json_object_set(o, "checks", t->checks);
+    json_t *box = j->render.box > 0 ? box_json(j, map, g) : NULL;
+    if (box)
+        json_object_set_new(o, "box", box);
+    else if (j->render.box > 0) {
+        json_decref(o);
+        return NULL;
+    }
     json_object_set_new(o, "files", files_json(j, base));
     return o;
 }
@@ -182,7 +203,8 @@ json_t *result_of_sidecar(const explain_job *j, const json_t *sidecar, int input
 {
     static const char *const keys[] = {"item",        "method", "layer",  "index",       "label",
                                        "probability", "logit",  "status", "note",        "shape",
-                                       "min",         "max",    "true",   "correlations"};
+                                       "min",         "max",    "true",   "correlations",
+                                       "checks",      "box"};
     json_t *o = json_object();
     json_object_set_new(o, "image", json_text(j->in.paths[input]));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -154,6 +154,8 @@ typedef struct ng_model_opts {
     const char *cache;      /* folder where the weights are kept as decoded and packed, for a quick start the
                                next time; "off": nowhere. Default NULL: $NETGAZE_CACHE, else
                                $XDG_CACHE_HOME/netgaze, else ~/.cache/netgaze */
+    unsigned shuffle_head;  /* not 0: the seed by which the last layer's kernel is put out of order, for a control: maps
+                               that stay the same do not depend on what it learned. Default 0 */
 } ng_model_opts;
 
 NG_API void ng_model_opts_init(ng_model_opts *opts);
@@ -400,6 +402,8 @@ typedef struct ng_render_opts {
     int use_signed;         /* draw signed_data symmetrically around 0. Default 0 */
     const char *title;      /* of the figure; NULL: none */
     int colorbar;           /* numbered colour bar in the figure. Default 1 */
+    double box;             /* outlines ng_map_box of this threshold in overlay and figure; not with a compat mode.
+                               Default 0: no box */
 } ng_render_opts;
 
 NG_API void ng_render_opts_init(ng_render_opts *opts);
@@ -416,6 +420,16 @@ NG_API NG_NODISCARD ng_status ng_render_overlay(const ng_map *map, const ng_imag
 NG_API NG_NODISCARD ng_status ng_render_figure(const ng_map *map, const ng_image *image,
                                                const ng_geometry *geometry, const ng_render_opts *opts,
                                                ng_image *out, ng_error *err);
+/* The box around the largest connected region (8 neighbours) where the raw map, led to the image's pixels as in the
+ * overlay, is at least `threshold` (above 0 to 1) of its maximum. */
+typedef struct ng_box {
+    int x, y, width, height; /* image pixels; all 0 where the map shows nothing */
+    int pixels;              /* of the region */
+    float max;               /* of the map in it */
+} ng_box;
+
+NG_API NG_NODISCARD ng_status ng_map_box(const ng_map *map, const ng_geometry *geometry, double threshold, ng_box *out,
+                                         ng_error *err);
 /* A grid of pictures of one size class, `columns` wide, each under its caption ([count], NULLs allowed). */
 NG_API NG_NODISCARD ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count,
                                              int columns, const char *title, ng_image *out, ng_error *err);

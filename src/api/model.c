@@ -111,13 +111,15 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
 {
     if (!(m->path = ngi_strdup(path)))
         return ngi_fail_memory(err, strlen(path));
-    m->cache = ngi_cache_folder(opts->cache);
+    m->cache = ngi_cache_folder(opts->shuffle_head ? "off" : opts->cache);
     ngi_load_opts load_opts = {.weights = opts->weights, .input_height = opts->input_height,
                                .input_width = opts->input_width, .cache = m->cache};
     NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
     m->graph = m->file.graph;
     NGI_TRY(check_graph(m, err));
     m->head = ngi_head_of(m->graph);
+    if (opts->shuffle_head)
+        NGI_TRY(ngi_shuffle_head(&m->file, &m->head, opts->shuffle_head, err));
     m->automatic_layer = ngi_graph_automatic_layer(m->graph);
     for (int i = 0; i < m->graph->n_weights; i++)
         m->parameters += m->graph->weights[i].constant ? 0 : ngi_shape_count(&m->graph->weights[i].shape);

@@ -54,6 +54,33 @@ static void paint(const float *display, const ng_map *map, const ng_geometry *g,
     }
 }
 
+static void put_pixel(ng_image *image, int x, int y, uint8_t level)
+{
+    if (x < 0 || y < 0 || x >= image->width || y >= image->height)
+        return;
+    for (int k = 0; k < 3; k++)
+        image->data[((size_t)y * (size_t)image->width + (size_t)x) * 3 + (size_t)k] = level;
+}
+
+/* A white frame within a black one, to be seen on any ground: on the box's outermost pixels and around them. */
+static ng_status frame(const ng_map *map, const ng_geometry *g, double threshold, ng_image *image, ng_error *err)
+{
+    ng_box b;
+    NGI_TRY(ng_map_box(map, g, threshold, &b, err));
+    for (int ring = 0; ring < 2 && b.pixels; ring++) {
+        int left = b.x - ring, right = b.x + b.width - 1 + ring, top = b.y - ring, bottom = b.y + b.height - 1 + ring;
+        for (int x = left; x <= right; x++) {
+            put_pixel(image, x, top, ring ? 0 : 255);
+            put_pixel(image, x, bottom, ring ? 0 : 255);
+        }
+        for (int y = top; y <= bottom; y++) {
+            put_pixel(image, left, y, ring ? 0 : 255);
+            put_pixel(image, right, y, ring ? 0 : 255);
+        }
+    }
+    return NG_OK;
+}
+
 static ng_status create_images(const ng_image *image, const ng_geometry *g, ngi_picture *out, ng_error *err)
 {
     NGI_TRY(ngi_image_create(g->image_width, g->image_height, 3, &out->heatmap, err));
@@ -85,5 +112,5 @@ ng_status ngi_render_default(const ng_map *map, const ng_image *image, const ng_
             display[i] = 0.5f; /* zero is the middle of a diverging map */
     paint(display, map, geometry, opts->alpha, display + n, out);
     ngi_free(display);
-    return NG_OK;
+    return opts->box > 0 && image ? frame(map, geometry, opts->box, &out->overlay, err) : NG_OK;
 }

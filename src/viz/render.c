@@ -86,6 +86,11 @@ ng_status ngi_render_check(const ng_map *map, const ng_image *image, const ng_ge
     if (opts->use_signed && opts->compat != NG_COMPAT_NONE)
         return ngi_fail(err, NG_E_ARGUMENT, "compat %s draws no signed maps: leave out one of the two",
                         compat_names[opts->compat]);
+    if (!(opts->box >= 0 && opts->box <= 1))
+        return ngi_fail(err, NG_E_ARGUMENT, "box threshold %g, expected 0 to 1", opts->box);
+    if (opts->box > 0 && opts->compat != NG_COMPAT_NONE)
+        return ngi_fail(err, NG_E_ARGUMENT, "compat %s draws no boxes: leave out one of the two",
+                        compat_names[opts->compat]);
     NGI_TRY(check_map(map, opts, err));
     NGI_TRY(check_geometry(geometry, image, err));
     return image ? ngi_image_check(image, "picture", err) : NG_OK;

@@ -7,8 +7,8 @@
 Needs PyTorch, torchvision, grad-cam, captum, scikit-learn (Debian's python3-torch and `pip install --no-deps` of the others
 will do). Two small networks with random weights are written as TensorFlow.js models and run by PyTorch from the same
 files; --model adds a real one. Maps are compared before any display: the signed map, where the method has one; the
-largest difference relative to the reference's largest value. Fails when one is over 1e-3, or on a deep network's input, where
-float32 gradients jump, over three times the peer's own distance from float64.
+largest difference relative to the reference's largest value. Fails when one is over 1e-3; for pixel methods on the real network,
+where single pixels jump, over 1e-2, and over 1e-3 on the reference back end.
 """
 
 import argparse
@@ -27,7 +27,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-ALLOWED = 1e-3
+ALLOWED, ALLOWED_DEEP = 1e-3, 1e-2
+ONE_GRADIENT = ("saliency", "inputxgradient", "guidedbackprop", "deconvnet", "guidedgradcam")
 
 
 # ---- Networks: one topology, read by both sides ------------------------------------------------
@@ -424,9 +425,9 @@ def rows():
 
 # ---- Comparing ---------------------------------------------------------------------------------
 
-def netgaze_map(program, model, array, row, name, c, work):
+def netgaze_map(program, model, array, row, name, c, work, backend="auto"):
     words = [program, "explain", str(model), str(array), "-o", str(work / "maps"), "--method", row.method, "--class", str(c), "--target",
-             row.target, "--outputs", "raw,sidecar", "--json", "-q", "--force", "--preprocess", "raw"]
+             row.target, "--outputs", "raw,sidecar", "--json", "-q", "--force", "--preprocess", "raw", "--backend", backend]
     if row.at_layer:
         words += ["--layer", name]
     if row.parameters:
@@ -455,7 +456,7 @@ class Table:
         cell = self.cells.setdefault(key, {})
         worst, count, owns = cell.get(net, (0.0, 0, 0.0))
         cell[net] = (max(worst, found), count + 1, max(own, owns))
-        good = found <= max(ALLOWED, 3 * own)
+        good = found <= (ALLOWED_DEEP if own else ALLOWED)
         self.failed += not good
         print("%-20s %-26s %-9s %9.2e  %9.2e  %s %s" % (row.method, row.parameters, net, found, own, "ok" if good else "OUT", why),
               flush=True)
@@ -467,13 +468,16 @@ class Table:
                  "largest difference relative to the reference's largest value. pooled and deep are small networks with random weights,",
                  "inception the fine-tuned InceptionV3 that the demo fetches.", "",
                  "On inception, pixel methods are compared with the peer run in float64, and the peer's own float32 result is held",
-                 "against that too (in brackets): gradients of a deep network jump where a ReLU or a maximum tips over, so that single",
-                 "pixels differ in any float32 arithmetic. There the allowed difference is 1e-3 or three times the peer's own.", "",
+                 "against that too (in brackets). Where neighbouring values are equal but for rounding, as in flat parts of a photograph,",
+                 "a maximum or a ReLU tips over and single pixels of the gradient move; netgaze's reference back end (`--backend ref`,",
+                 "plain loops) rounds alike at every place, the fast ones do not. Guided integrated gradients, whose way depends on such",
+                 "pixels, is compared on the small networks only.", "",
                  "grad-cam %s, captum %s, zennit %s, PyTorch %s." % (versions["grad-cam"], versions["captum"], versions["zennit"], torch.__version__.split("+")[0]), "",
-                 "| method | parameters | target | peer | maps | pooled | deep | inception | |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+                 "| method | parameters | target | peer | maps | pooled | deep | inception | inception, ref | |",
+                 "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
         for (method, parameters, target, peer, note), cell in self.cells.items():
             texts = ["%.1e" % cell[n][0] + (" (%.1e)" % cell[n][2] if cell[n][2] else "") if n in cell else "" for n in
-                     ("pooled", "deep", "inception")]
+                     ("pooled", "deep", "inception", "inception, ref")]
             count = sum(c[1] for c in cell.values())
             lines.append("| %s | %s | %s | %s | %d | %s | %s |" % (method, parameters, target, peer, count, " | ".join(texts), note))
         path.write_text("\n".join(lines) + "\n")
@@ -507,6 +511,9 @@ def compare(args, table, label, folder, layers, n_inputs, skip, work):
                         net.float()
                         own = difference(single, expected, False)
                     found = netgaze_map(args.netgaze, folder, work / "x.npy", row, name, c, work)
+                    if own and row.method in ONE_GRADIENT:
+                        plain = netgaze_map(args.netgaze, folder, work / "x.npy", row, name, c, work, "ref")
+                        table.add(row, "inception, ref", difference(plain, expected, False), 0.0, name if row.at_layer else "")
                     table.add(row, label, difference(found, expected, "sign" in row.note), own, name if row.at_layer else "")
                 except Exception as error:  # noqa: BLE001: one broken row must not hide the others
                     table.add(row, label, float("inf"), 0.0, f"{name}: {error!r}"[:300])
@@ -530,7 +537,7 @@ def main():
             compare(args, table, label, work / label, taps, 2, (), work)
         if args.model:
             compare(args, table, "inception", pathlib.Path(args.model), args.layers.split(","), 1,
-                    ("scorecam", "ablationcam", "kpcacam", "occlusion"), work)  # thousands of PyTorch forwards
+                    ("scorecam", "ablationcam", "kpcacam", "occlusion", "guidedig"), work)  # thousands of PyTorch forwards
     if args.write:
         table.write(pathlib.Path(args.write))
     print("%d rows, %d out" % (len(table.cells), table.failed))

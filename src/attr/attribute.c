@@ -7,39 +7,41 @@
 #include <string.h>
 
 /* In the order of `netgaze methods`: a row a line, by what it is. */
-#define METHODS(X)         \
-    X(cam)                 \
-    X(gradcam)             \
-    X(hirescam)            \
-    X(gradcamelementwise)  \
-    X(gradcampp)           \
-    X(xgradcam)            \
-    X(layercam)            \
-    X(scorecam)            \
-    X(ablationcam)         \
-    X(eigencam)            \
-    X(eigengradcam)        \
-    X(kpcacam)             \
-    X(fullgrad)            \
-    X(finercam)            \
-    X(fem)                 \
-    X(shapleycam)          \
-    X(randomcam)           \
-    X(saliency)            \
-    X(inputxgradient)      \
-    X(guidedbackprop)      \
-    X(guidedgradcam)       \
-    X(deconvnet)           \
-    X(smoothgrad)          \
-    X(vargrad)             \
-    X(integratedgradients) \
-    X(guidedig)            \
-    X(occlusion)           \
-    X(rise)                \
-    X(lime)                \
-    X(kernelshap)          \
-    X(lrp)                 \
-    X(deeplift)            \
+#define METHODS(X)          \
+    X(cam)                  \
+    X(gradcam)              \
+    X(hirescam)             \
+    X(gradcamelementwise)   \
+    X(gradcampp)            \
+    X(xgradcam)             \
+    X(layercam)             \
+    X(scorecam)             \
+    X(ablationcam)          \
+    X(eigencam)             \
+    X(eigengradcam)         \
+    X(kpcacam)              \
+    X(fullgrad)             \
+    X(finercam)             \
+    X(fem)                  \
+    X(shapleycam)           \
+    X(randomcam)            \
+    X(saliency)             \
+    X(inputxgradient)       \
+    X(guidedbackprop)       \
+    X(guidedgradcam)        \
+    X(deconvnet)            \
+    X(smoothgrad)           \
+    X(vargrad)              \
+    X(integratedgradients)  \
+    X(guidedig)             \
+    X(xrai)                 \
+    X(occlusion)            \
+    X(rise)                 \
+    X(lime)                 \
+    X(kernelshap)           \
+    X(lrp)                  \
+    X(deeplift)             \
+    X(extremalperturbation) \
     X(dff)
 
 #define DECLARE(name) extern const ngi_method ngi_method_##name;

@@ -21,7 +21,9 @@ static const char *quick_parameters(const ng_method_info *m)
                 {"occlusion", "window=6,stride=3"},
                 {"lime", "samples=30,segments=6"},
                 {"kernelshap", "samples=30,segments=6"},
-                {"dff", "iterations=20"}};
+                {"dff", "iterations=20"},
+                {"xrai", "steps=3,segments=2"},
+                {"extremalperturbation", "iterations=5,cells=4"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, m->name) == 0)
             return rows[i].text;

@@ -125,12 +125,17 @@ typedef struct contest {
     ngi_plan *plans[2]; /* the same steps, by different back ends */
     void *contexts[2];
     int threads, repeats;
+    int *steps;    /* [rows] a step of each shape */
+    double *times; /* [rows][2][repeats] */
+    float *in, *out;
+    void *scratch; /* all large enough for every step */
 } contest;
 
-static double milliseconds(void)
+/* Of one thread its own time, which other programs disturb less. */
+static double milliseconds(const contest *c)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(c->threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
@@ -151,76 +156,94 @@ static void fill(float *x, int64_t n)
     }
 }
 
-static ng_status run_one(const contest *c, int which, int step, const float *in, float *out, void *scratch,
-                         double *time, ng_error *err)
+static ng_status run_one(const contest *c, int which, int step, double *time, ng_error *err)
 {
     const ngi_kernel *k = &c->plans[which]->steps[step].kernel;
-    ngi_run run = {.n = 1, .in = &in, .out = out, .scratch = scratch, .context = c->contexts[which]};
-    double start = milliseconds();
+    ngi_run run = {.n = 1,
+                   .in = (const float *const[]){c->in},
+                   .out = c->out,
+                   .scratch = c->scratch,
+                   .context = c->contexts[which]};
+    double start = milliseconds(c);
     NGI_TRY(k->forward(k, &run, err));
-    *time = milliseconds() - start;
+    *time = milliseconds(c) - start;
     return NG_OK;
 }
 
-static ng_status measure_into(const contest *c, int step, float *in, float *out, void *scratch, double *times,
-                              ngi_tune_row *row, ng_error *err)
+/* Rounds over all shapes: each finds its weights where a whole forward run would, not in the nearest cache. */
+static ng_status measure(const contest *c, ngi_tune_row *rows, int n, ng_error *err)
 {
-    const ngi_step *s = &c->plans[0]->steps[step].step;
-    fill(in, ngi_shape_count(s->in_shape[0]));
     double ignored;
-    for (int which = 0; which < 2; which++) /* once to warm up */
-        NGI_TRY(run_one(c, which, step, in, out, scratch, &ignored, err));
-    for (int k = 0; k < c->repeats; k++)
-        for (int which = 0; which < 2; which++)
-            NGI_TRY(run_one(c, which, step, in, out, scratch, &times[which * c->repeats + k], err));
-    for (int which = 0; which < 2; which++) {
-        qsort(times + which * c->repeats, (size_t)c->repeats, sizeof *times, by_value);
-        row->milliseconds[which] = times[which * c->repeats + c->repeats / 2];
-        snprintf(row->kernel[which], sizeof row->kernel[which], "%s",
-                 c->plans[which]->steps[step].kernel.name);
+    for (int k = -1; k < c->repeats; k++) /* once to warm up */
+        for (int i = 0; i < n; i++)
+            for (int which = 0; which < 2; which++)
+                NGI_TRY(run_one(c, which, c->steps[i],
+                                k < 0 ? &ignored : &c->times[(2 * i + which) * c->repeats + k], err));
+    for (int i = 0; i < n; i++) {
+        for (int which = 0; which < 2; which++) {
+            double *times = &c->times[(2 * i + which) * c->repeats];
+            qsort(times, (size_t)c->repeats, sizeof *times, by_value);
+            rows[i].milliseconds[which] = times[c->repeats / 2];
+            snprintf(rows[i].kernel[which], sizeof rows[i].kernel[which], "%s",
+                     c->plans[which]->steps[c->steps[i]].kernel.name);
+        }
+        rows[i].chosen = rows[i].milliseconds[1] < MARGIN * rows[i].milliseconds[0];
     }
-    row->chosen = row->milliseconds[1] < MARGIN * row->milliseconds[0];
     return NG_OK;
 }
 
-static ng_status measure(const contest *c, int step, ngi_tune_row *row, ng_error *err)
-{
-    const ngi_step *s = &c->plans[0]->steps[step].step;
-    size_t a = c->plans[0]->steps[step].kernel.scratch, b = c->plans[1]->steps[step].kernel.scratch;
-    size_t in_bytes = (size_t)ngi_shape_count(s->in_shape[0]) * sizeof(float);
-    size_t out_bytes = (size_t)ngi_shape_count(s->out_shape) * sizeof(float);
-    float *in = ngi_alloc_aligned(in_bytes), *out = ngi_alloc_aligned(out_bytes);
-    void *scratch = ngi_alloc_aligned(a > b ? a : b);
-    double *times = ngi_alloc(2 * (size_t)c->repeats, sizeof *times);
-    ng_status status = in && out && scratch && times
-                           ? measure_into(c, step, in, out, scratch, times, row, err)
-                           : ngi_fail_memory(err, in_bytes + out_bytes);
-    ngi_free_aligned(in);
-    ngi_free_aligned(out);
-    ngi_free_aligned(scratch);
-    ngi_free(times);
-    return status;
-}
-
-static ng_status measure_all(const contest *c, ngi_tune_row *rows, int *n, ng_error *err)
+static int find_shapes(const contest *c, ngi_tune_row *rows)
 {
     const ngi_plan *p = c->plans[0];
+    int n = 0;
     for (int i = 0; i < p->n_steps; i++) {
         char shape[NGI_TUNE_SHAPE];
         bool choice = strcmp(p->steps[i].kernel.name, c->plans[1]->steps[i].kernel.name) != 0;
         if (!choice || !shape_text(&p->steps[i].step, c->threads, shape))
             continue;
         int k = 0;
-        while (k < *n && strcmp(rows[k].shape, shape) != 0)
+        while (k < n && strcmp(rows[k].shape, shape) != 0)
             k++;
-        if (k == *n) {
+        if (k == n) {
             snprintf(rows[k].shape, sizeof rows[k].shape, "%s", shape);
-            NGI_TRY(measure(c, i, &rows[k], err));
-            (*n)++;
+            c->steps[n++] = i;
         }
         rows[k].steps++;
     }
+    return n;
+}
+
+static ng_status allocate_room(contest *c, int n, ng_error *err)
+{
+    int64_t in = 1, out = 1;
+    size_t scratch = 64;
+    for (int i = 0; i < n; i++)
+        for (int which = 0; which < 2; which++) {
+            const ngi_plan_step *s = &c->plans[which]->steps[c->steps[i]];
+            int64_t in_count = ngi_shape_count(s->step.in_shape[0]),
+                    out_count = ngi_shape_count(s->step.out_shape);
+            in = in_count > in ? in_count : in;
+            out = out_count > out ? out_count : out;
+            scratch = s->kernel.scratch > scratch ? s->kernel.scratch : scratch;
+        }
+    c->in = ngi_alloc_aligned((size_t)in * sizeof *c->in);
+    c->out = ngi_alloc_aligned((size_t)out * sizeof *c->out);
+    c->scratch = ngi_alloc_aligned(scratch);
+    c->times = ngi_alloc(2 * (size_t)n * (size_t)c->repeats, sizeof *c->times);
+    if (!c->in || !c->out || !c->scratch || !c->times)
+        return ngi_fail_memory(err, scratch + (size_t)(in + out) * sizeof *c->in);
+    fill(c->in, in);
     return NG_OK;
+}
+
+static ng_status measure_all(contest *c, ngi_tune_row *rows, int *n, ng_error *err)
+{
+    c->steps = ngi_alloc((size_t)c->plans[0]->n_steps, sizeof *c->steps);
+    if (!c->steps)
+        return ngi_fail_memory(err, (size_t)c->plans[0]->n_steps * sizeof *c->steps);
+    *n = find_shapes(c, rows);
+    NGI_TRY(allocate_room(c, *n, err));
+    return measure(c, rows, *n, err);
 }
 
 static const ngi_backend *backend_named(const ngi_plan *p, const char *name)
@@ -248,6 +271,11 @@ static ng_status open_contest(contest *c, const ngi_graph *g, int root, ng_error
 
 static void close_contest(contest *c)
 {
+    ngi_free(c->steps);
+    ngi_free(c->times);
+    ngi_free_aligned(c->in);
+    ngi_free_aligned(c->out);
+    ngi_free_aligned(c->scratch);
     for (int i = 0; i < 2; i++) {
         if (c->contexts[i])
             backend_named(c->plans[i], "onednn")->context_free(c->contexts[i]);

@@ -39,6 +39,30 @@ static void store_part(float *p, vec x, int64_t n)
 
 /* ---- The matrix product ----------------------------------------------------------------------- */
 
+/* With many input channels the weights come from far: they are asked for some rows ahead. Fewer lie near, and asking
+ * costs more than it gains. */
+#define FAR   96
+#define AHEAD 24
+
+/* `rows` and `far` are constants at every call. */
+INLINE void accumulate_products(int rows, bool far, int64_t k, const float *a, int64_t lda, const float *b,
+                                vec (*sum)[2])
+{
+    for (int64_t p = 0; p < k; p++) {
+        if (far) {
+            __builtin_prefetch(b + (p + AHEAD) * PANEL);
+            __builtin_prefetch(b + (p + AHEAD) * PANEL + LANES);
+        }
+        vec b0 = load(b + p * PANEL), b1 = load(b + p * PANEL + LANES);
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            float x = a[i * lda + p];
+            sum[i][0] += x * b0;
+            sum[i][1] += x * b1;
+        }
+    }
+}
+
 /* `rows` is a constant at every call, so that the accumulators live in registers. */
 INLINE void tile(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate)
 {
@@ -48,15 +72,10 @@ INLINE void tile(int rows, int64_t k, const float *a, int64_t lda, const float *
         sum[i][0] = accumulate ? load(c + i * PANEL) : (vec){0};
         sum[i][1] = accumulate ? load(c + i * PANEL + LANES) : (vec){0};
     }
-    for (int64_t p = 0; p < k; p++) {
-        vec b0 = load(b + p * PANEL), b1 = load(b + p * PANEL + LANES);
-#pragma GCC unroll 12
-        for (int i = 0; i < rows; i++) {
-            float x = a[i * lda + p];
-            sum[i][0] += x * b0;
-            sum[i][1] += x * b1;
-        }
-    }
+    if (k >= FAR)
+        accumulate_products(rows, true, k, a, lda, b, sum);
+    else
+        accumulate_products(rows, false, k, a, lda, b, sum);
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
         store(c + i * PANEL, sum[i][0]);

@@ -41,8 +41,8 @@ static void store_part(float *p, vec x, int64_t n)
 
 /* With many input channels the weights come from far: they are asked for some rows ahead. Fewer lie near, and asking
  * costs more than it gains. */
-#define FAR   96
-#define AHEAD 24
+#define FAR   64
+#define AHEAD 48
 
 /* `rows` and `far` are constants at every call. */
 INLINE void accumulate_products(int rows, bool far, int64_t k, const float *a, int64_t lda, const float *b,
@@ -51,7 +51,8 @@ INLINE void accumulate_products(int rows, bool far, int64_t k, const float *a, i
     for (int64_t p = 0; p < k; p++) {
         if (far) {
             __builtin_prefetch(b + (p + AHEAD) * PANEL);
-            __builtin_prefetch(b + (p + AHEAD) * PANEL + LANES);
+            if (LANES > 8) /* two lines a row */
+                __builtin_prefetch(b + (p + AHEAD) * PANEL + LANES);
         }
         vec b0 = load(b + p * PANEL), b1 = load(b + p * PANEL + LANES);
 #pragma GCC unroll 12

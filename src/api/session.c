@@ -14,6 +14,7 @@ struct ng_session {
     int *layers;    /* [n_layers] */
     int n_layers;
     bool forward_only;
+    bool harmless; /* an overflow was looked into, and every layer was finite: it is not looked into again */
     float *logits, *probabilities; /* [batch,classes] */
     float *seed;                   /* [batch,width] */
     int *bad_layers;               /* [batch]: first layer that is not finite for the image, -1: all are */
@@ -162,8 +163,8 @@ ng_status ng_session_clone(const ng_session *s, ng_session **out, ng_error *err)
     return open_session(s->model, s->plan, s->batch, s->layers, s->n_layers, s->forward_only, out, err);
 }
 
-/* The first layer whose activations of this image are not finite, found by a run that keeps all of them: only done
- * for images whose logits are not finite. */
+/* The first layer whose activations of this image are not finite, -1 if there is none, found by a run that keeps all of
+ * them: only done for images whose logits are not finite, or where a number overflowed on the way. */
 static ng_status find_bad_layer(const ng_model *model, const float *image, int *layer, ng_error *err)
 {
     const ngi_graph *g = model->graph;
@@ -185,7 +186,7 @@ static ng_status find_bad_layer(const ng_model *model, const float *image, int *
         status = ngi_run_session_create(plan, &run, err);
     if (status == NG_OK)
         status = ngi_run_forward(run, &image, 1, err);
-    *layer = g->nodes[model->head.logits].layer;
+    *layer = -1;
     for (int i = 0; i < g->n_nodes && status == NG_OK; i++) {
         const float *act = ngi_run_activation(run, i);
         if (act && ngi_find_non_finite(act, ngi_shape_count(&g->nodes[i].shape)) >= 0) {
@@ -197,6 +198,20 @@ static ng_status find_bad_layer(const ng_model *model, const float *image, int *
     ngi_plan_free(plan);
     ngi_free(taps);
     return status;
+}
+
+/* Sets *layer where the image's scores, or activations on the way to them, are not finite. */
+static ng_status judge_image(ng_session *s, const float *image, const float *logits, int *layer, ng_error *err)
+{
+    const ngi_head *head = &s->model->head;
+    bool finite = ngi_find_non_finite(logits, head->width) < 0;
+    if (finite && (!ngi_run_overflowed(s->run) || s->harmless))
+        return NG_OK;
+    NGI_TRY(find_bad_layer(s->model, image, layer, err));
+    s->harmless = finite && *layer < 0;
+    if (!finite && *layer < 0)
+        *layer = s->model->graph->nodes[head->logits].layer;
+    return NG_OK;
 }
 
 ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err)
@@ -220,8 +235,8 @@ ng_status ng_session_run(ng_session *s, const float *input, int n, ng_error *err
         if (ngi_find_non_finite(input + i * pixels, (int64_t)pixels) >=
             0) /* a relu may swallow it: look before it */
             s->bad_layers[i] = g->nodes[g->inputs[0]].layer;
-        else if (ngi_find_non_finite(logits + i * width, head->width) >= 0)
-            NGI_TRY(find_bad_layer(s->model, input + i * pixels, &s->bad_layers[i], err));
+        else
+            NGI_TRY(judge_image(s, input + i * pixels, logits + i * width, &s->bad_layers[i], err));
     }
     s->n = n;
     return NG_OK;

@@ -128,6 +128,12 @@ NG_NODISCARD ng_status ngi_run_session_create(ngi_plan *p, ngi_run_session **out
 void ngi_run_session_free(ngi_run_session *s);
 /* inputs[i]: [n] + shape of graph->inputs[i], or of the plan's starts[i]; read during the call only. n <= batch. */
 NG_NODISCARD ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err);
+/* Whether a number of the last forward left float32's range: then there may have been infinities, and what is not a number
+ * where a kernel's relu made 0 of it. Computing exponentials may raise it too. */
+bool ngi_run_overflowed(const ngi_run_session *s);
+/* native/overflow.c: the threads' flags. */
+void ngi_overflow_clear(int threads);
+bool ngi_overflow_seen(int threads);
 /* Gradient of S = sum(seed * root activation): seed [n] + root shape. After it ngi_run_gradient(node) is
  * readable for node `to`, one of `grads`; -1: for all of them. The forward's activations must be those of the same n
  * images; may be called again with another seed without a new forward. Only steps between root and `to` run. */

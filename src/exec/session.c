@@ -16,6 +16,7 @@ struct ngi_run_session {
     step_pointers *steps;
     const float **in; /* all steps' inputs, one after the other */
     float **grad_in;
+    bool overflowed; /* in the last forward */
     int images; /* of the last forward; 0: none, or it failed */
     float *
         ones; /* [batch, largest ReLU]: where the deconvnet rule takes a ReLU's derivative; NULL before the first */
@@ -124,12 +125,19 @@ ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n,
     for (int i = 0; i < p->n_inputs; i++)
         memcpy(activation(s, p->inputs[i]), inputs[i],
                (size_t)n * (size_t)ngi_shape_count(&g->nodes[p->inputs[i]].shape) * sizeof(float));
+    ngi_overflow_clear(p->threads);
     for (int i = 0; i < p->n_steps; i++) {
         ngi_run run = run_of(s, i, n);
         NGI_TRY(p->steps[i].kernel.forward(&p->steps[i].kernel, &run, err));
     }
+    s->overflowed = ngi_overflow_seen(p->threads);
     s->images = n;
     return NG_OK;
+}
+
+bool ngi_run_overflowed(const ngi_run_session *s)
+{
+    return s->overflowed;
 }
 
 /* Leads the gradient of a reshape or identity on to its input. */

@@ -148,6 +148,24 @@ class Controls(ProgramTest):
         self.assertIn("draws no boxes", run("explain", self.model, self.photos, "-o", self.out, "--box", 0.2, "--compat",
                                             "article", code=2).stderr)
 
+    def test_a_layer_beside_the_way_has_no_gradient(self):
+        """A convolution that only the second output reads is refused in words; one that is frozen is not."""
+        path = self.model / "model.json"
+        model = json.loads(path.read_text())
+        net = model["modelTopology"]["model_config"]["config"]
+        net["layers"] += [tiny_model.conv("side", 4, 1, ["a"]),
+                          tiny_model.layer("GlobalAveragePooling2D", "side_pool", {}, ["side"])]
+        net["output_layers"].append(["side_pool", 0, 0])
+        net["layers"][2]["config"]["trainable"] = False
+        model["weightsManifest"][0]["weights"] += [{"name": "side/kernel", "shape": [3, 3, 8, 4], "dtype": "float32"},
+                                                   {"name": "side/bias", "shape": [4], "dtype": "float32"}]
+        path.write_text(json.dumps(model))
+        with open(self.model / "weights.bin", "ab") as f:
+            f.write(struct.pack("<292f", *[0.1] * 292))
+        said = run("explain", self.model, self.photos, "-o", self.out, "--layer", "side", code=2).stderr
+        self.assertIn("'side' does not feed the model's first output", said)
+        self.assertEqual([g["status"] for g in self.explain(self.photos, "--layer", "b")], ["ok"] * 3)
+
     def top_of_bar(self, path):
         """The largest grey level of a heatmap."""
         return max(max(row) for row in read_png(path)[2])

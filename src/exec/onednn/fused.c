@@ -1,7 +1,8 @@
 /* Activations that a primitive applies itself (eltwise post-ops). Only those whose oneDNN formula is
  * Keras's are listed; the others run by hand after the primitive. Formulas: ngi_activate.
  *
- * One difference is left: oneDNN's relu and clip make 0 of not-a-number where TensorFlow keeps it. */
+ * One difference is left: oneDNN's relu and clip make 0 of not-a-number where TensorFlow keeps it;
+ * native/overflow.c tells when there may have been any. */
 #include <math.h>
 
 #include "exec/onednn/kernel.h"

@@ -123,5 +123,5 @@ int open_session(const settings *s, const ng_model *model, const int *layers, in
     if (status == NG_OK)
         return EXIT_DONE;
     complain("%s", err.text);
-    return status == NG_E_MEMORY ? EXIT_ENVIRONMENT : EXIT_MODEL;
+    return status == NG_E_MEMORY ? EXIT_ENVIRONMENT : status == NG_E_ARGUMENT ? EXIT_USAGE : EXIT_MODEL;
 }

@@ -20,7 +20,8 @@ ALLOWED = {
     "exec": ["base", "tensor", "nn"],
     "attr": ["base", "tensor", "nn", "exec"],
     "viz": ["base", "tensor", "image"],
-    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz"],
+    "metrics": ["base", "tensor"],
+    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics"],
 }
 # header prefix -> the only places that may include it
 FOREIGN = {

@@ -321,6 +321,15 @@ typedef struct ng_map {
 
 NG_API void ng_map_clear(ng_map *map);
 
+/* How alike two signed maps are. */
+typedef struct ng_similarity {
+    double pearson, spearman; /* -1..1; 0 where a map is constant. Ties share their mean rank */
+    double ssim;              /* structural similarity of the maps scaled to 0..1 (skimage's defaults); NaN below 7x7 cells */
+} ng_similarity;
+
+/* Maps of one size; the error says otherwise. */
+NG_API NG_NODISCARD ng_status ng_map_similarity(const ng_map *first, const ng_map *second, ng_similarity *out, ng_error *err);
+
 typedef struct ng_explain_opts {
     size_t struct_size;
     const char *method; /* a name of ng_method_describe. Default "gradcam" */

@@ -22,7 +22,8 @@ enum exit_code {
 
 /* Every option's value. Not given and without a default: NULL, NAN, -1 or false. Strings are borrowed from argv. */
 typedef struct settings {
-    int shuffle_head; /* seed, for --check; no option */
+    int shuffle_head;     /* seed, for --check and sanity; no option */
+    double shuffle_depth; /* see ng_model_opts; no option */
     const char *model, *weights, *preprocess, *labels, *input_size;
     const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
         *outputs;
@@ -48,6 +49,7 @@ enum command_bit {
     BENCH = 1 << 16,
     CACHE = 1 << 17,
     TUNE = 1 << 18,
+    SANITY = 1 << 19,
     ALL_COMMANDS = (1 << 24) - 1,
 };
 
@@ -69,6 +71,7 @@ int run_methods(const settings *s);
 int run_render(const settings *s);
 int run_doctor(const settings *s);
 int run_bench(const settings *s);
+int run_sanity(const settings *s);
 int run_cache(const settings *s);
 int run_tune(const settings *s);
 int run_manual(const settings *s);

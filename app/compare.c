@@ -31,8 +31,7 @@ static double share(int s, int t, int source, int target)
     return fmax(0, fmin(high, s + 1) - fmax(low, s));
 }
 
-/* The map averaged onto h x w cells, at most its own size; to be freed. */
-static float *average(const ng_map *m, int h, int w)
+float *average_map(const ng_map *m, int h, int w)
 {
     float *out = calloc((size_t)h * (size_t)w, sizeof *out);
     for (int y = 0; out && y < h; y++)
@@ -53,7 +52,7 @@ static float *average(const ng_map *m, int h, int w)
 static double map_correlation(const ng_map *a, const ng_map *b)
 {
     int h = a->height < b->height ? a->height : b->height, w = a->width < b->width ? a->width : b->width;
-    float *x = average(a, h, w), *y = average(b, h, w);
+    float *x = average_map(a, h, w), *y = average_map(b, h, w);
     double r = x && y ? correlation(x, y, h * w) : 0;
     free(x);
     free(y);

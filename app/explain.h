@@ -49,10 +49,10 @@ typedef struct explain_job {
     int n_views;
     method_choice_made methods[MOST_METHODS];
     int n_methods;
-    float *blank;              /* --check: a grey input [h,w,c] */
-    ng_model *shuffled_model;  /* --check: the model with a shuffled last layer, */
-    ng_session *shuffled;      /*   to be cloned */
-    bool grid; /* all maps of an input in one picture */
+    float *blank;             /* --check: a grey input [h,w,c] */
+    ng_model *shuffled_model; /* --check: the model with a shuffled last layer, */
+    ng_session *shuffled;     /*   to be cloned */
+    bool grid;                /* all maps of an input in one picture */
     int classes
         [MOST_CLASSES]; /* [n_classes], may hold PREDICTED and TRUE_CLASS; none: the `top` most likely */
     int n_classes, top;
@@ -87,6 +87,8 @@ int read_truth(explain_job *j);
 /* ---- compare.c: maps of one class under several views; maps [n_views] ------------------------ */
 
 double correlation(const float *a, const float *b, int n);
+/* The map averaged onto h x w cells, at most its own size; to be freed. */
+float *average_map(const ng_map *m, int h, int w);
 /* Of a view's map with those of the views before it. */
 json_t *correlations_with(const explain_job *j, const ng_map *maps, int view, const ng_map *map);
 void print_correlations(const explain_job *j, const ng_map *maps, FILE *out);

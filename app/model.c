@@ -86,6 +86,7 @@ int open_model(const settings *s, ng_model **model, int *rest)
     opts.preprocess = s->preprocess;
     opts.labels = s->labels;
     opts.shuffle_head = (unsigned)s->shuffle_head;
+    opts.shuffle_depth = s->shuffle_depth;
     if (s->no_cache)
         opts.cache = "off";
     int code = read_size(s->input_size, &opts);

@@ -7,22 +7,24 @@
 
 #define AT(field) offsetof(settings, field)
 enum {
-    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE,
+    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY,
     RUNS = EXPLAIN | CLASSIFY,
+    READS = RUNS | SANITY, /* images */
+    ATTRIBUTES = EXPLAIN | SANITY,
     DRAWS = EXPLAIN | RENDER
 };
 
 const option_row option_rows[] = {
     {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
      "folder for what is written; made if missing"},
-    {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), EXPLAIN, 0, 0, "gradcam", method_choice,
+    {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), ATTRIBUTES, 0, 0, "gradcam", method_choice,
      "attribution methods; several make one comparing picture and their correlations; `netgaze methods` "
      "describes them"},
-    {"--layer", "-l", "NAME,...", OPTION_TEXT, AT(layer), EXPLAIN, 0, 0, NULL, NULL,
+    {"--layer", "-l", "NAME,...", OPTION_TEXT, AT(layer), EXPLAIN | SANITY, 0, 0, NULL, NULL,
      "layers to explain, by path or by bare name where unique; left out: the last spatial one before the "
      "global "
      "pooling; `netgaze layers` lists them"},
-    {"--class", "-c", "CLASS,...", OPTION_TEXT, AT(classes), EXPLAIN, 0, 0, NULL, NULL,
+    {"--class", "-c", "CLASS,...", OPTION_TEXT, AT(classes), ATTRIBUTES, 0, 0, NULL, NULL,
      "classes to explain: predicted (what is done when left out), true (see --truth), all, numbers or "
      "labels"},
     {"--truth", NULL, "FILE|folders", OPTION_TEXT, AT(truth), EXPLAIN, 0, 0, NULL, NULL,
@@ -30,19 +32,19 @@ const option_row option_rows[] = {
     {"--top", "-k", "K", OPTION_INTEGER, AT(top), RUNS, 0, 1000000, NULL, NULL,
      "explain: the K most likely classes instead of --class; classify: how many to list, 5 when left out. 0: "
      "all"},
-    {"--target", NULL, "SCORE", OPTION_CHOICE, AT(target), EXPLAIN, 0, 0, NULL, target_choice,
+    {"--target", NULL, "SCORE", OPTION_CHOICE, AT(target), ATTRIBUTES, 0, 0, NULL, target_choice,
      "the score whose gradient is taken; logit when left out, probability with --compat article"},
-    {"--against", NULL, "CLASS", OPTION_TEXT, AT(against), EXPLAIN, 0, 0, NULL, NULL,
+    {"--against", NULL, "CLASS", OPTION_TEXT, AT(against), ATTRIBUTES, 0, 0, NULL, NULL,
      "the other class of --target contrast, by number or label; the most likely other one when left out"},
-    {"--target-alpha", NULL, "A", OPTION_NUMBER, AT(target_alpha), EXPLAIN, 0, 10, "0.6", NULL,
+    {"--target-alpha", NULL, "A", OPTION_NUMBER, AT(target_alpha), ATTRIBUTES, 0, 10, "0.6", NULL,
      "weight of the neighbouring classes in --target finer"},
-    {"--param", "-p", "NAME=VALUE,...", OPTION_TEXT, AT(parameters), EXPLAIN, 0, 0, NULL, NULL,
+    {"--param", "-p", "NAME=VALUE,...", OPTION_TEXT, AT(parameters), ATTRIBUTES, 0, 0, NULL, NULL,
      "parameters of the method; `netgaze methods` lists them"},
-    {"--variant", NULL, "NAME", OPTION_TEXT, AT(variant), EXPLAIN, 0, 0, NULL, NULL,
+    {"--variant", NULL, "NAME", OPTION_TEXT, AT(variant), ATTRIBUTES, 0, 0, NULL, NULL,
      "whose formula of the method, where there are several: --param variant=NAME"},
-    {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), EXPLAIN, 0, 2147483647, NULL, NULL,
+    {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), ATTRIBUTES, 0, 2147483647, NULL, NULL,
      "of the random numbers, where the method draws any: --param seed=N"},
-    {"--budget", NULL, "SECONDS", OPTION_SECONDS, AT(budget), EXPLAIN, 0.001, 1e6, NULL, NULL,
+    {"--budget", NULL, "SECONDS", OPTION_SECONDS, AT(budget), ATTRIBUTES, 0.001, 1e6, NULL, NULL,
      "time for one map, such as 10s, for methods that run the network many times; then the best map so far "
      "is taken"},
     {"--compat", NULL, "TOOL", OPTION_CHOICE, AT(compat), DRAWS, 0, 0, NULL, compat_choice,
@@ -63,7 +65,8 @@ const option_row option_rows[] = {
      "the box around the largest region that reaches this share of the map's maximum, drawn and, by explain, "
      "recorded; 0.15 and 0.2 are usual"},
     {"--check", NULL, NULL, OPTION_FLAG, AT(check), EXPLAIN, 0, 0, NULL, NULL,
-     "compare every map with that of a blank image and with that of the model with a shuffled last layer, and "
+     "compare every map with that of a blank image and with that of the model with a shuffled last layer, "
+     "and "
      "doubt maps that are the same"},
     {"--outputs", NULL, "KIND,...", OPTION_CHOICES, AT(outputs), EXPLAIN, 0, 0,
      "raw,heatmap,overlay,figure,sidecar", output_choice,
@@ -88,21 +91,21 @@ const option_row option_rows[] = {
      "0..1, raw"},
     {"--input-size", NULL, "N|HxW", OPTION_TEXT, AT(input_size), MODELS, 0, 0, NULL, NULL,
      "input size where the model leaves it open"},
-    {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), RUNS, 0, 0, NULL, NULL,
+    {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), READS, 0, 0, NULL, NULL,
      "take subfolders of folders too"},
-    {"--fit", NULL, "NAME", OPTION_CHOICE, AT(fit), RUNS, 0, 0, "squash", fit_choice,
+    {"--fit", NULL, "NAME", OPTION_CHOICE, AT(fit), READS, 0, 0, "squash", fit_choice,
      "how an image is brought to the input's shape"},
-    {"--resize", NULL, "NAME", OPTION_CHOICE, AT(resize), RUNS, 0, 0, NULL, resize_choice,
+    {"--resize", NULL, "NAME", OPTION_CHOICE, AT(resize), READS, 0, 0, NULL, resize_choice,
      "resampling; bilinear when left out, nearest with --compat article or keras. The plain names are PIL's"},
-    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), RUNS, -1e9, 1e9, "0", NULL,
+    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), READS, -1e9, 1e9, "0", NULL,
      "centre of the grey window of images of more than 8 bits"},
-    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), RUNS, 0, 1e9, "0", NULL,
+    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), READS, 0, 1e9, "0", NULL,
      "and its width; 0: the image's own range"},
-    {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), RUNS | DOCTOR | BENCH, 0, 0, "auto",
+    {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), READS | DOCTOR | BENCH, 0, 0, "auto",
      backend_choice, "what computes: ref is plain loops, to compare with"},
     {"--exact", NULL, NULL, OPTION_FLAG, AT(exact), RUNS | DOCTOR | BENCH, 0, 0, NULL, NULL,
      "no Winograd kernels; slower mostly. The scores are within 1e-5 of double arithmetic either way"},
-    {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), RUNS, 1, 1024, NULL, NULL,
+    {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), READS, 1, 1024, NULL, NULL,
      "images worked on at a time; one a core when left out"},
     {"--layer", "-l", "NAME", OPTION_TEXT, AT(layer), BENCH, 0, 0, NULL, NULL,
      "layer of the Grad-CAM; the one explained by default when left out"},

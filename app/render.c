@@ -188,8 +188,8 @@ static bool write_result(const char *sidecar_path, char *const path[3])
     return write_json_line(stdout, o);
 }
 
-static ng_status draw(const settings *s, const char *sidecar_path, const json_t *sidecar, const json_t *scales,
-                      const ng_render_opts *asked, bool *writing, ng_error *err)
+static ng_status draw(const settings *s, const char *sidecar_path, const json_t *sidecar,
+                      const json_t *scales, const ng_render_opts *asked, bool *writing, ng_error *err)
 {
     ng_render_opts opts = *asked;
     ng_geometry g;

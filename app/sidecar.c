@@ -160,8 +160,8 @@ static json_t *box_json(const explain_job *j, const ng_map *map, const ng_geomet
     ng_box b;
     if (ng_map_box(map, g, j->render.box, &b, NULL) != NG_OK)
         return NULL;
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:f}", "x", b.x, "y", b.y, "width", b.width, "height", b.height,
-                     "pixels", b.pixels, "max", (double)b.max);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:f}", "x", b.x, "y", b.y, "width", b.width, "height",
+                     b.height, "pixels", b.pixels, "max", (double)b.max);
 }
 
 json_t *make_result(const explain_job *j, const set *t, const ng_geometry *g, const char *base)
@@ -201,10 +201,9 @@ json_t *make_result(const explain_job *j, const set *t, const ng_geometry *g, co
 
 json_t *result_of_sidecar(const explain_job *j, const json_t *sidecar, int input, const char *base)
 {
-    static const char *const keys[] = {"item",        "method", "layer",  "index",       "label",
-                                       "probability", "logit",  "status", "note",        "shape",
-                                       "min",         "max",    "true",   "correlations",
-                                       "checks",      "box"};
+    static const char *const keys[] = {"item",  "method",       "layer",  "index", "label", "probability",
+                                       "logit", "status",       "note",   "shape", "min",   "max",
+                                       "true",  "correlations", "checks", "box"};
     json_t *o = json_object();
     json_object_set_new(o, "image", json_text(j->in.paths[input]));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

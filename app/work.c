@@ -41,7 +41,7 @@ static void on_interrupt(int signal_number)
 }
 
 /* A second signal ends the program at once. */
-static void catch_interrupts(bool wanted)
+void catch_interrupts(bool wanted)
 {
     struct sigaction action = {.sa_handler = wanted ? on_interrupt : SIG_DFL,
                                .sa_flags = wanted ? (int)SA_RESETHAND : 0};

@@ -17,6 +17,9 @@ typedef void job_function(void *context, ng_session *session, job *j);
 
 /* Runs `work` for `count` inputs, s->batch at a time; every thread has a session of its own, cloned from `session`.
  * Says at the end what was done. Returns the exit code. */
+/* Lets `interrupted` be set by the first SIGINT or SIGTERM; a second one ends the program at once. */
+void catch_interrupts(bool wanted);
+
 int run_jobs(const settings *s, ng_session *session, int count, job_function *work, void *context);
 
 /* progress.c: one line with an estimate of the time left; only on a terminal, from the third second on. */

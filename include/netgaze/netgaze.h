@@ -156,6 +156,8 @@ typedef struct ng_model_opts {
                                $XDG_CACHE_HOME/netgaze, else ~/.cache/netgaze */
     unsigned shuffle_head;  /* not 0: the seed by which the last layer's kernel is put out of order, for a control: maps
                                that stay the same do not depend on what it learned. Default 0 */
+    double shuffle_depth;   /* with shuffle_head: this share of the layers with kernels, from the output on, is put out of
+                               order, 0 to 1. Default 0: the last one only */
 } ng_model_opts;
 
 NG_API void ng_model_opts_init(ng_model_opts *opts);

@@ -26,6 +26,7 @@ struct ng_model {
 };
 
 /* shuffle.c: reorders the kernel of the last layer with weights; the hash is a new one then. */
-NG_NODISCARD ng_status ngi_shuffle_head(ngi_model_file *file, const ngi_head *head, unsigned seed, ng_error *err);
+NG_NODISCARD ng_status ngi_shuffle_head(ngi_model_file *file, const ngi_head *head, unsigned seed, double depth,
+                                        ng_error *err);
 
 #endif

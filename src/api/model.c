@@ -119,7 +119,7 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
     NGI_TRY(check_graph(m, err));
     m->head = ngi_head_of(m->graph);
     if (opts->shuffle_head)
-        NGI_TRY(ngi_shuffle_head(&m->file, &m->head, opts->shuffle_head, err));
+        NGI_TRY(ngi_shuffle_head(&m->file, &m->head, opts->shuffle_head, opts->shuffle_depth, err));
     m->automatic_layer = ngi_graph_automatic_layer(m->graph);
     for (int i = 0; i < m->graph->n_weights; i++)
         m->parameters += m->graph->weights[i].constant ? 0 : ngi_shape_count(&m->graph->weights[i].shape);

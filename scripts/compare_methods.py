@@ -18,6 +18,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -483,6 +484,21 @@ class Table:
         path.write_text("\n".join(lines) + "\n")
 
 
+def keep_golden(goldens, folder, label, array, row, name, c, expected):
+    """The peer's map, for tests/app/test_goldens.py."""
+    home = goldens / label
+    if not home.exists():
+        shutil.copytree(folder, home)
+    shutil.copy(array, home / "x.npy")
+    index = home / "goldens.json"
+    entries = json.loads(index.read_text()) if index.exists() else []
+    file = "%02d.%s.npy" % (len(entries), row.method)
+    np.save(home / file, expected.astype(np.float32))
+    entries.append({"method": row.method, "parameters": row.parameters, "target": row.target, "layer": name if row.at_layer else None,
+                    "class": c, "peer": row.peer, "either_sign": "sign" in row.note, "map": file})
+    index.write_text(json.dumps(entries, indent=1) + "\n")
+
+
 def compare(args, table, label, folder, layers, n_inputs, skip, work):
     net = Net(folder)
     rng = np.random.default_rng(5)
@@ -510,6 +526,8 @@ def compare(args, table, label, folder, layers, n_inputs, skip, work):
                         expected = row.run(net.double(), name, x.double(), c, work)
                         net.float()
                         own = difference(single, expected, False)
+                    if args.goldens and label != "inception" and i == 0:
+                        keep_golden(pathlib.Path(args.goldens), folder, label, work / "x.npy", row, name, c, expected)
                     found = netgaze_map(args.netgaze, folder, work / "x.npy", row, name, c, work)
                     if own and row.method in ONE_GRADIENT:
                         plain = netgaze_map(args.netgaze, folder, work / "x.npy", row, name, c, work, "ref")
@@ -527,6 +545,7 @@ def main():
     parser.add_argument("--photo")
     parser.add_argument("--methods", default="")
     parser.add_argument("--write")
+    parser.add_argument("--goldens", help="folder for the small networks and the peers' maps of them")
     args = parser.parse_args()
     table = Table()
     torch.manual_seed(1)

@@ -5,7 +5,7 @@
     python bench/compare.py --repeat 15 --threads 1,2 [--long]
 
 Every figure is a median; a ratio is the median of the ratios of neighbouring runs, so that whatever else the machine does
-strikes both sides. Outputs are compared in the same run: a peer whose result differs is an error. Writes
+strikes both sides. With one thread it is the processor's time of the process, which others disturb less. Outputs are compared in the same run: a peer whose result differs is an error. Writes
 bench/results/compare.csv (with CPU and versions) and the table in docs/performance.md. A lost ratio is shown as lost.
 """
 import argparse

@@ -35,17 +35,37 @@ class Table:
 
     def __init__(self):
         self.failures, self.rows = 0, 0
+        self.worst = {}  # (model, back end) -> [logits, maps, comparisons, out]
+
+    def note(self, model, backend, what, found, good):
+        worst = self.worst.setdefault((model, backend), [None, None, 0, 0])
+        worst[2] += 1
+        worst[3] += not good
+        column = 0 if what == "logits" else 1 if what.startswith("Grad-CAM") else None
+        if column is not None:  # a NaN stays
+            worst[column] = max((v for v in (worst[column], found) if v is not None), key=lambda v: (v != v, v))
+
+    def summary(self):
+        """Markdown, as docs/compatibility.md has it: the worst of all files and layers for each model and back end."""
+        print("\n| model | back end | worst logit difference | worst map difference | comparisons | out |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        for (model, backend), (logits, maps, count, out) in self.worst.items():
+            cells = ["-" if v is None else "%.1e" % v for v in (logits, maps)]
+            print("| %s | %s | %s | %s | %d | %d |" % (model, backend, *cells, count, out))
+        print()
 
     def row(self, model, file, backend, what, found, allowed, note=""):
         good = found <= allowed  # NaN is not
         self.rows += 1
         self.failures += not good
+        self.note(model, backend, what, found, good)
         print("%-16s %-24s %-7s %-34s %9.2e  %7.0e  %s %s" % (model, file, backend, what, found, allowed,
                                                             "ok " if good else "OUT", note), flush=True)
 
     def broken(self, model, file, backend, what, why):
         self.rows += 1
         self.failures += 1
+        self.note(model, backend, "", float("nan"), False)
         print("%-16s %-24s %-7s %-34s FAILED: %s" % (model, file, backend, what, why), flush=True)
 
 
@@ -217,6 +237,7 @@ def main():
             {"nsfwjs": check_nsfwjs, "article": check_article}.get(name, lambda t, a: check_applications(t, a, name))(table, args)
         except (RuntimeError, OSError, KeyError, subprocess.CalledProcessError) as failure:
             table.broken(name, "-", "-", "running", failure)
+    table.summary()
     print("%d comparisons, %d out, %.0f s" % (table.rows, table.failures, time.time() - start))
     return 1 if table.failures or not table.rows else 0
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "format/json.h"
 #include "format/model_cache.h"
@@ -125,26 +126,59 @@ static ng_status load_notes(const char *model, ngi_model_file *out, ng_error *er
 
 /* ---- The dispatcher ---------------------------------------------------------------------------- */
 
+static bool folder_holds(const char *folder, const char *name)
+{
+    char *path = ngi_path_join(folder, name);
+    bool holds = path && ngi_path_exists(path);
+    ngi_free(path);
+    return holds;
+}
+
+/* A SavedModel that Keras 2 or tf_keras saved has the layers in keras_metadata.pb; one that was exported for serving has only
+ * TensorFlow's operations, from which no converter gets the layers back. */
+static ng_status refuse_folder(const char *path, ng_error *err)
+{
+    if (!folder_holds(path, "saved_model.pb"))
+        return ngi_fail(
+            err, NG_E_FORMAT,
+            "%s: a folder without a model.json; expected a .keras or .h5 file, or the folder of a "
+            "TensorFlow.js layers model",
+            path);
+    if (folder_holds(path, "keras_metadata.pb"))
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "%s: a folder with a TensorFlow SavedModel, which is not read. Convert it: python -c "
+                        "\"import tf_keras; tf_keras.models.load_model('DIR').save('model.h5')\"",
+                        path);
+    return ngi_fail(
+        err, NG_E_UNSUPPORTED,
+        "%s: a folder with a TensorFlow SavedModel without Keras's layers (no keras_metadata.pb), "
+        "which can't be converted. Save the Keras model that it was exported from: "
+        "model.save('model.keras')",
+        path);
+}
+
+static bool is_named_onnx(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && strcasecmp(dot, ".onnx") == 0;
+}
+
 static ng_status refuse(const char *path, ng_error *err)
 {
     char first[16] = {0};
     if (!ngi_path_exists(path))
         return ngi_fail(err, NG_E_NOT_FOUND,
                         "%s: no such file or folder, and not a built-in architecture (inception_v3)", path);
-    if (ngi_path_is_directory(path)) {
-        char *saved = ngi_path_join(path, "saved_model.pb");
-        bool is_saved = saved && ngi_path_exists(saved);
-        ngi_free(saved);
-        return ngi_fail(
-            err, is_saved ? NG_E_UNSUPPORTED : NG_E_FORMAT, "%s: a folder %s", path,
-            is_saved
-                ? "with a TensorFlow SavedModel, which is not read. Convert it: python -c \"import tf_keras; "
-                  "tf_keras.models.load_model('DIR').save('model.h5')\""
-                : "without a model.json; expected a .keras or .h5 file, or the folder of a TensorFlow.js "
-                  "layers model");
-    }
+    if (ngi_path_is_directory(path))
+        return refuse_folder(path, err);
     if (!ngi_file_peek(path, first, sizeof first - 1))
         return ngi_fail(err, NG_E_FORMAT, "%s: the file is empty (0 bytes) or cannot be read", path);
+    if (is_named_onnx(path))
+        return ngi_fail(
+            err, NG_E_UNSUPPORTED,
+            "%s: an ONNX model, which is not read: it holds operators and not Keras's layers. Save "
+            "the Keras model that it was exported from: model.save('model.keras')",
+            path);
     return ngi_fail(err, NG_E_FORMAT,
                     "%s: not a model: expected a .keras archive (zip), a Keras .h5 file (HDF5) or a "
                     "TensorFlow.js model.json; the file begins with 0x%02x%02x%02x%02x",

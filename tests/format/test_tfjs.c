@@ -320,7 +320,13 @@ static void test_other_files(void **state)
             fail_msg("%s: expected '%s', found '%s'", texts[i][0], texts[i][1], err.text);
     }
     write_file("saved_model.pb", "x", 1);
-    CHECK_FAILS(load("."), NG_E_UNSUPPORTED, err, "SavedModel");
+    CHECK_FAILS(load("."), NG_E_UNSUPPORTED, err, "without Keras's layers (no keras_metadata.pb)");
+    write_file("keras_metadata.pb", "x", 1);
+    CHECK_FAILS(load("."), NG_E_UNSUPPORTED, err, "tf_keras.models.load_model('DIR').save('model.h5')");
+    write_file("net.ONNX", "\x08\x08", 2);
+    CHECK_FAILS(load("net.ONNX"), NG_E_UNSUPPORTED, err, "net.ONNX: an ONNX model, which is not read");
+    write_file("empty.onnx", "", 0);
+    CHECK_FAILS(load("empty.onnx"), NG_E_FORMAT, err, "the file is empty (0 bytes)");
 }
 
 /* Every byte of model.json changed in turn: a model or an error, never a crash. */

@@ -236,7 +236,11 @@ ng_status ngi_layer_constant(ngi_keras_builder *b, ngi_building_layer *l, const 
                              const double *values, int64_t n, int *out, ng_error *err)
 {
     ngi_shape shape = ngi_shape_of(1, n);
-    NGI_TRY(add_weight(b, l, name, &shape, false, out, err));
+    const bool later = b->graph->values_later;
+    b->graph->values_later = false; /* the values are here, whatever sets those of the weights */
+    ng_status status = add_weight(b, l, name, &shape, false, out, err);
+    b->graph->values_later = later;
+    NGI_TRY(status);
     b->graph->weights[*out].constant = true;
     for (int64_t i = 0; i < n; i++) {
         float value = (float)values[i];

@@ -60,16 +60,22 @@ echo
 echo "== netgaze explain demo/model demo/photos/dog.jpg --compat article -o demo/article"
 "$netgaze" explain model photos/dog.jpg --compat article -o article
 
+echo
+echo "== netgaze explain demo/model demo/photos/dog.jpg --method gradcam,layercam,ablationcam,eigencam,deeplift,randomcam -o demo/methods"
+"$netgaze" explain model photos/dog.jpg --method gradcam,layercam,ablationcam,eigencam,deeplift,randomcam --outputs raw,sidecar -o methods
+
 cat <<END
 
 The pictures are in $demo/heatmaps: for each photograph and layer NAME.figure.png (side by side),
 NAME.overlay.png (at the photograph's own size), NAME.heatmap.png, NAME.npy (the raw map) and NAME.json.
 
 Open first:  $demo/heatmaps/dog.mixed10.gradcam.*.figure.png
+then:        $demo/methods/*.grid.png (six methods side by side, the last one random)
 
 Try next:
   $netgaze layers $demo/model --candidates
   $netgaze explain $demo/model $demo/photos/chelsea.png --top 3 --grid -o $demo/classes
+  $netgaze sanity $demo/model $demo/photos/dog.jpg --method gradcam,guidedbackprop
   $netgaze explain YOUR_MODEL.keras YOUR_IMAGES/ -o heatmaps
   $netgaze explain --help
 END

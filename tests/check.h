@@ -17,31 +17,32 @@
 #include "netgaze/netgaze.h"
 
 /* Succeeds, or fails the test with the library's own words. */
-#define CHECK_OK(call, err)                                                             \
-    do {                                                                                \
-        ng_status check_status = (call);                                                \
-        if (check_status != NG_OK)                                                      \
-            fail_msg("%s: %s: %s", #call, ng_status_name(check_status), (err).text);    \
+#define CHECK_OK(call, err)                                                          \
+    do {                                                                             \
+        ng_status check_status = (call);                                             \
+        if (check_status != NG_OK)                                                   \
+            fail_msg("%s: %s: %s", #call, ng_status_name(check_status), (err).text); \
     } while (0)
 
 /* Fails with exactly this status and a text that holds `fragment`. */
-#define CHECK_FAILS(call, status, err, fragment)                                                        \
-    do {                                                                                                \
-        (err) = (ng_error){0};                                                                          \
-        ng_status check_status = (call);                                                                \
-        if (check_status != (status))                                                                   \
-            fail_msg("%s: expected %s, found %s: %s", #call, ng_status_name(status),                    \
-                     ng_status_name(check_status), (err).text);                                         \
-        if (!strstr((err).text, (fragment)))                                                            \
-            fail_msg("%s: the error '%s' does not hold '%s'", #call, (err).text, (fragment));           \
+#define CHECK_FAILS(call, status, err, fragment)                                              \
+    do {                                                                                      \
+        (err) = (ng_error){0};                                                                \
+        ng_status check_status = (call);                                                      \
+        if (check_status != (status))                                                         \
+            fail_msg("%s: expected %s, found %s: %s", #call, ng_status_name(status),          \
+                     ng_status_name(check_status), (err).text);                               \
+        if (!strstr((err).text, (fragment)))                                                  \
+            fail_msg("%s: the error '%s' does not hold '%s'", #call, (err).text, (fragment)); \
     } while (0)
 
 /* |a - b| <= tolerance; NaN fails. */
-#define CHECK_NEAR(a, b, tolerance)                                                                     \
-    do {                                                                                                \
-        double check_a = (a), check_b = (b);                                                            \
-        if (!(fabs(check_a - check_b) <= (tolerance)))                                                  \
-            fail_msg("%s = %.9g, %s = %.9g: differ by more than %g", #a, check_a, #b, check_b, (double)(tolerance)); \
+#define CHECK_NEAR(a, b, tolerance)                                                            \
+    do {                                                                                       \
+        double check_a = (a), check_b = (b);                                                   \
+        if (!(fabs(check_a - check_b) <= (tolerance)))                                         \
+            fail_msg("%s = %.9g, %s = %.9g: differ by more than %g", #a, check_a, #b, check_b, \
+                     (double)(tolerance));                                                     \
     } while (0)
 
 /* A new empty folder; the test removes it with remove_folder. */

@@ -43,17 +43,17 @@ extern "C" {
 /* ---- Status and errors --------------------------------------------------------------------- */
 
 /* X(name, text): one list for codes, names and texts. */
-#define NG_STATUS_LIST(X)                                            \
-    X(NG_OK, "success")                                              \
-    X(NG_E_ARGUMENT, "an argument is out of its range")              \
-    X(NG_E_MEMORY, "out of memory")                                  \
-    X(NG_E_IO, "reading or writing a file failed")                   \
-    X(NG_E_NOT_FOUND, "not found")                                   \
-    X(NG_E_FORMAT, "a file is damaged or not of the expected kind")  \
-    X(NG_E_UNSUPPORTED, "not supported")                             \
-    X(NG_E_LIMIT, "a safety limit was exceeded")                     \
-    X(NG_E_SHAPE, "shapes do not fit together")                      \
-    X(NG_E_CANCELLED, "cancelled")                                   \
+#define NG_STATUS_LIST(X)                                           \
+    X(NG_OK, "success")                                             \
+    X(NG_E_ARGUMENT, "an argument is out of its range")             \
+    X(NG_E_MEMORY, "out of memory")                                 \
+    X(NG_E_IO, "reading or writing a file failed")                  \
+    X(NG_E_NOT_FOUND, "not found")                                  \
+    X(NG_E_FORMAT, "a file is damaged or not of the expected kind") \
+    X(NG_E_UNSUPPORTED, "not supported")                            \
+    X(NG_E_LIMIT, "a safety limit was exceeded")                    \
+    X(NG_E_SHAPE, "shapes do not fit together")                     \
+    X(NG_E_CANCELLED, "cancelled")                                  \
     X(NG_E_INTERNAL, "internal error")
 
 typedef enum ng_status {
@@ -116,8 +116,8 @@ typedef enum ng_resample {
     NG_RESAMPLE_PIL_BICUBIC,
     NG_RESAMPLE_PIL_LANCZOS,
     NG_RESAMPLE_PIL_BOX,
-    NG_RESAMPLE_TF_BILINEAR,  /* tf.image.resize(bilinear, antialias=False), rounded to uint8 */
-    NG_RESAMPLE_CV_BILINEAR,  /* cv2.resize(INTER_LINEAR) on uint8, its fixed-point rounding */
+    NG_RESAMPLE_TF_BILINEAR, /* tf.image.resize(bilinear, antialias=False), rounded to uint8 */
+    NG_RESAMPLE_CV_BILINEAR, /* cv2.resize(INTER_LINEAR) on uint8, its fixed-point rounding */
 } ng_resample;
 
 /* How the network's input was cut from the image: enough to lead a map back to image pixels. */
@@ -134,8 +134,8 @@ typedef struct ng_geometry {
 NG_API NG_NODISCARD ng_status ng_image_fit(const ng_image *image, int width, int height, ng_fit fit,
                                            ng_resample resample, uint8_t fill, ng_image *out,
                                            ng_geometry *geometry, ng_error *err);
-NG_API const char *ng_fit_name(ng_fit fit);                 /* "squash" | "crop" | "letterbox" */
-NG_API const char *ng_resample_name(ng_resample resample);  /* "nearest" | "bilinear" | ... | "tf-bilinear" */
+NG_API const char *ng_fit_name(ng_fit fit);                /* "squash" | "crop" | "letterbox" */
+NG_API const char *ng_resample_name(ng_resample resample); /* "nearest" | "bilinear" | ... | "tf-bilinear" */
 NG_API NG_NODISCARD ng_status ng_fit_find(const char *name, ng_fit *out, ng_error *err);
 NG_API NG_NODISCARD ng_status ng_resample_find(const char *name, ng_resample *out, ng_error *err);
 
@@ -154,9 +154,11 @@ typedef struct ng_model_opts {
     const char *cache;      /* folder where the weights are kept as decoded and packed, for a quick start the
                                next time; "off": nowhere. Default NULL: $NETGAZE_CACHE, else
                                $XDG_CACHE_HOME/netgaze, else ~/.cache/netgaze */
-    unsigned shuffle_head;  /* not 0: the seed by which the last layer's kernel is put out of order, for a control: maps
+    unsigned
+        shuffle_head; /* not 0: the seed by which the last layer's kernel is put out of order, for a control: maps
                                that stay the same do not depend on what it learned. Default 0 */
-    double shuffle_depth;   /* with shuffle_head: this share of the layers with kernels, from the output on, is put out of
+    double
+        shuffle_depth; /* with shuffle_head: this share of the layers with kernels, from the output on, is put out of
                                order, 0 to 1. Default 0: the last one only */
 } ng_model_opts;
 
@@ -178,17 +180,17 @@ typedef struct ng_preprocess_info {
 
 typedef struct ng_model_info {
     const char *path;
-    const char *format;       /* "keras" | "h5" | "tfjs" | "architecture" */
-    const char *name;         /* the model's own name */
-    const char *producer;     /* e.g. "Keras 2.2.4"; "" when the file does not say */
-    const char *hash;         /* XXH3-128 of configuration and weights, 32 hex digits */
+    const char *format;   /* "keras" | "h5" | "tfjs" | "architecture" */
+    const char *name;     /* the model's own name */
+    const char *producer; /* e.g. "Keras 2.2.4"; "" when the file does not say */
+    const char *hash;     /* XXH3-128 of configuration and weights, 32 hex digits */
     int input_height, input_width, input_channels;
-    int class_count;          /* explained classes: outputs, or 2 for a one-output sigmoid head */
-    int output_count;         /* width of the network's output */
-    const char *activation;   /* of the output: "softmax" | "sigmoid" | "linear" */
+    int class_count;        /* explained classes: outputs, or 2 for a one-output sigmoid head */
+    int output_count;       /* width of the network's output */
+    const char *activation; /* of the output: "softmax" | "sigmoid" | "linear" */
     int layer_count;
-    int automatic_layer;      /* index of the layer explained by default; -1: none is spatial */
-    int input_layer;          /* index of the input: the "layer" of methods that explain pixels */
+    int automatic_layer; /* index of the layer explained by default; -1: none is spatial */
+    int input_layer;     /* index of the input: the "layer" of methods that explain pixels */
     int64_t parameter_count;
     ng_preprocess_info preprocess;
 } ng_model_info;
@@ -196,15 +198,15 @@ typedef struct ng_model_info {
 NG_API void ng_model_describe(const ng_model *model, ng_model_info *out);
 
 typedef struct ng_layer_info {
-    const char *name;       /* path from the outer model: "inception_v3/mixed10" */
-    const char *class_name; /* Keras class: "Conv2D" */
-    int rank;               /* of the output without the batch: 1 or 3 mostly */
-    int64_t shape[4];       /* output without the batch, e.g. [h,w,c] */
+    const char *name;          /* path from the outer model: "inception_v3/mixed10" */
+    const char *class_name;    /* Keras class: "Conv2D" */
+    int rank;                  /* of the output without the batch: 1 or 3 mostly */
+    int64_t shape[4];          /* output without the batch, e.g. [h,w,c] */
     double stride_y, stride_x; /* input pixels a cell; 0 where the output is not spatial */
     int64_t parameters;
     int trainable;
-    int candidate;          /* may be explained: a spatial output of more than 1x1 that feeds the output */
-    int automatic;          /* the default choice */
+    int candidate; /* may be explained: a spatial output of more than 1x1 that feeds the output */
+    int automatic; /* the default choice */
 } ng_layer_info;
 
 NG_API NG_NODISCARD ng_status ng_model_layer(const ng_model *model, int index, ng_layer_info *out,
@@ -231,10 +233,10 @@ typedef struct ng_session_opts {
     int threads;         /* threads per run. Default 1: run one session a core instead */
     const char *backend; /* "auto" | "onednn" | "ref". Default NULL: auto */
     const int *layers;   /* [layer_count] layers that will be explained; their activations and */
-    int layer_count;     /*   gradients are kept. Default 0. Methods with at_input want the input layer among them */
-    int exact;           /* no Winograd kernels: sums of products as the definition has them. Slower mostly; the
+    int layer_count; /*   gradients are kept. Default 0. Methods with at_input want the input layer among them */
+    int exact;       /* no Winograd kernels: sums of products as the definition has them. Slower mostly; the
                             scores are within 1e-5 of double arithmetic either way. Default 0 */
-    int forward_only;    /* activations only, no gradients: for methods that take none. Default 0 */
+    int forward_only; /* activations only, no gradients: for methods that take none. Default 0 */
 } ng_session_opts;
 
 NG_API void ng_session_opts_init(ng_session_opts *opts);
@@ -260,13 +262,13 @@ NG_API const char *ng_session_kernels(const ng_session *session);
 /* ---- Attribution --------------------------------------------------------------------------- */
 
 /* X(name, text): the number that is explained. */
-#define NG_TARGET_LIST(X)                                                                                  \
+#define NG_TARGET_LIST(X)                                                                                   \
     X(NG_TARGET_LOGIT, "logit")             /* the score before the output's softmax or sigmoid: default */ \
-    X(NG_TARGET_PROBABILITY, "probability") /* the model's own output; saturates */                        \
-    X(NG_TARGET_LOG_PROBABILITY, "log-probability")                                                        \
-    X(NG_TARGET_CONTRAST, "contrast")       /* logit less another class's logit */                         \
-    X(NG_TARGET_FINER, "finer")             /* logit less those of the classes next to it (FinerCAM) */    \
-    X(NG_TARGET_REST, "rest")               /* logit less cross entropy (ReST) */
+    X(NG_TARGET_PROBABILITY, "probability") /* the model's own output; saturates */                         \
+    X(NG_TARGET_LOG_PROBABILITY, "log-probability")                                                         \
+    X(NG_TARGET_CONTRAST, "contrast") /* logit less another class's logit */                                \
+    X(NG_TARGET_FINER, "finer")       /* logit less those of the classes next to it (FinerCAM) */           \
+    X(NG_TARGET_REST, "rest")         /* logit less cross entropy (ReST) */
 
 typedef enum ng_target {
 #define NG_TARGET_ENUM(name, text) name,
@@ -278,12 +280,12 @@ NG_API const char *ng_target_name(ng_target target); /* "log-probability" */
 NG_API NG_NODISCARD ng_status ng_target_find(const char *name, ng_target *out, ng_error *err);
 
 /* X(name, text): what a map is worth. */
-#define NG_MAP_STATUS_LIST(X)                                                         \
-    X(NG_MAP_OK, "ok")                                                                \
+#define NG_MAP_STATUS_LIST(X)                                                            \
+    X(NG_MAP_OK, "ok")                                                                   \
     X(NG_MAP_ALL_NEGATIVE, "all-negative") /* relu leaves nothing: see the signed map */ \
-    X(NG_MAP_CONSTANT, "constant")                                                    \
-    X(NG_MAP_SATURATED, "saturated")       /* the softmax gradient vanished */        \
-    X(NG_MAP_NON_FINITE, "non-finite")     /* NaN or infinity at layer L: map is all zero */
+    X(NG_MAP_CONSTANT, "constant")                                                       \
+    X(NG_MAP_SATURATED, "saturated")   /* the softmax gradient vanished */               \
+    X(NG_MAP_NON_FINITE, "non-finite") /* NaN or infinity at layer L: map is all zero */
 
 typedef enum ng_map_status {
 #define NG_MAP_STATUS_ENUM(name, text) name,
@@ -308,15 +310,15 @@ NG_API NG_NODISCARD ng_status ng_compat_find(const char *name, ng_compat *out, n
 /* A heatmap at grid resolution: the method's own values after its relu, before any normalisation or
  * resize. Never holds NaN or infinity. */
 typedef struct ng_map {
-    int height, width;      /* cells */
-    float *data;            /* [h,w], owned: relu(signed) */
-    float *signed_data;     /* [h,w], owned: before the relu */
-    float min, max;         /* of data */
+    int height, width;  /* cells */
+    float *data;        /* [h,w], owned: relu(signed) */
+    float *signed_data; /* [h,w], owned: before the relu */
+    float min, max;     /* of data */
     float signed_min, signed_max;
-    double gradient_norm;   /* L2 norm of dS/dA; 0 where the method takes no gradient */
+    double gradient_norm; /* L2 norm of dS/dA; 0 where the method takes no gradient */
     ng_map_status status;
-    char note[256];         /* why the status is not ok; "" otherwise */
-    int layer;              /* layer index */
+    char note[256]; /* why the status is not ok; "" otherwise */
+    int layer;      /* layer index */
     int class_index;
     float logit, probability;
 } ng_map;
@@ -326,25 +328,28 @@ NG_API void ng_map_clear(ng_map *map);
 /* How alike two signed maps are. */
 typedef struct ng_similarity {
     double pearson, spearman; /* -1..1; 0 where a map is constant. Ties share their mean rank */
-    double ssim;              /* structural similarity of the maps scaled to 0..1 (skimage's defaults); NaN below 7x7 cells */
+    double
+        ssim; /* structural similarity of the maps scaled to 0..1 (skimage's defaults); NaN below 7x7 cells */
 } ng_similarity;
 
 /* Maps of one size; the error says otherwise. */
-NG_API NG_NODISCARD ng_status ng_map_similarity(const ng_map *first, const ng_map *second, ng_similarity *out, ng_error *err);
+NG_API NG_NODISCARD ng_status ng_map_similarity(const ng_map *first, const ng_map *second, ng_similarity *out,
+                                                ng_error *err);
 
 typedef struct ng_explain_opts {
     size_t struct_size;
-    const char *method; /* a name of ng_method_describe. Default "gradcam" */
-    int layer;          /* one of the session's layers. Default -1: its first */
-    int class_index;    /* Default -1: the predicted class */
-    ng_target target;   /* Default NG_TARGET_LOGIT */
-    int against;        /* NG_TARGET_CONTRAST: the other class. Default -1: the most likely other one */
-    double alpha;       /* NG_TARGET_FINER: weight of the classes next to it, 0..10. Default 0.6 */
+    const char *method;     /* a name of ng_method_describe. Default "gradcam" */
+    int layer;              /* one of the session's layers. Default -1: its first */
+    int class_index;        /* Default -1: the predicted class */
+    ng_target target;       /* Default NG_TARGET_LOGIT */
+    int against;            /* NG_TARGET_CONTRAST: the other class. Default -1: the most likely other one */
+    double alpha;           /* NG_TARGET_FINER: weight of the classes next to it, 0..10. Default 0.6 */
     const char *parameters; /* the method's, "samples=50,seed=3"; NULL or "": its defaults */
-    int threads;        /* methods that run the network many times use so many. Default 1 */
-    double seconds;     /* and so much time; then the best map so far is given. Default 0: all they need */
-    int (*progress)(void *context, int done, int total); /* called now and then by such methods, from the calling */
-    void *context;                                       /*   thread; not 0 gives up: NG_E_CANCELLED. May be NULL */
+    int threads;            /* methods that run the network many times use so many. Default 1 */
+    double seconds; /* and so much time; then the best map so far is given. Default 0: all they need */
+    int (*progress)(void *context, int done,
+                    int total); /* called now and then by such methods, from the calling */
+    void *context;              /*   thread; not 0 gives up: NG_E_CANCELLED. May be NULL */
 } ng_explain_opts;
 
 NG_API void ng_explain_opts_init(ng_explain_opts *opts);
@@ -354,12 +359,12 @@ NG_API NG_NODISCARD ng_status ng_explain(ng_session *session, int index, const n
                                          ng_map *out, ng_error *err);
 
 typedef struct ng_method_parameter {
-    const char *name;      /* "samples" */
-    double value;          /* default; of a choice: its index */
-    double low, high;      /* range */
-    int whole;             /* whole numbers only */
-    const char *choices;   /* "paper|pgc|tkv": one of these words; NULL: a number */
-    const char *summary;   /* with its unit */
+    const char *name;    /* "samples" */
+    double value;        /* default; of a choice: its index */
+    double low, high;    /* range */
+    int whole;           /* whole numbers only */
+    const char *choices; /* "paper|pgc|tkv": one of these words; NULL: a number */
+    const char *summary; /* with its unit */
 } ng_method_parameter;
 
 typedef struct ng_method_info {
@@ -371,7 +376,7 @@ typedef struct ng_method_info {
     const char *assumes; /* what must hold for the map to mean what it says; "" */
     int takes_gradient;  /* 0: activations are enough: the session may be made with forward_only */
     int at_input;        /* the map has the input's height and width, else the layer's */
-    int at_layer;        /* a layer is chosen for it; else it explains the input layer (ng_model_info.input_layer) */
+    int at_layer; /* a layer is chosen for it; else it explains the input layer (ng_model_info.input_layer) */
     int parameter_count;
     const ng_method_parameter *parameters; /* [parameter_count] */
 } ng_method_info;
@@ -382,7 +387,8 @@ NG_API NG_NODISCARD ng_status ng_method_describe(int index, ng_method_info *out,
 NG_API NG_NODISCARD ng_status ng_method_check(const ng_model *model, const char *method, int layer,
                                               ng_error *err);
 /* Whether these are parameters of the method ("samples=50,seed=3"); the error says which there are. */
-NG_API NG_NODISCARD ng_status ng_method_check_parameters(const char *method, const char *parameters, ng_error *err);
+NG_API NG_NODISCARD ng_status ng_method_check_parameters(const char *method, const char *parameters,
+                                                         ng_error *err);
 
 /* ---- Pictures ------------------------------------------------------------------------------ */
 
@@ -405,15 +411,15 @@ NG_API NG_NODISCARD ng_status ng_colormap_table(const char *name, uint8_t *rgb, 
 
 typedef struct ng_render_opts {
     size_t struct_size;
-    ng_compat compat;       /* Default NONE. Others fix normalisation, upsampling, colours, blending */
-    ng_norm norm;           /* Default MAX */
+    ng_compat compat;          /* Default NONE. Others fix normalisation, upsampling, colours, blending */
+    ng_norm norm;              /* Default MAX */
     float norm_low, norm_high; /* for NG_NORM_RANGE */
-    const char *colormap;   /* Default NULL: "jet", or "coolwarm" when signed */
-    double alpha;           /* weight of the heatmap in the overlay, 0..1. Default 0.4 */
-    int use_signed;         /* draw signed_data symmetrically around 0. Default 0 */
-    const char *title;      /* of the figure; NULL: none */
-    int colorbar;           /* numbered colour bar in the figure. Default 1 */
-    double box;             /* outlines ng_map_box of this threshold in overlay and figure; not with a compat mode.
+    const char *colormap;      /* Default NULL: "jet", or "coolwarm" when signed */
+    double alpha;              /* weight of the heatmap in the overlay, 0..1. Default 0.4 */
+    int use_signed;            /* draw signed_data symmetrically around 0. Default 0 */
+    const char *title;         /* of the figure; NULL: none */
+    int colorbar;              /* numbered colour bar in the figure. Default 1 */
+    double box; /* outlines ng_map_box of this threshold in overlay and figure; not with a compat mode.
                                Default 0: no box */
 } ng_render_opts;
 
@@ -439,8 +445,8 @@ typedef struct ng_box {
     float max;               /* of the map in it */
 } ng_box;
 
-NG_API NG_NODISCARD ng_status ng_map_box(const ng_map *map, const ng_geometry *geometry, double threshold, ng_box *out,
-                                         ng_error *err);
+NG_API NG_NODISCARD ng_status ng_map_box(const ng_map *map, const ng_geometry *geometry, double threshold,
+                                         ng_box *out, ng_error *err);
 /* A grid of pictures of one size class, `columns` wide, each under its caption ([count], NULLs allowed). */
 NG_API NG_NODISCARD ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count,
                                              int columns, const char *title, ng_image *out, ng_error *err);
@@ -472,12 +478,13 @@ typedef struct ng_cache_entry {
     char name[64];   /* of the file */
     char title[256]; /* what it holds */
     uint64_t bytes;
-    int64_t used;    /* last, in seconds since 1970 */
+    int64_t used; /* last, in seconds since 1970 */
 } ng_cache_entry;
 
 typedef struct ng_cache_info {
-    char *folder;            /* owned; NULL: there is no cache */
-    uint64_t bytes, limit;   /* of all files; what they may be, the least recently used are thrown out beyond it */
+    char *folder; /* owned; NULL: there is no cache */
+    uint64_t bytes,
+        limit; /* of all files; what they may be, the least recently used are thrown out beyond it */
     int entry_count;
     ng_cache_entry *entries; /* [entry_count], owned, the most recently used first */
 } ng_cache_info;
@@ -505,8 +512,8 @@ typedef struct ng_tune_result {
 } ng_tune_result;
 
 /* Measures the kernels of every convolution against each other, `repeats` times each, in turns. */
-NG_API NG_NODISCARD ng_status ng_model_tune(const ng_model *model, int threads, int repeats, ng_tune_result *out,
-                                            ng_error *err);
+NG_API NG_NODISCARD ng_status ng_model_tune(const ng_model *model, int threads, int repeats,
+                                            ng_tune_result *out, ng_error *err);
 NG_API void ng_tune_result_clear(ng_tune_result *result);
 
 /* ---- The build ----------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 struct ng_model {
     ngi_model_file file;
     char *path;
-    char *cache; /* folder; NULL: no cache */
+    char *cache;            /* folder; NULL: no cache */
     const ngi_graph *graph; /* file.graph */
     ngi_head head;
     ngi_preprocess preprocess;
@@ -20,13 +20,13 @@ struct ng_model {
     float *black, *white;          /* [input channels]: a black and a white pixel at the input; one block */
     char **labels;                 /* [n_labels], from the file named in the options; else file.labels */
     int n_labels;
-    char **fallback_labels;        /* [head.classes]: "class 3" */
+    char **fallback_labels; /* [head.classes]: "class 3" */
     int64_t parameters;
     int automatic_layer;
 };
 
 /* shuffle.c: reorders the kernel of the last layer with weights; the hash is a new one then. */
-NG_NODISCARD ng_status ngi_shuffle_head(ngi_model_file *file, const ngi_head *head, unsigned seed, double depth,
-                                        ng_error *err);
+NG_NODISCARD ng_status ngi_shuffle_head(ngi_model_file *file, const ngi_head *head, unsigned seed,
+                                        double depth, ng_error *err);
 
 #endif

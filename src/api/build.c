@@ -33,9 +33,9 @@ static void read_features(char *text, size_t size)
 {
     text[0] = '\0';
 #if defined(__x86_64__) && defined(__GNUC__)
-#define FEATURE(name)                                                                      \
-    if (__builtin_cpu_supports(name))                                                      \
-        snprintf(text + strlen(text), size - strlen(text), "%s%s", *text ? " " : "", name)
+#define FEATURE(name)                 \
+    if (__builtin_cpu_supports(name)) \
+    snprintf(text + strlen(text), size - strlen(text), "%s%s", *text ? " " : "", name)
     FEATURE("sse4.2");
     FEATURE("avx");
     FEATURE("avx2");

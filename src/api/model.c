@@ -112,8 +112,10 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
     if (!(m->path = ngi_strdup(path)))
         return ngi_fail_memory(err, strlen(path));
     m->cache = ngi_cache_folder(opts->shuffle_head ? "off" : opts->cache);
-    ngi_load_opts load_opts = {.weights = opts->weights, .input_height = opts->input_height,
-                               .input_width = opts->input_width, .cache = m->cache};
+    ngi_load_opts load_opts = {.weights = opts->weights,
+                               .input_height = opts->input_height,
+                               .input_width = opts->input_width,
+                               .cache = m->cache};
     NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
     m->graph = m->file.graph;
     NGI_TRY(check_graph(m, err));

@@ -201,7 +201,8 @@ static ng_status find_bad_layer(const ng_model *model, const float *image, int *
 }
 
 /* Sets *layer where the image's scores, or activations on the way to them, are not finite. */
-static ng_status judge_image(ng_session *s, const float *image, const float *logits, int *layer, ng_error *err)
+static ng_status judge_image(ng_session *s, const float *image, const float *logits, int *layer,
+                             ng_error *err)
 {
     const ngi_head *head = &s->model->head;
     bool finite = ngi_find_non_finite(logits, head->width) < 0;

@@ -29,11 +29,11 @@ void ngi_error_clear(ng_error *err);
 ng_status ngi_fail_memory(ng_error *err, size_t bytes);
 
 /* Leaves the function with the status of a failed call. */
-#define NGI_TRY(call)                            \
-    do {                                         \
-        ng_status ngi_try_status = (call);       \
-        if (ngi_try_status != NG_OK)             \
-            return ngi_try_status;               \
+#define NGI_TRY(call)                      \
+    do {                                   \
+        ng_status ngi_try_status = (call); \
+        if (ngi_try_status != NG_OK)       \
+            return ngi_try_status;         \
     } while (0)
 
 /* ---- Memory -------------------------------------------------------------------------------- */
@@ -63,14 +63,16 @@ typedef struct ngi_buffer {
 } ngi_buffer;
 
 NG_NODISCARD ng_status ngi_buffer_add(ngi_buffer *b, const void *bytes, size_t size, ng_error *err);
-NG_NODISCARD ng_status ngi_buffer_printf(ngi_buffer *b, ng_error *err, const char *format, ...) NGI_PRINTF(3, 4);
+NG_NODISCARD ng_status ngi_buffer_printf(ngi_buffer *b, ng_error *err, const char *format, ...)
+    NGI_PRINTF(3, 4);
 void ngi_buffer_clear(ngi_buffer *b);
 
 /* ---- Files --------------------------------------------------------------------------------- */
 
 /* Reads a whole regular file of at most `limit` bytes into a new NUL-terminated block (ngi_free).
  * Directories, missing files, files that grow past the limit: one clear error with the path. */
-NG_NODISCARD ng_status ngi_file_read(const char *path, size_t limit, char **data, size_t *size, ng_error *err);
+NG_NODISCARD ng_status ngi_file_read(const char *path, size_t limit, char **data, size_t *size,
+                                     ng_error *err);
 /* Public twin: ng_file_save (atomic write). */
 
 /* An atomic write in pieces: open a temporary beside `path`, write, then commit (fsync, rename) or

@@ -30,7 +30,8 @@ static ng_status open_regular(const char *path, size_t limit, int *fd, size_t *s
     }
     if ((uint64_t)st.st_size > limit) {
         close(f);
-        return ngi_fail(err, NG_E_LIMIT, "%s: %lld bytes, the limit is %zu", path, (long long)st.st_size, limit);
+        return ngi_fail(err, NG_E_LIMIT, "%s: %lld bytes, the limit is %zu", path, (long long)st.st_size,
+                        limit);
     }
     *fd = f;
     *size = (size_t)st.st_size;
@@ -83,7 +84,8 @@ ng_status ngi_writer_open(ngi_writer *w, const char *path, ng_error *err)
     int fd = -1;
     do { /* our own name with O_EXCL rather than mkstemp: the file gets the mode the umask asks for */
         ngi_free(w->temporary);
-        w->temporary = ngi_sprintf("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&temporary_count, 1));
+        w->temporary =
+            ngi_sprintf("%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&temporary_count, 1));
         if (!w->temporary) {
             ngi_writer_abort(w);
             return ngi_fail_memory(err, strlen(path));

@@ -29,7 +29,7 @@ const char *ng_status_text(ng_status status)
 }
 
 #define VERSION_TEXT2(a, b, c) #a "." #b "." #c
-#define VERSION_TEXT(a, b, c) VERSION_TEXT2(a, b, c)
+#define VERSION_TEXT(a, b, c)  VERSION_TEXT2(a, b, c)
 
 const char *ng_version(void)
 {

@@ -100,7 +100,7 @@ typedef struct ngi_plan_opts {
     int n_taps;
     const int *grads; /* nodes whose gradient is wanted; their activations stay readable too */
     int n_grads;
-    int root;          /* node whose gradient the caller seeds (the logits, or the output) */
+    int root; /* node whose gradient the caller seeds (the logits, or the output) */
     /* A part of the network: these nodes are given by the caller instead of the graph's inputs, and only what lies
      * between them and the taps, gradients and root runs. They must cut: no way may lead around them. */
     const int *starts;
@@ -113,8 +113,8 @@ typedef struct ngi_plan_opts {
 
 NG_NODISCARD ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *opts, ngi_plan **out,
                                        ng_error *err);
-void ngi_plan_free(ngi_plan *p);                 /* drops one reference */
-ngi_plan *ngi_plan_share(ngi_plan *p);           /* one more reference; returns p */
+void ngi_plan_free(ngi_plan *p);       /* drops one reference */
+ngi_plan *ngi_plan_share(ngi_plan *p); /* one more reference; returns p */
 int ngi_plan_batch(const ngi_plan *p);
 const char *ngi_plan_backend(const ngi_plan *p); /* as it was asked for: "auto" */
 size_t ngi_plan_bytes(const ngi_plan *p);        /* of a session's block */

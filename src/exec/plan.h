@@ -13,8 +13,8 @@ typedef struct ngi_plan_step {
     ngi_step step;
     ngi_kernel kernel;
     int backend;                        /* index into the plan's back ends */
-    int preferred; /* the back end that was measured to be the best; -1: not measured */
-    int norm; /* the batch norm that is folded into the kernel; -1: none */
+    int preferred;                      /* the back end that was measured to be the best; -1: not measured */
+    int norm;                           /* the batch norm that is folded into the kernel; -1: none */
     float *folded_kernel, *folded_bias; /* owned; NULL where the graph's weights are used as they are */
     bool *accumulate;                   /* [n_inputs]: the backward pass adds to this gradient */
     bool backward;

@@ -17,7 +17,7 @@ struct ngi_run_session {
     const float **in; /* all steps' inputs, one after the other */
     float **grad_in;
     bool overflowed; /* in the last forward */
-    int images; /* of the last forward; 0: none, or it failed */
+    int images;      /* of the last forward; 0: none, or it failed */
     float *
         ones; /* [batch, largest ReLU]: where the deconvnet rule takes a ReLU's derivative; NULL before the first */
 };

@@ -6,20 +6,20 @@
 #include "nn/graph.h"
 
 /* Safety limits for files from strangers. */
-#define NGI_MAX_CONFIG_BYTES ((size_t)64 << 20)  /* model configuration text */
-#define NGI_MAX_JSON_DEPTH 200
-#define NGI_MAX_MODEL_BYTES ((size_t)8 << 30)    /* all weights of a model */
-#define NGI_MAX_NESTING 16                       /* models inside models */
+#define NGI_MAX_CONFIG_BYTES ((size_t)64 << 20) /* model configuration text */
+#define NGI_MAX_JSON_DEPTH   200
+#define NGI_MAX_MODEL_BYTES  ((size_t)8 << 30) /* all weights of a model */
+#define NGI_MAX_NESTING      16                /* models inside models */
 
 typedef struct ngi_model_file {
-    ngi_graph *graph;     /* inferred shapes, weights filled */
-    const char *format;   /* static: "keras" | "h5" | "tfjs" | "architecture" */
-    char *producer;       /* "Keras 2.2.4", or "" */
-    char *architecture;   /* base architecture recognised by name ("inception_v3"), or "" */
-    char *preprocess;     /* from netgaze.json beside the file, or NULL */
-    char **labels;        /* from netgaze.json, or NULL */
+    ngi_graph *graph;   /* inferred shapes, weights filled */
+    const char *format; /* static: "keras" | "h5" | "tfjs" | "architecture" */
+    char *producer;     /* "Keras 2.2.4", or "" */
+    char *architecture; /* base architecture recognised by name ("inception_v3"), or "" */
+    char *preprocess;   /* from netgaze.json beside the file, or NULL */
+    char **labels;      /* from netgaze.json, or NULL */
     int n_labels;
-    char *config;         /* the configuration that the graph was built from; NULL: there was none */
+    char *config; /* the configuration that the graph was built from; NULL: there was none */
     size_t config_size;
     char hash[NGI_HASH_TEXT]; /* ngi_hash over configuration text and weight values */
 } ngi_model_file;
@@ -46,12 +46,13 @@ void ngi_labels_free(char **labels, int count);
 /* What readers share. A file is noted before it is looked at. */
 void ngi_source_note(const ngi_load_opts *opts, const char *path);
 /* Keeps the text that ngi_keras_build was given. */
-NG_NODISCARD ng_status ngi_model_keep_config(ngi_model_file *f, const char *config, size_t size, ng_error *err);
+NG_NODISCARD ng_status ngi_model_keep_config(ngi_model_file *f, const char *config, size_t size,
+                                             ng_error *err);
 /* The static name of a format; NULL if there is none of this name. */
 const char *ngi_format_name(const char *name);
 /* The hash is over the configuration text and all weights' values. */
-NG_NODISCARD ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, char hex[NGI_HASH_TEXT],
-                                      ng_error *err);
+NG_NODISCARD ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g,
+                                      char hex[NGI_HASH_TEXT], ng_error *err);
 /* The base architecture that a graph was made from ("inception_v3"), by the names of its models and layers; "" when it
  * is none that is known. Static. */
 const char *ngi_architecture_of(const ngi_graph *g);

@@ -20,8 +20,9 @@ typedef struct ngi_keras_layer {
 /* Reads a model configuration ({"class_name": "Functional", "config": {...}}; Keras 2.2 to 3.x and tf-keras)
  * into a graph: flattened, layers named by path, weights allocated (zeros) with their shapes, shapes
  * inferred. `root` is the outer model. `where` (a path) starts every error. */
-NG_NODISCARD ng_status ngi_keras_build(const char *where, const char *config, size_t size, const ngi_load_opts *opts,
-                                       ngi_graph **graph, ngi_keras_layer **root, ng_error *err);
+NG_NODISCARD ng_status ngi_keras_build(const char *where, const char *config, size_t size,
+                                       const ngi_load_opts *opts, ngi_graph **graph, ngi_keras_layer **root,
+                                       ng_error *err);
 void ngi_keras_layer_free(ngi_keras_layer *root);
 
 /* Where a reader gets weights from. `find` looks up a tensor; values go to `data` (count floats, converted
@@ -36,7 +37,7 @@ typedef struct ngi_tensor_source {
 
 /* Reads one named tensor into graph weight `weight`: checks its shape ("f.h5: conv2d_3/kernel: expected
  * [3,3,32,64], found [3,3,32,32]"), reads, refuses NaN and infinity. */
-NG_NODISCARD ng_status ngi_bind_weight(ngi_graph *g, int weight, const ngi_tensor_source *source, const char *name,
-                                       ng_error *err);
+NG_NODISCARD ng_status ngi_bind_weight(ngi_graph *g, int weight, const ngi_tensor_source *source,
+                                       const char *name, ng_error *err);
 
 #endif

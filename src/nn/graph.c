@@ -50,8 +50,15 @@ void ngi_graph_free(ngi_graph *g)
 
 void ngi_attr_init(ngi_attr *attr)
 {
-    *attr = (ngi_attr){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1, .dilation_h = 1,
-                       .dilation_w = 1, .groups = 1, .scale_h = 1, .scale_w = 1};
+    *attr = (ngi_attr){.kernel_h = 1,
+                       .kernel_w = 1,
+                       .stride_h = 1,
+                       .stride_w = 1,
+                       .dilation_h = 1,
+                       .dilation_w = 1,
+                       .groups = 1,
+                       .scale_h = 1,
+                       .scale_w = 1};
     attr->act.max_value = INFINITY;
     for (int i = 0; i < NGI_MAX_RANK; i++) {
         attr->permutation[i] = i;
@@ -66,7 +73,8 @@ static ng_status grow(void **array, int *capacity, int count, size_t size, ng_er
     if (count < *capacity)
         return NG_OK;
     if (count >= NGI_MAX_NODES)
-        return ngi_fail(err, NG_E_LIMIT, "the model has more than %d layers, nodes or weights", NGI_MAX_NODES);
+        return ngi_fail(err, NG_E_LIMIT, "the model has more than %d layers, nodes or weights",
+                        NGI_MAX_NODES);
     int more = *capacity ? 2 * *capacity : 64;
     void *bigger = ngi_realloc(*array, (size_t)more, size);
     if (!bigger)
@@ -76,8 +84,8 @@ static ng_status grow(void **array, int *capacity, int count, size_t size, ng_er
     return NG_OK;
 }
 
-ng_status ngi_graph_add_layer(ngi_graph *g, const char *name, const char *class_name, bool trainable, int *out,
-                              ng_error *err)
+ng_status ngi_graph_add_layer(ngi_graph *g, const char *name, const char *class_name, bool trainable,
+                              int *out, ng_error *err)
 {
     NGI_TRY(grow((void **)&g->layers, &g->layer_capacity, g->n_layers, sizeof *g->layers, err));
     ngi_layer layer = {ngi_strdup(name), ngi_strdup(class_name), trainable, -1};
@@ -91,8 +99,8 @@ ng_status ngi_graph_add_layer(ngi_graph *g, const char *name, const char *class_
     return NG_OK;
 }
 
-ng_status ngi_graph_add_weight(ngi_graph *g, const char *name, const ngi_shape *shape, bool trainable, float *data,
-                               int *out, ng_error *err)
+ng_status ngi_graph_add_weight(ngi_graph *g, const char *name, const ngi_shape *shape, bool trainable,
+                               float *data, int *out, ng_error *err)
 {
     NGI_TRY(grow((void **)&g->weights, &g->weight_capacity, g->n_weights, sizeof *g->weights, err));
     int64_t count = ngi_shape_count(shape);
@@ -126,8 +134,13 @@ ng_status ngi_graph_add_node(ngi_graph *g, const char *name, ngi_op op, const ng
         return ngi_fail(err, NG_E_LIMIT, "%s: %d inputs, the limit is %d", name, n_inputs, NGI_MAX_INPUTS);
     for (int i = 0; i < n_inputs; i++)
         if (inputs[i] < 0 || inputs[i] >= g->n_nodes)
-            return ngi_fail(err, NG_E_FORMAT, "%s: input %d does not come before it: is there a cycle?", name, i);
-    ngi_node node = {.name = ngi_strdup(name), .op = op, .attr = *attr, .layer = layer, .n_inputs = n_inputs,
+            return ngi_fail(err, NG_E_FORMAT, "%s: input %d does not come before it: is there a cycle?", name,
+                            i);
+    ngi_node node = {.name = ngi_strdup(name),
+                     .op = op,
+                     .attr = *attr,
+                     .layer = layer,
+                     .n_inputs = n_inputs,
                      .inputs = ngi_alloc((size_t)n_inputs, sizeof *inputs)};
     if (!node.name || !node.inputs) {
         ngi_free(node.name);

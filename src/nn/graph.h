@@ -10,88 +10,88 @@
 #include "base/pack.h"
 #include "tensor/tensor.h"
 
-#define NGI_MAX_NODES 65536
+#define NGI_MAX_NODES  65536
 #define NGI_MAX_INPUTS 1024 /* of one node */
 
 /* X(kind, text) */
-#define NGI_OP_LIST(X)                                                                                   \
-    X(INPUT, "input")                                                                                    \
-    X(IDENTITY, "identity")           /* Dropout and other train-time layers, linear activation */       \
-    X(CONV2D, "conv2d")               /* w: kernel [kh,kw,ic/groups,oc], bias [oc] or none */            \
-    X(DEPTHWISE, "depthwise_conv2d")  /* w: kernel [kh,kw,c,m], bias [c*m] or none; channel c*m+j */     \
-    X(DENSE, "dense")                 /* w: kernel [in,out], bias [out] or none; on the last axis */     \
-    X(BATCHNORM, "batch_norm")        /* w: gamma, beta (either may be none), mean, variance [c] */      \
-    X(LAYERNORM, "layer_norm")        /* w: gamma, beta (may be none); over the last axes, see attr */   \
-    X(ACTIVATION, "activation")                                                                          \
-    X(PRELU, "prelu")                 /* w: alpha, broadcast against the input */                        \
-    X(SOFTMAX, "softmax")             /* along attr.axis */                                              \
-    X(MAX_POOL, "max_pool")                                                                              \
-    X(AVG_POOL, "avg_pool")           /* padding excluded from the mean (Keras, TensorFlow) */           \
-    X(GLOBAL_AVG, "global_avg_pool")  /* [h,w,c] -> [c] or [1,1,c] */                                    \
-    X(GLOBAL_MAX, "global_max_pool")                                                                     \
-    X(RESHAPE, "reshape")             /* Flatten, Reshape: same elements in the same order */            \
-    X(PERMUTE, "permute")                                                                                \
-    X(ZERO_PAD, "zero_pad")           /* attr.pad */                                                     \
-    X(CROP, "crop")                   /* attr.pad = amounts cut */                                       \
-    X(UPSAMPLE, "upsample")           /* integer factors, nearest or bilinear (half-pixel) */            \
-    X(RESIZE, "resize")               /* to a fixed size: Resizing */                                    \
-    X(ADD, "add")                     /* n-ary, NumPy broadcasting of the non-batch axes */              \
-    X(SUBTRACT, "subtract")           /* two inputs */                                                   \
-    X(MULTIPLY, "multiply")                                                                              \
-    X(DIVIDE, "divide")               /* two inputs */                                                   \
-    X(AVERAGE, "average")                                                                                \
-    X(MAXIMUM, "maximum")                                                                                \
-    X(MINIMUM, "minimum")                                                                                \
-    X(CONCAT, "concatenate")          /* along attr.axis */                                              \
-    X(AFFINE, "affine")               /* x * scale + offset, w: scale, offset, each [1] or [c]: Rescaling, */ \
-                                      /*   Normalization, x / 127.5, x - mean */                         \
-    X(SLICE, "slice")                 /* x[begin:...:step] per axis: GetItem, CenterCrop */
+#define NGI_OP_LIST(X)                                                                                \
+    X(INPUT, "input")                                                                                 \
+    X(IDENTITY, "identity")          /* Dropout and other train-time layers, linear activation */     \
+    X(CONV2D, "conv2d")              /* w: kernel [kh,kw,ic/groups,oc], bias [oc] or none */          \
+    X(DEPTHWISE, "depthwise_conv2d") /* w: kernel [kh,kw,c,m], bias [c*m] or none; channel c*m+j */   \
+    X(DENSE, "dense")                /* w: kernel [in,out], bias [out] or none; on the last axis */   \
+    X(BATCHNORM, "batch_norm")       /* w: gamma, beta (either may be none), mean, variance [c] */    \
+    X(LAYERNORM, "layer_norm")       /* w: gamma, beta (may be none); over the last axes, see attr */ \
+    X(ACTIVATION, "activation")                                                                       \
+    X(PRELU, "prelu")     /* w: alpha, broadcast against the input */                                 \
+    X(SOFTMAX, "softmax") /* along attr.axis */                                                       \
+    X(MAX_POOL, "max_pool")                                                                           \
+    X(AVG_POOL, "avg_pool")          /* padding excluded from the mean (Keras, TensorFlow) */         \
+    X(GLOBAL_AVG, "global_avg_pool") /* [h,w,c] -> [c] or [1,1,c] */                                  \
+    X(GLOBAL_MAX, "global_max_pool")                                                                  \
+    X(RESHAPE, "reshape") /* Flatten, Reshape: same elements in the same order */                     \
+    X(PERMUTE, "permute")                                                                             \
+    X(ZERO_PAD, "zero_pad") /* attr.pad */                                                            \
+    X(CROP, "crop")         /* attr.pad = amounts cut */                                              \
+    X(UPSAMPLE, "upsample") /* integer factors, nearest or bilinear (half-pixel) */                   \
+    X(RESIZE, "resize")     /* to a fixed size: Resizing */                                           \
+    X(ADD, "add")           /* n-ary, NumPy broadcasting of the non-batch axes */                     \
+    X(SUBTRACT, "subtract") /* two inputs */                                                          \
+    X(MULTIPLY, "multiply")                                                                           \
+    X(DIVIDE, "divide") /* two inputs */                                                              \
+    X(AVERAGE, "average")                                                                             \
+    X(MAXIMUM, "maximum")                                                                             \
+    X(MINIMUM, "minimum")                                                                             \
+    X(CONCAT, "concatenate") /* along attr.axis */                                                    \
+    X(AFFINE, "affine")      /* x * scale + offset, w: scale, offset, each [1] or [c]: Rescaling, */  \
+                             /*   Normalization, x / 127.5, x - mean */                               \
+    X(SLICE, "slice")        /* x[begin:...:step] per axis: GetItem, CenterCrop */
 
 typedef enum ngi_op {
 #define NGI_OP_ENUM(kind, text) NGI_OP_##kind,
     NGI_OP_LIST(NGI_OP_ENUM)
 #undef NGI_OP_ENUM
-    NGI_OP_COUNT
+        NGI_OP_COUNT
 } ngi_op;
 
 const char *ngi_op_name(ngi_op op);
 
 /* X(kind, keras name). Formulas: src/nn/activation.c; p, q are the attr's alpha and max_value. */
-#define NGI_ACTIVATION_LIST(X)                                                                     \
-    X(LINEAR, "linear")                                                                            \
-    X(RELU, "relu")               /* Keras ReLU: max_value, negative_slope (alpha), threshold */   \
-    X(RELU6, "relu6")                                                                              \
-    X(SIGMOID, "sigmoid")                                                                          \
-    X(TANH, "tanh")                                                                                \
-    X(ELU, "elu")                 /* alpha */                                                      \
-    X(SELU, "selu")                                                                                \
-    X(CELU, "celu")               /* alpha */                                                      \
-    X(GELU, "gelu")               /* exact, erf */                                                 \
-    X(GELU_TANH, "gelu_tanh")     /* gelu(approximate=True) */                                     \
-    X(SILU, "silu")               /* swish */                                                      \
-    X(SOFTPLUS, "softplus")                                                                        \
-    X(SOFTSIGN, "softsign")                                                                        \
-    X(EXPONENTIAL, "exponential")                                                                  \
-    X(HARD_SIGMOID, "hard_sigmoid")      /* Keras 3: relu6(x + 3) / 6 */                           \
-    X(HARD_SIGMOID_2, "hard_sigmoid_2")  /* Keras 2: clip(0.2 x + 0.5, 0, 1) */                    \
-    X(HARD_SILU, "hard_silu")            /* x * relu6(x + 3) / 6 */                                \
-    X(HARD_TANH, "hard_tanh")                                                                      \
-    X(MISH, "mish")                                                                                \
-    X(LEAKY_RELU, "leaky_relu")   /* alpha */                                                      \
-    X(LOG_SIGMOID, "log_sigmoid")                                                                  \
-    X(TANH_SHRINK, "tanh_shrink")                                                                  \
-    X(SOFT_SHRINK, "soft_shrink") /* threshold */                                                  \
-    X(HARD_SHRINK, "hard_shrink") /* threshold */                                                  \
-    X(THRESHOLD, "threshold")     /* x > threshold ? x : alpha */                                  \
-    X(SQUAREPLUS, "squareplus")   /* alpha = b: (x + sqrt(x^2 + b)) / 2 */                         \
-    X(SPARSE_PLUS, "sparse_plus")                                                                  \
+#define NGI_ACTIVATION_LIST(X)                                                     \
+    X(LINEAR, "linear")                                                            \
+    X(RELU, "relu") /* Keras ReLU: max_value, negative_slope (alpha), threshold */ \
+    X(RELU6, "relu6")                                                              \
+    X(SIGMOID, "sigmoid")                                                          \
+    X(TANH, "tanh")                                                                \
+    X(ELU, "elu") /* alpha */                                                      \
+    X(SELU, "selu")                                                                \
+    X(CELU, "celu")           /* alpha */                                          \
+    X(GELU, "gelu")           /* exact, erf */                                     \
+    X(GELU_TANH, "gelu_tanh") /* gelu(approximate=True) */                         \
+    X(SILU, "silu")           /* swish */                                          \
+    X(SOFTPLUS, "softplus")                                                        \
+    X(SOFTSIGN, "softsign")                                                        \
+    X(EXPONENTIAL, "exponential")                                                  \
+    X(HARD_SIGMOID, "hard_sigmoid")     /* Keras 3: relu6(x + 3) / 6 */            \
+    X(HARD_SIGMOID_2, "hard_sigmoid_2") /* Keras 2: clip(0.2 x + 0.5, 0, 1) */     \
+    X(HARD_SILU, "hard_silu")           /* x * relu6(x + 3) / 6 */                 \
+    X(HARD_TANH, "hard_tanh")                                                      \
+    X(MISH, "mish")                                                                \
+    X(LEAKY_RELU, "leaky_relu") /* alpha */                                        \
+    X(LOG_SIGMOID, "log_sigmoid")                                                  \
+    X(TANH_SHRINK, "tanh_shrink")                                                  \
+    X(SOFT_SHRINK, "soft_shrink") /* threshold */                                  \
+    X(HARD_SHRINK, "hard_shrink") /* threshold */                                  \
+    X(THRESHOLD, "threshold")     /* x > threshold ? x : alpha */                  \
+    X(SQUAREPLUS, "squareplus")   /* alpha = b: (x + sqrt(x^2 + b)) / 2 */         \
+    X(SPARSE_PLUS, "sparse_plus")                                                  \
     X(SPARSE_SIGMOID, "sparse_sigmoid")
 
 typedef enum ngi_activation {
 #define NGI_ACT_ENUM(kind, text) NGI_ACT_##kind,
     NGI_ACTIVATION_LIST(NGI_ACT_ENUM)
 #undef NGI_ACT_ENUM
-    NGI_ACT_COUNT
+        NGI_ACT_COUNT
 } ngi_activation;
 
 const char *ngi_activation_name(ngi_activation a);
@@ -124,10 +124,10 @@ typedef struct ngi_attr {
     bool keepdims;           /* global pooling */
     ngi_shape target;        /* RESHAPE: result without batch, -1 allowed once */
     int permutation[NGI_MAX_RANK]; /* PERMUTE: output axis i = input axis permutation[i], without batch */
-    int scale_h, scale_w;    /* UPSAMPLE */
-    int size_h, size_w;      /* RESIZE */
-    bool bilinear;           /* UPSAMPLE, RESIZE: bilinear, else nearest */
-    bool crop_to_aspect;     /* RESIZE: Keras Resizing(crop_to_aspect_ratio=True) */
+    int scale_h, scale_w;          /* UPSAMPLE */
+    int size_h, size_w;            /* RESIZE */
+    bool bilinear;                 /* UPSAMPLE, RESIZE: bilinear, else nearest */
+    bool crop_to_aspect;           /* RESIZE: Keras Resizing(crop_to_aspect_ratio=True) */
     int64_t begin[NGI_MAX_RANK], step[NGI_MAX_RANK]; /* SLICE: first index and step (may be negative) */
     int64_t extent[NGI_MAX_RANK];                    /* SLICE: elements taken; -1: to the end */
 } ngi_attr;
@@ -148,19 +148,19 @@ typedef struct ngi_node {
     char *name; /* layer path, with "/suffix" for inner nodes ("dense/softmax"); unique */
     ngi_op op;
     ngi_attr attr;
-    int layer;      /* index into layers */
+    int layer; /* index into layers */
     int n_inputs;
-    int *inputs;    /* node indices, all smaller than this one's */
+    int *inputs;                   /* node indices, all smaller than this one's */
     int weights[NGI_NODE_WEIGHTS]; /* indices into weights in the op's order; -1: none */
-    ngi_shape shape; /* of the output, without batch; set by ngi_graph_infer */
-    bool feeds_output; /* a path leads from here to an output; set by ngi_graph_infer */
+    ngi_shape shape;               /* of the output, without batch; set by ngi_graph_infer */
+    bool feeds_output;             /* a path leads from here to an output; set by ngi_graph_infer */
 } ngi_node;
 
 typedef struct ngi_layer {
     char *name;       /* path: "inception_v3/mixed10" */
     char *class_name; /* Keras's: "Conv2D" */
     bool trainable;
-    int node;         /* the node of its (first call's) output */
+    int node; /* the node of its (first call's) output */
 } ngi_layer;
 
 typedef struct ngi_graph {
@@ -184,15 +184,15 @@ void ngi_graph_free(ngi_graph *g); /* frees g itself */
 ng_status ngi_graph_create(ngi_graph **out, ng_error *err);
 
 /* Builders: append and return the index through `out`. Names are copied. */
-NG_NODISCARD ng_status ngi_graph_add_layer(ngi_graph *g, const char *name, const char *class_name, bool trainable,
-                                           int *out, ng_error *err);
+NG_NODISCARD ng_status ngi_graph_add_layer(ngi_graph *g, const char *name, const char *class_name,
+                                           bool trainable, int *out, ng_error *err);
 /* Takes ownership of `data` (ngi_alloc_aligned) on success; NULL allocates zeros. */
-NG_NODISCARD ng_status ngi_graph_add_weight(ngi_graph *g, const char *name, const ngi_shape *shape, bool trainable,
-                                            float *data, int *out, ng_error *err);
+NG_NODISCARD ng_status ngi_graph_add_weight(ngi_graph *g, const char *name, const ngi_shape *shape,
+                                            bool trainable, float *data, int *out, ng_error *err);
 /* `weights` may be NULL (all none). Does not set layers[layer].node. */
-NG_NODISCARD ng_status ngi_graph_add_node(ngi_graph *g, const char *name, ngi_op op, const ngi_attr *attr, int layer,
-                                          const int *inputs, int n_inputs, const int weights[NGI_NODE_WEIGHTS],
-                                          int *out, ng_error *err);
+NG_NODISCARD ng_status ngi_graph_add_node(ngi_graph *g, const char *name, ngi_op op, const ngi_attr *attr,
+                                          int layer, const int *inputs, int n_inputs,
+                                          const int weights[NGI_NODE_WEIGHTS], int *out, ng_error *err);
 /* Attributes with neutral values: strides, dilations, groups 1; max_value infinity; steps 1. */
 void ngi_attr_init(ngi_attr *attr);
 
@@ -208,7 +208,8 @@ void ngi_same_padding(int64_t n, int kernel, int stride, int dilation, int *befo
 
 /* Cuts the network behind `node`: starts [<= n_nodes] gets `node` first, then every other node that is read behind it on
  * the way to `root` without depending on it (a block's shortcut). Returns how many. */
-int ngi_graph_frontier(const ngi_graph *g, int node, int root, int *starts, bool *room); /* room: [2 * n_nodes] */
+int ngi_graph_frontier(const ngi_graph *g, int node, int root, int *starts,
+                       bool *room); /* room: [2 * n_nodes] */
 /* Whether a path leads from node `from` to node `to`. */
 bool ngi_graph_reaches(const ngi_graph *g, int from, int to);
 /* Input pixels a cell of the node's output spans, per axis; 0 where it is not spatial. */

@@ -23,8 +23,8 @@ ng_status ngi_preprocess_find(const char *name, ngi_preprocess *out, ng_error *e
             *out = (ngi_preprocess)i;
             return NG_OK;
         }
-    return ngi_fail(err, NG_E_ARGUMENT, "preprocessing '%s' is not known; expected tf, torch, caffe, unit, raw or auto",
-                    name);
+    return ngi_fail(err, NG_E_ARGUMENT,
+                    "preprocessing '%s' is not known; expected tf, torch, caffe, unit, raw or auto", name);
 }
 
 /* One value of one channel; `c` counts the output's channels. */
@@ -49,13 +49,14 @@ static bool per_channel(ngi_preprocess mode)
     return mode == NGI_PREPROCESS_TORCH || mode == NGI_PREPROCESS_CAFFE;
 }
 
-ng_status ngi_preprocess_apply(ngi_preprocess mode, const uint8_t *pixels, int64_t count, int channels, float *out,
-                               ng_error *err)
+ng_status ngi_preprocess_apply(ngi_preprocess mode, const uint8_t *pixels, int64_t count, int channels,
+                               float *out, ng_error *err)
 {
     if (per_channel(mode) && channels != 3)
-        return ngi_fail(err, NG_E_ARGUMENT,
-                        "preprocessing '%s' is for three channels, the model's input has %d; use tf, unit or raw",
-                        names[mode], channels);
+        return ngi_fail(
+            err, NG_E_ARGUMENT,
+            "preprocessing '%s' is for three channels, the model's input has %d; use tf, unit or raw",
+            names[mode], channels);
     int tables = per_channel(mode) ? 3 : 1;
     float table[3][256];
     for (int c = 0; c < tables; c++)
@@ -82,12 +83,18 @@ typedef struct architecture_row {
 
 /* EfficientNet, ConvNeXt and MobileNetV3 carry their preprocessing in the graph. */
 static const architecture_row architectures[] = {
-    {"inceptionresnetv2", NGI_PREPROCESS_TF}, {"inceptionv3", NGI_PREPROCESS_TF},
-    {"xception", NGI_PREPROCESS_TF},          {"mobilenetv3", NGI_PREPROCESS_RAW},
-    {"mobilenet", NGI_PREPROCESS_TF},         {"nasnet", NGI_PREPROCESS_TF},
-    {"resnet50v2", NGI_PREPROCESS_TF},        {"resnet101v2", NGI_PREPROCESS_TF},
-    {"resnet152v2", NGI_PREPROCESS_TF},       {"resnet", NGI_PREPROCESS_CAFFE},
-    {"vgg", NGI_PREPROCESS_CAFFE},            {"densenet", NGI_PREPROCESS_TORCH},
+    {"inceptionresnetv2", NGI_PREPROCESS_TF},
+    {"inceptionv3", NGI_PREPROCESS_TF},
+    {"xception", NGI_PREPROCESS_TF},
+    {"mobilenetv3", NGI_PREPROCESS_RAW},
+    {"mobilenet", NGI_PREPROCESS_TF},
+    {"nasnet", NGI_PREPROCESS_TF},
+    {"resnet50v2", NGI_PREPROCESS_TF},
+    {"resnet101v2", NGI_PREPROCESS_TF},
+    {"resnet152v2", NGI_PREPROCESS_TF},
+    {"resnet", NGI_PREPROCESS_CAFFE},
+    {"vgg", NGI_PREPROCESS_CAFFE},
+    {"densenet", NGI_PREPROCESS_TORCH},
 };
 
 bool ngi_preprocess_of_architecture(const char *name, ngi_preprocess *out)
@@ -131,7 +138,8 @@ static bool channel_affine(const ngi_graph *g, const ngi_node *n, int c, double 
     }
     if (n->op == NGI_OP_BATCHNORM) {
         const int *w = n->weights;
-        double gamma = w[0] < 0 ? 1 : g->weights[w[0]].data[c], beta = w[1] < 0 ? 0 : g->weights[w[1]].data[c];
+        double gamma = w[0] < 0 ? 1 : g->weights[w[0]].data[c],
+               beta = w[1] < 0 ? 0 : g->weights[w[1]].data[c];
         *scale = gamma / sqrt((double)g->weights[w[3]].data[c] + n->attr.epsilon);
         *offset = beta - g->weights[w[2]].data[c] * *scale;
         return true;
@@ -141,8 +149,8 @@ static bool channel_affine(const ngi_graph *g, const ngi_node *n, int c, double 
 
 static bool passes_values(const ngi_node *n)
 {
-    return n->op == NGI_OP_IDENTITY || n->op == NGI_OP_ZERO_PAD || n->op == NGI_OP_CROP || n->op == NGI_OP_RESIZE ||
-           n->op == NGI_OP_SLICE;
+    return n->op == NGI_OP_IDENTITY || n->op == NGI_OP_ZERO_PAD || n->op == NGI_OP_CROP ||
+           n->op == NGI_OP_RESIZE || n->op == NGI_OP_SLICE;
 }
 
 bool ngi_graph_has_preprocessing(const ngi_graph *g)

@@ -18,8 +18,8 @@ const char *ngi_preprocess_name(ngi_preprocess mode);
 NG_NODISCARD ng_status ngi_preprocess_find(const char *name, ngi_preprocess *out, ng_error *err);
 /* pixels [count,channels] to out [count,channels], in float32 as Keras computes it. torch and caffe need
  * three channels. */
-NG_NODISCARD ng_status ngi_preprocess_apply(ngi_preprocess mode, const uint8_t *pixels, int64_t count, int channels,
-                                            float *out, ng_error *err);
+NG_NODISCARD ng_status ngi_preprocess_apply(ngi_preprocess mode, const uint8_t *pixels, int64_t count,
+                                            int channels, float *out, ng_error *err);
 /* The mode that keras.applications documents for an architecture name ("inception_v3", "ResNet50"). */
 bool ngi_preprocess_of_architecture(const char *name, ngi_preprocess *out);
 /* Whether the graph begins with arithmetic of its own (Rescaling, Normalization, x / 127.5). */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NPY_MAX_BYTES ((size_t)16 << 30)
+#define NPY_MAX_BYTES  ((size_t)16 << 30)
 #define NPY_MAX_HEADER 65536
 
 /* The text after 'key': in the header's Python dictionary, or NULL. */
@@ -53,8 +53,8 @@ static ng_status parse_header(const char *path, const char *header, ng_array *ou
     if (strncmp(descr, "'<f4'", 5) != 0) {
         int length = (int)strcspn(descr, ",}");
         return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: expected float32 ('<f4'), found %.*s; save it with array.astype('float32')", path,
-                        length < 40 ? length : 40, descr);
+                        "%s: expected float32 ('<f4'), found %.*s; save it with array.astype('float32')",
+                        path, length < 40 ? length : 40, descr);
     }
     if (strncmp(order, "False", 5) != 0)
         return ngi_fail(err, NG_E_UNSUPPORTED,
@@ -86,8 +86,8 @@ static ng_status parse(const char *path, const char *bytes, size_t size, ng_arra
         count *= out->shape[i];
     size_t have = size - start - length;
     if ((uint64_t)count * 4 != have)
-        return ngi_fail(err, NG_E_FORMAT, "%s: %lld values expected, %zu bytes of data found: truncated?", path,
-                        (long long)count, have);
+        return ngi_fail(err, NG_E_FORMAT, "%s: %lld values expected, %zu bytes of data found: truncated?",
+                        path, (long long)count, have);
     out->data = ngi_alloc_aligned(have);
     if (!out->data)
         return ngi_fail_memory(err, have);
@@ -120,7 +120,9 @@ ng_status ng_npy_save(const char *path, int rank, const int64_t *shape, const fl
             return ngi_fail(err, NG_E_ARGUMENT, "%s: dimension %d is %lld", path, i, (long long)shape[i]);
         count *= shape[i];
         used += (size_t)snprintf(dict + used, sizeof dict - used, "%lld%s", (long long)shape[i],
-                                 rank == 1 ? "," : i + 1 < rank ? ", " : "");
+                                 rank == 1      ? ","
+                                 : i + 1 < rank ? ", "
+                                                : "");
     }
     used += (size_t)snprintf(dict + used, sizeof dict - used, "), }");
     size_t total = (10 + used + 1 + 63) / 64 * 64; /* magic, padded dictionary, newline: data on 64 bytes */

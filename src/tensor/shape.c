@@ -37,7 +37,8 @@ const char *ngi_shape_text(const ngi_shape *s, char text[NGI_SHAPE_TEXT])
 {
     size_t used = (size_t)snprintf(text, NGI_SHAPE_TEXT, "[");
     for (int i = 0; i < s->rank; i++)
-        used += (size_t)snprintf(text + used, NGI_SHAPE_TEXT - used, i ? ",%lld" : "%lld", (long long)s->dim[i]);
+        used +=
+            (size_t)snprintf(text + used, NGI_SHAPE_TEXT - used, i ? ",%lld" : "%lld", (long long)s->dim[i]);
     snprintf(text + used, NGI_SHAPE_TEXT - used, "]");
     return text;
 }

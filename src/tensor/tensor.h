@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-#define NGI_MAX_RANK 5
+#define NGI_MAX_RANK     5
 #define NGI_MAX_ELEMENTS ((int64_t)1 << 34) /* per tensor: a safety limit, not a size */
 
 /* Dimensions, outermost first. A scalar has rank 0. */
@@ -33,8 +33,8 @@ void ngi_min_max(const float *x, int64_t n, float *min, float *max); /* n >= 1, 
 /* Half-pixel bilinear, edge clamped, no antialias: tf.image.resize, cv2.resize INTER_LINEAR on float32,
  * torch interpolate(align_corners=False). Reads the source window [y0,y1) x [x0,x1) given in source
  * cells (fractions allowed; 0,h and 0,w for all of it). */
-void ngi_resize_bilinear(const float *src, int h, int w, double y0, double x0, double y1, double x1, float *dst,
-                         int oh, int ow);
+void ngi_resize_bilinear(const float *src, int h, int w, double y0, double x0, double y1, double x1,
+                         float *dst, int oh, int ow);
 /* Corner-aligned linear: scipy.ndimage.zoom(order=1), torch align_corners=True. */
 void ngi_resize_aligned(const float *src, int h, int w, float *dst, int oh, int ow);
 /* cv2.resize INTER_LINEAR on uint8 [h,w,c], OpenCV's fixed-point weights (11 bits) and rounding. */

@@ -63,12 +63,14 @@ static void put_pixel(ng_image *image, int x, int y, uint8_t level)
 }
 
 /* A white frame within a black one, to be seen on any ground: on the box's outermost pixels and around them. */
-static ng_status frame(const ng_map *map, const ng_geometry *g, double threshold, ng_image *image, ng_error *err)
+static ng_status frame(const ng_map *map, const ng_geometry *g, double threshold, ng_image *image,
+                       ng_error *err)
 {
     ng_box b;
     NGI_TRY(ng_map_box(map, g, threshold, &b, err));
     for (int ring = 0; ring < 2 && b.pixels; ring++) {
-        int left = b.x - ring, right = b.x + b.width - 1 + ring, top = b.y - ring, bottom = b.y + b.height - 1 + ring;
+        int left = b.x - ring, right = b.x + b.width - 1 + ring, top = b.y - ring,
+            bottom = b.y + b.height - 1 + ring;
         for (int x = left; x <= right; x++) {
             put_pixel(image, x, top, ring ? 0 : 255);
             put_pixel(image, x, bottom, ring ? 0 : 255);

@@ -331,7 +331,8 @@ static void a_part_gives_what_the_whole_gives(void **state)
         run_backward(&whole, seed, BATCH);
         int *starts = malloc((size_t)all * sizeof *starts), cut = feeders[net_int(0, feeding - 1)];
         bool *room = malloc(2 * (size_t)all);
-        ngi_plan_opts o = {.backend = "ref", .grads = &cut, .n_grads = 1, .starts = starts, .keep_unfused = true};
+        ngi_plan_opts o = {
+            .backend = "ref", .grads = &cut, .n_grads = 1, .starts = starts, .keep_unfused = true};
         o.n_starts = ngi_graph_frontier(net.g, cut, net.logits, starts, room);
         assert_int_equal(starts[0], cut);
         runner part = run_make(&net, o);
@@ -387,7 +388,8 @@ static void apply_rule(ngi_relu_rule rule, const float *x, float *g, int64_t n)
         g[i] = (rule == NGI_RELU_DECONV || x[i] > 0) && (rule == NGI_RELU_GRADIENT || g[i] > 0) ? g[i] : 0;
 }
 
-static float *rule_by_hand(const runner *r, const float *seed, ngi_relu_rule rule, int conv, int relu, int sum, int out)
+static float *rule_by_hand(const runner *r, const float *seed, ngi_relu_rule rule, int conv, int relu,
+                           int sum, int out)
 {
     const ngi_graph *g = r->net->g;
     int64_t n = BATCH * net_count(g, out);
@@ -421,7 +423,8 @@ static void relu_rules(void **state)
                                                   .grads = fused ? some : grads,
                                                   .n_grads = fused ? 1 : 4,
                                                   .keep_unfused = !fused});
-        runner plain = run_make(&net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 4, .keep_unfused = true});
+        runner plain = run_make(
+            &net, (ngi_plan_opts){.backend = "ref", .grads = grads, .n_grads = 4, .keep_unfused = true});
         float *x = random_input(&net), *seed = random_seed(&net);
         run_forward(&r, x, BATCH);
         run_forward(&plain, x, BATCH);

@@ -83,9 +83,10 @@ static void a_small_net_is_inferred_and_queried(void **state)
     a.kernel_h = a.kernel_w = 3;
     a.stride_h = a.stride_w = 2;
     a.same = true;
-    int conv = node_of("base/conv", NGI_OP_CONV2D, &a, in,
-                       weight("base/conv/kernel", ngi_shape_of(4, (int64_t)3, (int64_t)3, (int64_t)3, (int64_t)8)),
-                       weight("base/conv/bias", ngi_shape_of(1, (int64_t)8)));
+    int conv =
+        node_of("base/conv", NGI_OP_CONV2D, &a, in,
+                weight("base/conv/kernel", ngi_shape_of(4, (int64_t)3, (int64_t)3, (int64_t)3, (int64_t)8)),
+                weight("base/conv/bias", ngi_shape_of(1, (int64_t)8)));
     ngi_attr_init(&a);
     int drop = node_of("drop", NGI_OP_IDENTITY, &a, conv, -1, -1);
     int gap = node_of("gap", NGI_OP_GLOBAL_AVG, &a, drop, -1, -1);
@@ -135,7 +136,8 @@ static void bad_shapes_are_refused(void **state)
                 "give a larger input size");
     a = plain;
     a.stride_h = 0;
-    CHECK_FAILS(ngi_node_infer(g, node_of("still", NGI_OP_MAX_POOL, &a, in, -1, -1), &err), NG_E_SHAPE, err, "stride is 0");
+    CHECK_FAILS(ngi_node_infer(g, node_of("still", NGI_OP_MAX_POOL, &a, in, -1, -1), &err), NG_E_SHAPE, err,
+                "stride is 0");
     a = plain;
     a.target = ngi_shape_of(2, (int64_t)7, (int64_t)-1);
     CHECK_FAILS(ngi_node_infer(g, node_of("reshape", NGI_OP_RESHAPE, &a, in, -1, -1), &err), NG_E_SHAPE, err,
@@ -146,18 +148,23 @@ static void bad_shapes_are_refused(void **state)
                 "not a permutation");
     a = plain;
     a.pad = (ngi_pad){3, 3, 0, 0};
-    CHECK_FAILS(ngi_node_infer(g, node_of("crop", NGI_OP_CROP, &a, in, -1, -1), &err), NG_E_SHAPE, err, "nothing is left");
+    CHECK_FAILS(ngi_node_infer(g, node_of("crop", NGI_OP_CROP, &a, in, -1, -1), &err), NG_E_SHAPE, err,
+                "nothing is left");
     a = plain;
     a.begin[0] = 6;
-    CHECK_FAILS(ngi_node_infer(g, node_of("slice", NGI_OP_SLICE, &a, in, -1, -1), &err), NG_E_SHAPE, err, "slice start");
+    CHECK_FAILS(ngi_node_infer(g, node_of("slice", NGI_OP_SLICE, &a, in, -1, -1), &err), NG_E_SHAPE, err,
+                "slice start");
     a = plain;
     a.axis = 3;
-    CHECK_FAILS(ngi_node_infer(g, node_of("axis", NGI_OP_SOFTMAX, &a, in, -1, -1), &err), NG_E_SHAPE, err, "axis is 3");
-    CHECK_FAILS(ngi_node_infer(g, node_of("bn", NGI_OP_BATCHNORM, &plain, in, -1, -1), &err), NG_E_SHAPE, err, "missing");
-    CHECK_FAILS(ngi_node_infer(g, node_of("sub", NGI_OP_SUBTRACT, &plain, in, -1, -1), &err), NG_E_SHAPE, err, "inputs");
+    CHECK_FAILS(ngi_node_infer(g, node_of("axis", NGI_OP_SOFTMAX, &a, in, -1, -1), &err), NG_E_SHAPE, err,
+                "axis is 3");
+    CHECK_FAILS(ngi_node_infer(g, node_of("bn", NGI_OP_BATCHNORM, &plain, in, -1, -1), &err), NG_E_SHAPE, err,
+                "missing");
+    CHECK_FAILS(ngi_node_infer(g, node_of("sub", NGI_OP_SUBTRACT, &plain, in, -1, -1), &err), NG_E_SHAPE, err,
+                "inputs");
     int late = g->n_nodes + 5, out;
-    CHECK_FAILS(ngi_graph_add_node(g, "loop", NGI_OP_IDENTITY, &plain, 0, &late, 1, NULL, &out, &err), NG_E_FORMAT, err,
-                "cycle");
+    CHECK_FAILS(ngi_graph_add_node(g, "loop", NGI_OP_IDENTITY, &plain, 0, &late, 1, NULL, &out, &err),
+                NG_E_FORMAT, err, "cycle");
 }
 
 static void slices_and_broadcasts_follow_numpy(void **state)
@@ -198,7 +205,8 @@ static void preprocessing_equals_kerass(void **state)
         for (int i = 0; i < 6; i++)
             CHECK_NEAR(out[i], expected[mode][i], 3e-7 * fmax(1, fabsf(expected[mode][i])));
     }
-    CHECK_FAILS(ngi_preprocess_apply(NGI_PREPROCESS_CAFFE, pixels, 6, 1, out, &err), NG_E_ARGUMENT, err, "three channels");
+    CHECK_FAILS(ngi_preprocess_apply(NGI_PREPROCESS_CAFFE, pixels, 6, 1, out, &err), NG_E_ARGUMENT, err,
+                "three channels");
     ngi_preprocess mode;
     assert_true(ngi_preprocess_of_architecture("inception_v3", &mode));
     assert_int_equal(mode, NGI_PREPROCESS_TF);
@@ -214,12 +222,15 @@ static void the_effective_range_follows_the_graph(void **state)
     (void)state;
     ngi_attr a;
     ngi_attr_init(&a);
-    int in = input(4, 4, 3), w[NGI_NODE_WEIGHTS] = {weight("scale", ngi_shape_of(1, (int64_t)1)),
-                                                   weight("offset", ngi_shape_of(1, (int64_t)1)), -1, -1}, out;
+    int in = input(4, 4, 3),
+        w[NGI_NODE_WEIGHTS] = {weight("scale", ngi_shape_of(1, (int64_t)1)),
+                               weight("offset", ngi_shape_of(1, (int64_t)1)), -1, -1},
+        out;
     g->weights[w[0]].data[0] = 1 / 127.5f;
     g->weights[w[1]].data[0] = -1;
     assert_false(ngi_graph_has_preprocessing(g));
-    CHECK_OK(ngi_graph_add_node(g, "rescaling", NGI_OP_AFFINE, &a, layer("rescaling"), &in, 1, w, &out, &err), err);
+    CHECK_OK(ngi_graph_add_node(g, "rescaling", NGI_OP_AFFINE, &a, layer("rescaling"), &in, 1, w, &out, &err),
+             err);
     node_of("unused", NGI_OP_IDENTITY, &a, in, -1, -1); /* feeds nothing: does not hide the rescaling */
     output(out);
     CHECK_OK(ngi_graph_infer(g, &err), err);
@@ -236,12 +247,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_graph, drop_graph)
     const struct CMUnitTest tests[] = {
-        TEST(same_padding_is_tensorflows),
-        TEST(a_small_net_is_inferred_and_queried),
-        TEST(bad_shapes_are_refused),
-        TEST(slices_and_broadcasts_follow_numpy),
-        TEST(preprocessing_equals_kerass),
-        TEST(the_effective_range_follows_the_graph),
+        TEST(same_padding_is_tensorflows), TEST(a_small_net_is_inferred_and_queried),
+        TEST(bad_shapes_are_refused),      TEST(slices_and_broadcasts_follow_numpy),
+        TEST(preprocessing_equals_kerass), TEST(the_effective_range_follows_the_graph),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

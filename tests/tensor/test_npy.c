@@ -65,8 +65,10 @@ static void damaged_arrays_are_refused(void **state)
         {"{'descr': '<f4', 'fortran_order': True, 'shape': (2,), }\n", 8, NG_E_UNSUPPORTED, "Fortran"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n", 8, NG_E_FORMAT, "truncated"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }\n", 8, NG_E_FORMAT, "bad shape"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 99999999999), }\n", 8, NG_E_FORMAT, "bad shape"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,2), }\n", 8, NG_E_FORMAT, "bad shape"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 99999999999), }\n", 8, NG_E_FORMAT,
+         "bad shape"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,2), }\n", 8, NG_E_FORMAT,
+         "bad shape"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2", 8, NG_E_FORMAT, "bad shape"},
         {"nothing\n", 8, NG_E_FORMAT, "damaged"},
     };

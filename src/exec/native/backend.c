@@ -28,7 +28,8 @@ static ng_status forward(const ngi_kernel *k, const ngi_run *run, ng_error *err)
     (void)err;
     const native_state *s = k->state;
     for (int i = 0; i < run->n; i++)
-        ngi_winograd_run(s->forward, run->in[0] + i * s->in_count, run->out + i * s->out_count, false, run->scratch);
+        ngi_winograd_run(s->forward, run->in[0] + i * s->in_count, run->out + i * s->out_count, false,
+                         run->scratch);
     if (s->has_act && !s->clamp)
         ngi_activate(&s->act, run->out, run->out, run->n * s->out_count);
     return NG_OK;
@@ -73,8 +74,8 @@ static bool is_ours(const ngi_step *step)
 }
 
 /* With the weights of an earlier plan if they are there. */
-static ng_status create_one(const ngi_step *step, const ngi_winograd_shape *shape, const float *bias, int threads,
-                            ngi_winograd **out, ng_error *err)
+static ng_status create_one(const ngi_step *step, const ngi_winograd_shape *shape, const float *bias,
+                            int threads, ngi_winograd **out, ng_error *err)
 {
     const ngi_native_isa *isa = ngi_native_isa_best();
     size_t bytes = ngi_winograd_weight_bytes(isa, shape);
@@ -94,8 +95,8 @@ static ng_status create(const ngi_step *step, int threads, native_state *s, ng_e
 {
     const ngi_shape *in = step->in_shape[0], *out = step->out_shape;
     const ngi_attr *a = step->attr;
-    ngi_winograd_shape shape = {in->dim[0], in->dim[1], in->dim[2], out->dim[0], out->dim[1], out->dim[2],
-                            a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, false};
+    ngi_winograd_shape shape = {in->dim[0],  in->dim[1],  in->dim[2], out->dim[0], out->dim[1], out->dim[2],
+                                a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, false};
     NGI_TRY(create_one(step, &shape, step->bias, threads, &s->forward, err));
     s->clamp = step->has_act && as_clamp(&step->act, &s->forward->low, &s->forward->high);
     if (!s->clamp) {
@@ -104,8 +105,8 @@ static ng_status create(const ngi_step *step, int threads, native_state *s, ng_e
     }
     if (!step->backward)
         return NG_OK;
-    ngi_winograd_shape back = {out->dim[0], out->dim[1], out->dim[2], in->dim[0], in->dim[1], in->dim[2],
-                           a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, true};
+    ngi_winograd_shape back = {out->dim[0], out->dim[1], out->dim[2], in->dim[0],  in->dim[1], in->dim[2],
+                               a->kernel_h, a->kernel_w, a->pad.top,  a->pad.left, true};
     return create_one(step, &back, NULL, threads, &s->backward, err);
 }
 
@@ -134,7 +135,10 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     s->act = step->act;
     s->in_count = ngi_shape_count(step->in_shape[0]);
     s->out_count = ngi_shape_count(step->out_shape);
-    ngi_kernel k = {.state = s, .packed = true, .forward = forward, .backward = step->backward ? backward : NULL,
+    ngi_kernel k = {.state = s,
+                    .packed = true,
+                    .forward = forward,
+                    .backward = step->backward ? backward : NULL,
                     .destroy = destroy};
     ng_status status = create(step, threads, s, err);
     if (status != NG_OK) {

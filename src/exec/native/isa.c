@@ -8,7 +8,8 @@
 extern const ngi_native_isa ngi_native_isa_avx512, ngi_native_isa_avx2, ngi_native_isa_plain;
 
 #if defined(__x86_64__)
-static const ngi_native_isa *const with_avx512[] = {&ngi_native_isa_avx512, &ngi_native_isa_avx2, &ngi_native_isa_plain, NULL};
+static const ngi_native_isa *const with_avx512[] = {&ngi_native_isa_avx512, &ngi_native_isa_avx2,
+                                                    &ngi_native_isa_plain, NULL};
 static const ngi_native_isa *const with_avx2[] = {&ngi_native_isa_avx2, &ngi_native_isa_plain, NULL};
 #endif
 static const ngi_native_isa *const without[] = {&ngi_native_isa_plain, NULL};

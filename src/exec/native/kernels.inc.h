@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define PANEL (2 * LANES)
+#define PANEL  (2 * LANES)
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
@@ -84,11 +84,11 @@ INLINE void tile(int rows, int64_t k, const float *a, int64_t lda, const float *
     }
 }
 
-#define TILE(n)                                                                                                  \
-    static __attribute__((noinline)) void tile_##n(int64_t k, const float *a, int64_t lda, const float *b,       \
-                                                   float *c, bool accumulate)                                    \
-    {                                                                                                            \
-        tile(n, k, a, lda, b, c, accumulate);                                                                    \
+#define TILE(n)                                                                                            \
+    static __attribute__((noinline)) void tile_##n(int64_t k, const float *a, int64_t lda, const float *b, \
+                                                   float *c, bool accumulate)                              \
+    {                                                                                                      \
+        tile(n, k, a, lda, b, c, accumulate);                                                              \
     }
 TILE(1)
 TILE(2)
@@ -108,13 +108,14 @@ TILE(12)
 typedef void tile_function(int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate);
 
 static tile_function *const tiles[ROWS + 1] = {
-    NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5, tile_6,
+    NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
 #if ROWS > 6
     tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
 #endif
 };
 
-static void multiply(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate)
+static void multiply(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *c,
+                     bool accumulate)
 {
     while (rows > 0) { /* the last two tiles are made alike, rather than one full and one sliver */
         int64_t take = rows >= 2 * ROWS ? ROWS : rows > ROWS ? (rows + 1) / 2 : rows;
@@ -194,7 +195,8 @@ INLINE void input_1d(int a, const ngi_cook_toom *t, const float *const *src, flo
     }
 }
 
-static void input_2d(const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride, int64_t channels)
+static void input_2d(const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride,
+                     int64_t channels)
 {
     enum { A = 6 };
     for (int64_t k = 0; k < channels; k += LANES) {
@@ -297,8 +299,9 @@ static void output_2d(const ngi_cook_toom *t, const float *m_values, int64_t str
     }
 }
 
-static void output(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride, float *const *dst,
-                   const float *bias, float low, float high, bool accumulate, int64_t channels)
+static void output(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride,
+                   float *const *dst, const float *bias, float low, float high, bool accumulate,
+                   int64_t channels)
 {
     if (two_d)
         output_2d(t, m_values, stride, dst, bias, low, high, accumulate, channels);

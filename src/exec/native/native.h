@@ -12,13 +12,14 @@
 
 #include "exec/exec.h"
 
-#define NGI_WINO_MAX_A 10              /* inputs of a 1-D tile */
+#define NGI_WINO_MAX_A           10 /* inputs of a 1-D tile */
 #define NGI_WINO_MAX_FREQUENCIES 36
 
 /* Transform matrices of F(m,r): V = BT d, U = G g, y = AT (U * V). */
 typedef struct ngi_cook_toom {
     int m, r, a;
-    float bt[NGI_WINO_MAX_A][NGI_WINO_MAX_A]; /* [a][a]; entries of the wrong parity are zero in rows 0, a-1 */
+    float bt[NGI_WINO_MAX_A]
+            [NGI_WINO_MAX_A]; /* [a][a]; entries of the wrong parity are zero in rows 0, a-1 */
     float at[NGI_WINO_MAX_A][NGI_WINO_MAX_A]; /* [m][a] */
     double g[NGI_WINO_MAX_A][NGI_WINO_MAX_A]; /* [a][r] */
 } ngi_cook_toom;
@@ -39,8 +40,9 @@ typedef struct ngi_native_isa {
                   int64_t channels);
     /* The way back for one tile and panel: m_values + f * stride -> dst[m] (2-D: [m*m]), `channels` of them, NULL
      * skipped; y = min(max(AT m + bias, low), high), added to what is there if `accumulate`. */
-    void (*output)(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride, float *const *dst,
-                   const float *bias, float low, float high, bool accumulate, int64_t channels);
+    void (*output)(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride,
+                   float *const *dst, const float *bias, float low, float high, bool accumulate,
+                   int64_t channels);
 } ngi_native_isa;
 
 /* The best for this CPU; NULL never. */

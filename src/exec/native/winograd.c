@@ -27,7 +27,8 @@ static bool choose_transform(ngi_winograd *c)
     int kernel_h = c->shape.kernel_h, kernel_w = c->shape.kernel_w;
     bool taps_h = kernel_h == 3 || kernel_h == 5 || kernel_h == 7;
     bool taps_w = kernel_w == 3 || kernel_w == 5 || kernel_w == 7;
-    c->two_d = kernel_h == 3 && kernel_w == 3 && c->shape.out_h >= LEAST_2D_SIDE && c->shape.out_w >= LEAST_2D_SIDE;
+    c->two_d =
+        kernel_h == 3 && kernel_w == 3 && c->shape.out_h >= LEAST_2D_SIDE && c->shape.out_w >= LEAST_2D_SIDE;
     c->vertical = kernel_w == 1 && taps_h;
     bool square = kernel_h == kernel_w && taps_w;
     if (!c->two_d && !c->vertical && !(kernel_h == 1 && taps_w) && !square)
@@ -98,7 +99,8 @@ static void transform_2d(const ngi_winograd *c, const double (*taps)[MAX_PANEL],
     }
 }
 
-static void pack_weights(const ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel, float *weights)
+static void pack_weights(const ngi_winograd *c, const ngi_winograd_shape *s, const float *kernel,
+                         float *weights)
 {
     int64_t panel = 2 * c->isa->lanes, slots = (int64_t)c->frequencies * c->others;
     double taps[MAX_TAPS][MAX_PANEL] = {{0}};
@@ -130,7 +132,8 @@ static int64_t choose_chunk(const ngi_winograd *c)
         int64_t passes = (all + tiles - 1) / tiles;
         return (all + passes - 1) / passes;
     }
-    int64_t along = c->vertical ? c->shape.out_h : c->shape.out_w, across = c->vertical ? c->shape.out_w : c->shape.out_h;
+    int64_t along = c->vertical ? c->shape.out_h : c->shape.out_w,
+            across = c->vertical ? c->shape.out_w : c->shape.out_h;
     int64_t lines = tiles / ((along + M - 1) / M) - (c->others - 1);
     if (lines < 2 * c->others)
         lines = 2 * c->others;
@@ -221,19 +224,21 @@ typedef struct wino_pass {
     const float *in;
     float *out;
     bool accumulate;
-    int64_t first;  /* 2-D: first tile; 1-D: first line across */
-    int64_t count;  /* 2-D: tiles; 1-D: lines of output */
-    int64_t along;  /* 1-D: tiles a line. 2-D: tiles a row of tiles */
-    int64_t places; /* transformed tiles */
-    int64_t rows;   /* of each matrix product: output tiles of the pass */
-    float *v;       /* [frequencies][places][in_lanes] */
+    int64_t first;   /* 2-D: first tile; 1-D: first line across */
+    int64_t count;   /* 2-D: tiles; 1-D: lines of output */
+    int64_t along;   /* 1-D: tiles a line. 2-D: tiles a row of tiles */
+    int64_t places;  /* transformed tiles */
+    int64_t rows;    /* of each matrix product: output tiles of the pass */
+    float *v;        /* [frequencies][places][in_lanes] */
     float *products; /* per thread: [frequencies][rows][panel] */
 } wino_pass;
 
 static const float *pixel(const wino_pass *p, int64_t y, int64_t x)
 {
     const ngi_winograd *c = p->c;
-    return y < 0 || y >= c->shape.in_h || x < 0 || x >= c->shape.in_w ? NULL : p->in + (y * c->shape.in_w + x) * c->shape.in_c;
+    return y < 0 || y >= c->shape.in_h || x < 0 || x >= c->shape.in_w
+               ? NULL
+               : p->in + (y * c->shape.in_w + x) * c->shape.in_c;
 }
 
 static void transform_place(const wino_pass *p, int64_t place)
@@ -242,7 +247,8 @@ static void transform_place(const wino_pass *p, int64_t place)
     const float *src[NGI_WINO_MAX_FREQUENCIES];
     int a = c->t.a;
     if (c->two_d) {
-        int64_t tile = p->first + place, y = tile / p->along * M - c->pad_top, x = tile % p->along * M - c->pad_left;
+        int64_t tile = p->first + place, y = tile / p->along * M - c->pad_top,
+                x = tile % p->along * M - c->pad_left;
         for (int i = 0; i < a; i++)
             for (int j = 0; j < a; j++)
                 src[i * a + j] = pixel(p, y + i, x + j);
@@ -272,11 +278,13 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
             y = c->vertical ? at : line;
             x = c->vertical ? line : at;
         }
-        dst[i] = y < c->shape.out_h && x < c->shape.out_w ? p->out + (y * c->shape.out_w + x) * c->shape.out_c + channel : NULL;
+        dst[i] = y < c->shape.out_h && x < c->shape.out_w
+                     ? p->out + (y * c->shape.out_w + x) * c->shape.out_c + channel
+                     : NULL;
     }
     int64_t channels = c->shape.out_c - channel < panel ? c->shape.out_c - channel : panel;
-    c->isa->output(&c->t, c->two_d, products + row * panel, p->rows * panel, dst, c->bias + channel, c->low, c->high,
-                   p->accumulate, channels);
+    c->isa->output(&c->t, c->two_d, products + row * panel, p->rows * panel, dst, c->bias + channel, c->low,
+                   c->high, p->accumulate, channels);
 }
 
 static void run_panel(const wino_pass *p, int64_t panel_index, float *products)
@@ -286,8 +294,8 @@ static void run_panel(const wino_pass *p, int64_t panel_index, float *products)
     const float *w = c->weights + panel_index * c->frequencies * c->others * c->shape.in_c * panel;
     for (int f = 0; f < c->frequencies; f++)
         for (int j = 0; j < c->others; j++, w += c->shape.in_c * panel)
-            c->isa->multiply(p->rows, c->shape.in_c, p->v + (f * p->places + j * p->along) * c->in_lanes, c->in_lanes, w,
-                             products + f * p->rows * panel, j > 0);
+            c->isa->multiply(p->rows, c->shape.in_c, p->v + (f * p->places + j * p->along) * c->in_lanes,
+                             c->in_lanes, w, products + f * p->rows * panel, j > 0);
     for (int64_t row = 0; row < p->rows; row++)
         write_tile(p, row, panel_index, products);
 }
@@ -334,12 +342,21 @@ static void run_pass(const wino_pass *p)
 void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, bool accumulate, void *scratch)
 {
     int64_t along = ((c->vertical ? c->shape.out_h : c->shape.out_w) + M - 1) / M;
-    int64_t total = c->two_d ? (c->shape.out_h + M - 1) / M * along : c->vertical ? c->shape.out_w : c->shape.out_h;
+    int64_t total = c->two_d      ? (c->shape.out_h + M - 1) / M * along
+                    : c->vertical ? c->shape.out_w
+                                  : c->shape.out_h;
     for (int64_t first = 0; first < total; first += c->chunk) {
         int64_t count = total - first < c->chunk ? total - first : c->chunk;
-        wino_pass p = {.c = c, .in = in, .out = out, .accumulate = accumulate, .first = first, .count = count,
-                       .along = along, .places = c->two_d ? count : (count + c->others - 1) * along,
-                       .rows = c->two_d ? count : count * along, .v = scratch};
+        wino_pass p = {.c = c,
+                       .in = in,
+                       .out = out,
+                       .accumulate = accumulate,
+                       .first = first,
+                       .count = count,
+                       .along = along,
+                       .places = c->two_d ? count : (count + c->others - 1) * along,
+                       .rows = c->two_d ? count : count * along,
+                       .v = scratch};
         p.products = p.v + c->frequencies * p.places * c->in_lanes;
         run_pass(&p);
     }

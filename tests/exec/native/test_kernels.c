@@ -24,8 +24,8 @@ static float *filled(int64_t n, bool relu)
 }
 
 /* One output element in double, and the sum of the products' magnitudes as the scale of its error. */
-static double plain(const ngi_winograd_shape *s, const float *in, const float *kernel, int64_t y, int64_t x, int64_t o,
-                    double *scale)
+static double plain(const ngi_winograd_shape *s, const float *in, const float *kernel, int64_t y, int64_t x,
+                    int64_t o, double *scale)
 {
     double sum = 0;
     *scale = 0;
@@ -45,8 +45,8 @@ static double plain(const ngi_winograd_shape *s, const float *in, const float *k
 }
 
 /* The gradient at one input element: plain correlation with the flipped kernel. */
-static double plain_back(const ngi_winograd_shape *s, const float *grad, const float *kernel, int64_t y, int64_t x,
-                         int64_t i, double *scale)
+static double plain_back(const ngi_winograd_shape *s, const float *grad, const float *kernel, int64_t y,
+                         int64_t x, int64_t i, double *scale)
 {
     double sum = 0;
     *scale = 0;
@@ -65,8 +65,7 @@ static double plain_back(const ngi_winograd_shape *s, const float *grad, const f
     return sum;
 }
 
-static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s, int threads,
-                          bool unaligned)
+static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s, int threads, bool unaligned)
 {
     ng_error err;
     int64_t n_in = s->in_h * s->in_w * s->in_c, n_out = s->out_h * s->out_w * s->out_c;
@@ -83,14 +82,17 @@ static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s
                 y = at / s->out_c / s->out_w;
         double scale, expected = plain(s, in, kernel, y, x, o, &scale) + bias[o];
         if (!(fabs(out[at] - expected) <= 2e-5 * (scale + 1)))
-            fail_msg("%s %lldx%lldx%lld -> %lld, kernel %dx%d, %d threads: [%lld,%lld,%lld] is %.9g, expected %.9g",
-                     isa->name, (long long)s->in_h, (long long)s->in_w, (long long)s->in_c, (long long)s->out_c,
-                     s->kernel_h, s->kernel_w, threads, (long long)y, (long long)x, (long long)o, out[at], expected);
+            fail_msg("%s %lldx%lldx%lld -> %lld, kernel %dx%d, %d threads: [%lld,%lld,%lld] is %.9g, "
+                     "expected %.9g",
+                     isa->name, (long long)s->in_h, (long long)s->in_w, (long long)s->in_c,
+                     (long long)s->out_c, s->kernel_h, s->kernel_w, threads, (long long)y, (long long)x,
+                     (long long)o, out[at], expected);
     }
     /* again, adding: twice the same, bit for bit where nothing rounds */
     ngi_winograd_run(c, in, out, true, scratch);
     for (int k = 0; k < 20; k++) {
-        int64_t at = (int64_t)k * n_out / 20, o = at % s->out_c, x = at / s->out_c % s->out_w, y = at / s->out_c / s->out_w;
+        int64_t at = (int64_t)k * n_out / 20, o = at % s->out_c, x = at / s->out_c % s->out_w,
+                y = at / s->out_c / s->out_w;
         double scale, expected = 2 * (plain(s, in, kernel, y, x, o, &scale) + bias[o]);
         CHECK_NEAR(out[at], expected, 4e-5 * (scale + 1));
     }
@@ -108,15 +110,16 @@ static void check_backward(const ngi_native_isa *isa, const ngi_winograd_shape *
     int64_t n_in = s->in_h * s->in_w * s->in_c, n_out = s->out_h * s->out_w * s->out_c;
     float *grad = filled(n_out, false), *result = malloc((size_t)n_in * sizeof *result);
     float *kernel = filled((int64_t)s->kernel_h * s->kernel_w * s->in_c * s->out_c, false);
-    ngi_winograd_shape back = {s->out_h, s->out_w, s->out_c, s->in_h, s->in_w, s->in_c,
-                           s->kernel_h, s->kernel_w, s->pad_top, s->pad_left, true};
+    ngi_winograd_shape back = {s->out_h,    s->out_w,    s->out_c,   s->in_h,     s->in_w, s->in_c,
+                               s->kernel_h, s->kernel_w, s->pad_top, s->pad_left, true};
     ngi_winograd *c;
     CHECK_OK(ngi_winograd_create(isa, &back, kernel, NULL, NULL, 1, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
     ngi_winograd_run(c, grad, result, false, scratch);
     for (int k = 0; k < 100; k++) {
         seed = seed * 1664525u + 1013904223u;
-        int64_t at = seed % (uint32_t)n_in, i = at % s->in_c, x = at / s->in_c % s->in_w, y = at / s->in_c / s->in_w;
+        int64_t at = seed % (uint32_t)n_in, i = at % s->in_c, x = at / s->in_c % s->in_w,
+                y = at / s->in_c / s->in_w;
         double scale, expected = plain_back(s, grad, kernel, y, x, i, &scale);
         CHECK_NEAR(result[at], expected, 2e-5 * (scale + 1));
     }
@@ -132,8 +135,8 @@ static const int kernels[][2] = {{3, 3}, {5, 5}, {1, 7}, {7, 1}, {1, 3}, {3, 1},
 static ngi_winograd_shape shape_of(int64_t h, int64_t w, int64_t ic, int64_t oc, int kh, int kw, bool same)
 {
     int top = same ? kh / 2 : 0, left = same ? kw / 2 : 0;
-    return (ngi_winograd_shape){h, w, ic, h + 2 * top - kh + 1, w + 2 * left - kw + 1, oc,
-                            kh, kw, top, left, false};
+    return (ngi_winograd_shape){h,   w,    ic,   h + 2 * top - kh + 1, w + 2 * left - kw + 1, oc, kh, kw,
+                                top, left, false};
 }
 
 static void all_kernels_on_all_map_sizes(void **state)
@@ -162,7 +165,8 @@ static void one_thread_and_four_give_the_same_bytes(void **state)
         float *out[2];
         for (int i = 0; i < 2; i++) {
             ngi_winograd *c;
-            CHECK_OK(ngi_winograd_create(ngi_native_isa_best(), &s, kernel, NULL, NULL, i ? 4 : 1, &c, &err), err);
+            CHECK_OK(ngi_winograd_create(ngi_native_isa_best(), &s, kernel, NULL, NULL, i ? 4 : 1, &c, &err),
+                     err);
             void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
             out[i] = malloc(17 * 17 * 72 * sizeof **out);
             ngi_winograd_run(c, in, out[i], false, scratch);

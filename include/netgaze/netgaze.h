@@ -317,8 +317,9 @@ typedef struct ng_map {
     float signed_min, signed_max;
     double gradient_norm; /* L2 norm of dS/dA; 0 where the method takes no gradient */
     ng_map_status status;
-    char note[256]; /* why the status is not ok; "" otherwise */
-    int layer;      /* layer index */
+    char note
+        [256]; /* why the status is not ok; else what the method has to say (completeness, samples), or "" */
+    int layer; /* layer index */
     int class_index;
     float logit, probability;
 } ng_map;
@@ -328,8 +329,7 @@ NG_API void ng_map_clear(ng_map *map);
 /* How alike two signed maps are. */
 typedef struct ng_similarity {
     double pearson, spearman; /* -1..1; 0 where a map is constant. Ties share their mean rank */
-    double
-        ssim; /* structural similarity of the maps scaled to 0..1 (skimage's defaults); NaN below 7x7 cells */
+    double ssim; /* structural similarity, both scaled to 0..1 (skimage's defaults); NaN below 7x7 cells */
 } ng_similarity;
 
 /* Maps of one size; the error says otherwise. */
@@ -347,9 +347,9 @@ typedef struct ng_explain_opts {
     const char *parameters; /* the method's, "samples=50,seed=3"; NULL or "": its defaults */
     int threads;            /* methods that run the network many times use so many. Default 1 */
     double seconds; /* and so much time; then the best map so far is given. Default 0: all they need */
-    int (*progress)(void *context, int done,
-                    int total); /* called now and then by such methods, from the calling */
-    void *context;              /*   thread; not 0 gives up: NG_E_CANCELLED. May be NULL */
+    /* Called now and then by such methods, from the calling thread; not 0 gives up: NG_E_CANCELLED. May be NULL. */
+    int (*progress)(void *context, int done, int total);
+    void *context;
 } ng_explain_opts;
 
 NG_API void ng_explain_opts_init(ng_explain_opts *opts);

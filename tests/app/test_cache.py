@@ -62,6 +62,20 @@ class Cache(ProgramTest):
     def stamps(self):
         return {p.name: p.stat().st_ino for p in self.cache.iterdir()}
 
+    def test_constants_of_the_configuration(self):
+        """Numbers that stand in the configuration and not among the weights are there at the second load too."""
+        path = self.model / "model.json"
+        model = json.loads(path.read_text())
+        layers = model["modelTopology"]["model_config"]["config"]["layers"]
+        layers.insert(1, tiny_model.layer("Rescaling", "scaled", {"scale": 0.5, "offset": 0.25}, ["image"]))
+        layers[2]["inbound_nodes"][0][0][0] = "scaled"
+        path.write_text(json.dumps(model))
+        settle(self.model)
+        first = self.maps()
+        self.assertTrue(self.entries())
+        self.assertTrue(first)
+        self.assertEqual(self.maps(), first)
+
     def test_the_same_bytes_and_only_one_making(self):
         plain = self.maps("--no-cache")
         self.assertFalse(self.cache.exists())

@@ -29,6 +29,8 @@ typedef struct ngi_step {
     bool has_act;
     ngi_activation_attr act; /* fused after the bias; linear if has_act is false */
     bool backward;           /* the gradient to inputs[0] (and the others that need one) is wanted */
+    bool trains_kernel,
+        trains_bias; /* the gradient of `kernel` (BATCHNORM: of its scale), of `bias` (its offset) is */
     /* Where weights in a kernel's own order are found and left, during `prepare` only; NULL: nowhere. `kernel` may be
      * NULL then, and `prepare` returns NG_E_NOT_FOUND (quietly) if it does not find what it needs: it is
      * asked again with the kernel there. */
@@ -48,8 +50,11 @@ typedef struct ngi_run {
                                where accumulate[i] is set: then added to. A node read twice has the same
                                block twice, the later one with accumulate: write in order */
     const bool *accumulate; /* [n_inputs] */
-    void *scratch;          /* >= the kernel's scratch bytes, 64-byte aligned */
-    void *context;          /* the back end's per-session object */
+    bool activated;         /* backward: grad_out is before the fused activation already */
+    float *grad_kernel,
+        *grad_bias; /* a trainer's run: dS/d(step->kernel), dS/d(step->bias), added to; NULL: not wanted */
+    void *scratch;  /* >= the kernel's scratch bytes, 64-byte aligned */
+    void *context;  /* the back end's per-session object */
 } ngi_run;
 
 /* What an op's backward needs of the forward besides its weights. */
@@ -66,6 +71,8 @@ typedef struct ngi_kernel {
     size_t scratch; /* bytes wanted in ngi_run.scratch */
     ng_status (*forward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
     ng_status (*backward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
+    /* Of a step that trains: its weights have other values now. NULL where they are used in place. */
+    ng_status (*update)(struct ngi_kernel *k, const float *kernel, const float *bias, ng_error *err);
     void (*destroy)(struct ngi_kernel *k);
 } ngi_kernel;
 
@@ -74,6 +81,10 @@ typedef struct ngi_backend {
     /* Makes a kernel for one step at batch <= `batch`, `threads` threads. Returns NG_E_UNSUPPORTED
      * (quietly, without touching err) to pass the step to the next back end in the list. */
     ng_status (*prepare)(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err);
+    /* Makes the kernel of a step's weight gradients, whose `backward` writes them and reads in, grad_out (activated).
+     * May be NULL. */
+    ng_status (*prepare_trainer)(const ngi_step *step, int batch, int threads, ngi_kernel *out,
+                                 ng_error *err);
     /* Per-session object; may be NULL functions. */
     ng_status (*context_create)(int threads, void **out, ng_error *err);
     void (*context_free)(void *context);
@@ -108,6 +119,8 @@ typedef struct ngi_plan_opts {
     /* Packed weights are kept in this folder and found there by the next plan of the same kind; `identity` names the
      * graph's weights. Which kernels were measured to be the best (tune.h) is read from it too. NULL: neither. */
     const char *cache, *identity;
+    const bool *
+        trained; /* [n_weights]: the gradients of these are wanted, and they change between runs. NULL: none */
     bool keep_unfused; /* no batch norm or activation is fused: for tests */
 } ngi_plan_opts;
 
@@ -119,6 +132,8 @@ int ngi_plan_batch(const ngi_plan *p);
 const char *ngi_plan_backend(const ngi_plan *p); /* as it was asked for: "auto" */
 size_t ngi_plan_bytes(const ngi_plan *p);        /* of a session's block */
 const char *ngi_plan_kernels(const ngi_plan *p); /* "name\tkernel\n" per step */
+/* Takes up the graph's trained weights as they are now. No session may be running. */
+NG_NODISCARD ng_status ngi_plan_update(ngi_plan *p, ng_error *err);
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
 
@@ -149,6 +164,9 @@ typedef enum ngi_relu_rule {
 /* ngi_run_backward under another rule; the gradient read at a ReLU's own output is what the rule let through. */
 NG_NODISCARD ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to,
                                              ngi_relu_rule rule, ng_error *err);
+/* Of a plan with trained weights: adds what the backward runs since the last call have summed up to
+ * grads[i] (shape of the graph's weight i; NULL where not wanted) and starts anew. */
+NG_NODISCARD ng_status ngi_run_take_weight_gradients(ngi_run_session *s, float *const *grads, ng_error *err);
 /* Of a tap, a `grads` node, an output or the root; else NULL. */
 const float *ngi_run_activation(const ngi_run_session *s, int node);
 const float *ngi_run_gradient(const ngi_run_session *s, int node); /* NULL if not in grads */

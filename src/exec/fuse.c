@@ -40,7 +40,7 @@ static const float *weight_data(const ngi_graph *g, int weight)
 }
 
 /* The factor of each channel, gamma / sqrt(variance + epsilon): [channels]. */
-static void norm_scale(const ngi_graph *g, const ngi_node *norm, double *scale, int64_t channels)
+void ngi_norm_scale(const ngi_graph *g, const ngi_node *norm, double *scale, int64_t channels)
 {
     const float *gamma = weight_data(g, norm->weights[0]), *variance = weight_data(g, norm->weights[3]);
     for (int64_t c = 0; c < channels; c++)
@@ -52,7 +52,7 @@ static double *make_scale(const ngi_plan_step *s, const ngi_graph *g, int64_t *c
     *channels = s->step.out_shape->dim[s->step.out_shape->rank - 1];
     double *scale = ngi_alloc((size_t)*channels, sizeof *scale);
     if (scale)
-        norm_scale(g, &g->nodes[s->norm], scale, *channels);
+        ngi_norm_scale(g, &g->nodes[s->norm], scale, *channels);
     else
         (void)ngi_fail_memory(err, (size_t)*channels * sizeof *scale);
     return scale;
@@ -63,13 +63,15 @@ static ng_status fold_bias(ngi_plan_step *s, const ngi_graph *g, ng_error *err)
 {
     const ngi_node *norm = &g->nodes[s->norm];
     const float *beta = weight_data(g, norm->weights[1]), *mean = weight_data(g, norm->weights[2]);
+    const float *own = s->step.w[1];
     int64_t channels;
     double *scale = make_scale(s, g, &channels, err);
     if (!scale)
         return NG_E_MEMORY;
-    s->folded_bias = ngi_alloc_aligned((size_t)channels * sizeof(float));
+    if (!s->folded_bias)
+        s->folded_bias = ngi_alloc_aligned((size_t)channels * sizeof(float));
     for (int64_t c = 0; c < channels && s->folded_bias; c++) {
-        double bias = s->step.bias ? s->step.bias[c] : 0.0;
+        double bias = own ? own[c] : 0.0;
         s->folded_bias[c] = (float)((bias - mean[c]) * scale[c] + (beta ? beta[c] : 0.0));
     }
     ngi_free(scale);
@@ -85,7 +87,8 @@ static ng_status fold_kernel(ngi_plan_step *s, const ngi_graph *g, ng_error *err
     double *scale = make_scale(s, g, &channels, err);
     if (!scale)
         return NG_E_MEMORY;
-    s->folded_kernel = ngi_alloc_aligned((size_t)count * sizeof(float));
+    if (!s->folded_kernel)
+        s->folded_kernel = ngi_alloc_aligned((size_t)count * sizeof(float));
     /* the output channel is innermost in all three layouts */
     for (int64_t i = 0; i < count && s->folded_kernel; i += channels)
         for (int64_t c = 0; c < channels; c++)
@@ -93,6 +96,14 @@ static ng_status fold_kernel(ngi_plan_step *s, const ngi_graph *g, ng_error *err
     ngi_free(scale);
     s->step.kernel = s->folded_kernel;
     return s->folded_kernel ? NG_OK : ngi_fail_memory(err, (size_t)count * sizeof(float));
+}
+
+ng_status ngi_plan_fold(const ngi_plan *p, ngi_plan_step *s, ng_error *err)
+{
+    if (s->norm < 0)
+        return NG_OK;
+    NGI_TRY(fold_bias(s, p->graph, err));
+    return fold_kernel(s, p->graph, err);
 }
 
 /* Takes what follows into the step; returns the last node taken in `fused`. */
@@ -109,7 +120,9 @@ static ng_status fuse(ngi_plan *p, ngi_plan_step *s, ng_error *err)
     if (next < 0 || g->nodes[next].op != NGI_OP_ACTIVATION)
         return NG_OK;
     const ngi_activation_attr *act = &g->nodes[next].attr.act;
-    if (p->on_path[next] && p->on_path[s->step.inputs[0]] && !derivable(act))
+    bool back =
+        p->on_path[s->step.inputs[0]] || p->trains[s->step.root] || (s->norm >= 0 && p->trains[s->norm]);
+    if (p->on_path[next] && back && !derivable(act))
         return NG_OK;
     s->step.has_act = act->kind != NGI_ACT_LINEAR;
     s->step.act = *act;
@@ -117,7 +130,7 @@ static ng_status fuse(ngi_plan *p, ngi_plan_step *s, ng_error *err)
     return NG_OK;
 }
 
-static ng_status make_step(ngi_plan *p, int node, bool keep_unfused, ng_error *err)
+static ng_status make_step(ngi_plan *p, int node, const ngi_plan_opts *o, ng_error *err)
 {
     const ngi_graph *g = p->graph;
     const ngi_node *n = &g->nodes[node];
@@ -142,16 +155,17 @@ static ng_status make_step(ngi_plan *p, int node, bool keep_unfused, ng_error *e
     if (has_kernel(n->op)) {
         s->step.kernel = s->step.w[0];
         s->step.bias = s->step.w[1];
-        if (!keep_unfused)
+        if (!o->keep_unfused)
             NGI_TRY(fuse(p, s, err));
     }
     for (int i = 0; i < n->n_inputs; i++)
         s->backward = s->backward || (p->on_path[s->step.node] && p->on_path[n->inputs[i]]);
     s->step.backward = s->backward;
+    ngi_plan_set_trained(p, s, o->trained);
     return NG_OK;
 }
 
-ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err)
+ng_status ngi_plan_make_steps(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
 {
     const ngi_graph *g = p->graph;
     bool *done = ngi_alloc_zero((size_t)g->n_nodes, sizeof *done);
@@ -167,7 +181,7 @@ ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err)
             p->needed[i] && !p->given[i] && !done[i] && p->storage[i] == i && g->nodes[i].op != NGI_OP_INPUT;
         if (!runs)
             continue;
-        status = make_step(p, i, keep_unfused, err);
+        status = make_step(p, i, o, err);
         /* what was fused must not run again: at most two nodes follow each other as only consumers */
         for (int last = p->steps[p->n_steps - 1].step.node; last > i; last = g->nodes[last].inputs[0])
             done[last] = true;
@@ -217,7 +231,7 @@ static ng_status make_kernel(ngi_plan *p, ngi_plan_step *s, ng_error *err)
     }
     s->step.packing = NULL;
     NGI_TRY(status);
-    if (s->kernel.packed && s->folded_kernel) {
+    if (s->kernel.packed && s->folded_kernel && !s->trains) {
         ngi_free_aligned(s->folded_kernel);
         s->folded_kernel = NULL;
         s->step.kernel = NULL;

@@ -84,7 +84,7 @@ static void backward_uses(layout *l)
         if (reads.out || s->has_act)
             use(l, activation_block(l, s->node), s->node, FOREVER);
         for (int k = 0; k < s->n_inputs; k++) {
-            if (reads.in)
+            if (reads.in || s->trains_kernel)
                 use(l, activation_block(l, s->inputs[k]), s->inputs[k], FOREVER);
             if (gradient_block(l, s->inputs[k]))
                 use(l, gradient_block(l, s->inputs[k]), s->inputs[k], time);
@@ -159,8 +159,10 @@ ng_status ngi_plan_lay_out(ngi_plan *p, ng_error *err)
             l.blocks[i].gradient = i >= nodes;
             order[n++] = &l.blocks[i];
         }
-    for (int i = 0; i < p->n_steps; i++)
+    for (int i = 0; i < p->n_steps; i++) {
         p->scratch = p->steps[i].kernel.scratch > p->scratch ? p->steps[i].kernel.scratch : p->scratch;
+        p->scratch = p->steps[i].trainer.scratch > p->scratch ? p->steps[i].trainer.scratch : p->scratch;
+    }
     p->scratch = (p->scratch + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     p->bytes = p->scratch;
     qsort(order, (size_t)n, sizeof(void *), by_size);

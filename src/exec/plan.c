@@ -39,7 +39,7 @@ static ng_status mark_path(ngi_plan *p, ng_error *err)
     to_root[p->root] = true;
     mark_ancestors(p, to_root);
     for (int i = 0; i < g->n_nodes; i++) {
-        p->on_path[i] = p->wanted[i];
+        p->on_path[i] = p->wanted[i] || p->trains[i];
         for (int k = 0; k < g->nodes[i].n_inputs && !p->on_path[i] && !p->given[i]; k++)
             p->on_path[i] = p->on_path[g->nodes[i].inputs[k]];
     }
@@ -126,12 +126,15 @@ static ng_status note_served(ngi_plan *p, ng_error *err)
         return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *above);
     for (int i = 0, index = 0; i < g->n_nodes; i++) {
         above[i] = p->wanted[i] ? (uint64_t)1 << (index++ % 64) : 0;
+        above[i] |= p->trains[i] ? NGI_SERVES_WEIGHTS : 0;
         for (int k = 0; k < g->nodes[i].n_inputs && !p->given[i]; k++)
             above[i] |= above[g->nodes[i].inputs[k]];
     }
     for (int i = 0; i < p->n_items; i++) {
         const ngi_backward_item *item = &p->items[i];
         int root = item->step < 0 ? item->node : p->steps[item->step].step.root;
+        if (item->step >= 0 && p->steps[item->step].trains)
+            p->items[i].serves = NGI_SERVES_WEIGHTS;
         for (int k = 0; k < g->nodes[root].n_inputs; k++)
             p->items[i].serves |= above[g->nodes[root].inputs[k]];
     }
@@ -176,7 +179,7 @@ static ng_status schedule_backward(ngi_plan *p, ng_error *err)
             continue;
         }
         int step = p->step_of[i];
-        if (step >= 0 && p->steps[step].backward)
+        if (step >= 0 && (p->steps[step].backward || p->steps[step].trains))
             schedule_step(p, step, written);
     }
     ngi_free(written);
@@ -204,6 +207,7 @@ static ng_status allocate_tables(ngi_plan *p, ng_error *err)
     p->visible = ngi_alloc_zero(n, sizeof *p->visible);
     p->wanted = ngi_alloc_zero(n, sizeof *p->wanted);
     p->on_path = ngi_alloc_zero(n, sizeof *p->on_path);
+    p->trains = ngi_alloc_zero(n, sizeof *p->trains);
     p->uses = ngi_alloc_zero(n, sizeof *p->uses);
     p->path_uses = ngi_alloc_zero(n, sizeof *p->path_uses);
     p->reader = ngi_alloc_zero(n, sizeof *p->reader);
@@ -212,8 +216,9 @@ static ng_status allocate_tables(ngi_plan *p, ng_error *err)
     p->grad_storage = ngi_alloc_zero(n, sizeof *p->grad_storage);
     p->offset = ngi_alloc_zero(n, sizeof *p->offset);
     p->grad_offset = ngi_alloc_zero(n, sizeof *p->grad_offset);
-    bool all = p->given && p->needed && p->visible && p->wanted && p->on_path && p->uses && p->path_uses &&
-               p->reader && p->step_of && p->storage && p->grad_storage && p->offset && p->grad_offset;
+    bool all = p->given && p->needed && p->visible && p->wanted && p->on_path && p->trains && p->uses &&
+               p->path_uses && p->reader && p->step_of && p->storage && p->grad_storage && p->offset &&
+               p->grad_offset;
     return all ? NG_OK : ngi_fail_memory(err, n * 32);
 }
 
@@ -242,10 +247,11 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
         p->backends[p->n_backends] = list[p->n_backends];
         p->n_backends++;
     }
+    ngi_plan_mark_trained(p, o->trained);
     NGI_TRY(mark_nodes(p, o, err));
     count_uses(p);
     choose_storage(p);
-    NGI_TRY(ngi_plan_make_steps(p, o->keep_unfused, err));
+    NGI_TRY(ngi_plan_make_steps(p, o, err));
     NGI_TRY(schedule_backward(p, err));
     NGI_TRY(note_served(p, err));
     if (o->cache)
@@ -256,6 +262,7 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
     if (o->cache && o->identity)
         ngi_plan_save_pack(p, o->cache, o->identity);
     ngi_packing_clear(&p->packing);
+    NGI_TRY(ngi_plan_make_trainers(p, err));
     NGI_TRY(ngi_plan_lay_out(p, err));
     return list_kernels(p, err);
 }
@@ -291,6 +298,8 @@ void ngi_plan_free(ngi_plan *p)
         ngi_plan_step *s = &p->steps[i];
         if (s->kernel.destroy)
             s->kernel.destroy(&s->kernel);
+        if (s->trainer.destroy)
+            s->trainer.destroy(&s->trainer);
         ngi_free_aligned(s->folded_kernel);
         ngi_free_aligned(s->folded_bias);
         ngi_free(s->accumulate);
@@ -304,6 +313,7 @@ void ngi_plan_free(ngi_plan *p)
     ngi_free(p->visible);
     ngi_free(p->wanted);
     ngi_free(p->on_path);
+    ngi_free(p->trains);
     ngi_free(p->uses);
     ngi_free(p->path_uses);
     ngi_free(p->reader);

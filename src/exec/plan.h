@@ -17,7 +17,9 @@ typedef struct ngi_plan_step {
     int norm;                           /* the batch norm that is folded into the kernel; -1: none */
     float *folded_kernel, *folded_bias; /* owned; NULL where the graph's weights are used as they are */
     bool *accumulate;                   /* [n_inputs]: the backward pass adds to this gradient */
-    bool backward;
+    bool backward, trains;
+    ngi_kernel trainer; /* of the weight gradients, if it trains */
+    int trainer_backend;
 } ngi_plan_step;
 
 /* What the backward pass does, in order: a step's kernel, or passing a gradient on through a reshape. */
@@ -25,7 +27,8 @@ typedef struct ngi_backward_item {
     int step; /* -1: pass node's gradient to its input */
     int node;
     bool accumulate; /* passing on */
-    uint64_t serves; /* a bit for each wanted node (modulo 64) that this item's gradients lead to */
+    uint64_t
+        serves; /* a bit for each wanted node (modulo 64) that this item's gradients lead to, one for weights */
 } ngi_backward_item;
 
 struct ngi_plan {
@@ -44,7 +47,8 @@ struct ngi_plan {
     /* Per node */
     bool *given;                     /* one of `inputs` */
     bool *needed, *visible, *wanted; /* run at all; readable after a run; gradient readable */
-    bool *on_path;                   /* between a wanted node and the root */
+    bool *trains;                    /* has weights whose gradient is wanted */
+    bool *on_path;                   /* between a wanted node or one that trains and the root */
     int *uses, *path_uses;           /* times it is read by needed nodes, by nodes on the path */
     int *reader;                     /* the last needed node that reads it */
     int *step_of;                    /* the step that writes it; -1: none */
@@ -56,16 +60,32 @@ struct ngi_plan {
     char *kernels;
     ngi_pack *pack;      /* packed weights that kernels have borrowed; NULL: they own theirs */
     ngi_packing packing; /* while kernels are made */
+    bool training;       /* some weights are trained */
 };
 
 /* fuse.c: makes the steps (fused, folded) and their kernels. */
-ng_status ngi_plan_make_steps(ngi_plan *p, bool keep_unfused, ng_error *err);
+ng_status ngi_plan_make_steps(ngi_plan *p, const ngi_plan_opts *o, ng_error *err);
 ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err);
 /* tune.c: sets `preferred` of the steps. */
 void ngi_plan_read_choices(ngi_plan *p, const char *cache);
+/* train.c: which nodes train, the kernels of their gradients. */
+void ngi_plan_mark_trained(ngi_plan *p, const bool *trained);
+void ngi_plan_set_trained(const ngi_plan *p, ngi_plan_step *s, const bool *trained);
+ng_status ngi_plan_make_trainers(ngi_plan *p, ng_error *err);
+/* Floats of the gradients that a step that trains sums up. */
+int64_t ngi_step_kernel_count(const ngi_plan_step *s);
+int64_t ngi_step_bias_count(const ngi_plan_step *s);
+/* Adds a step's sums to the gradients of the graph's weights, grads [n_weights] (NULL: not wanted). kernel, bias may be
+ * NULL where the step does not train them. */
+ng_status ngi_plan_unfold(const ngi_plan *p, const ngi_plan_step *s, const float *kernel, const float *bias,
+                          float *const *grads, ng_error *err);
+/* fuse.c: a step's folded weights from the graph's as they are now; the [channels] factors of a batch norm. */
+ng_status ngi_plan_fold(const ngi_plan *p, ngi_plan_step *s, ng_error *err);
+void ngi_norm_scale(const ngi_graph *g, const ngi_node *norm, double *scale, int64_t channels);
 /* packed.c: finds the packed weights of an earlier plan of this kind; keeps this one's if anything was packed anew. */
 void ngi_plan_open_pack(ngi_plan *p, const char *cache, const char *identity);
 void ngi_plan_save_pack(ngi_plan *p, const char *cache, const char *identity);
+#define NGI_SERVES_WEIGHTS ((uint64_t)1 << 63)
 /* plan.c: the bit of a wanted node in ngi_backward_item.serves. */
 uint64_t ngi_plan_wanted_bit(const ngi_plan *p, int node);
 /* layout.c: lifetimes and offsets. */

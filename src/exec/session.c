@@ -7,6 +7,7 @@ typedef struct step_pointers {
     const float **in;
     float **grad_in;
     float *out, *grad_out;
+    float *grad_kernel, *grad_bias; /* into weight_grads; NULL: not trained */
 } step_pointers;
 
 struct ngi_run_session {
@@ -16,6 +17,9 @@ struct ngi_run_session {
     step_pointers *steps;
     const float **in; /* all steps' inputs, one after the other */
     float **grad_in;
+    float *
+        weight_grads; /* what steps that train have summed up: kernel, then bias, step by step; NULL: none do */
+    int64_t n_weight_grads;
     bool overflowed; /* in the last forward */
     int images;      /* of the last forward; 0: none, or it failed */
     float *
@@ -46,8 +50,10 @@ static ng_status find_pointers(ngi_run_session *s, ng_error *err)
         return ngi_fail_memory(err, total * 2 * sizeof *s->in);
     for (int i = 0; i < p->n_steps; i++) {
         const ngi_step *step = &p->steps[i].step;
-        s->steps[i] =
-            (step_pointers){s->in + at, s->grad_in + at, activation(s, step->node), gradient(s, step->node)};
+        s->steps[i] = (step_pointers){.in = s->in + at,
+                                      .grad_in = s->grad_in + at,
+                                      .out = activation(s, step->node),
+                                      .grad_out = gradient(s, step->node)};
         for (int k = 0; k < step->n_inputs; k++, at++) {
             s->in[at] = activation(s, step->inputs[k]);
             s->grad_in[at] = gradient(s, step->inputs[k]);
@@ -56,11 +62,50 @@ static ng_status find_pointers(ngi_run_session *s, ng_error *err)
     return NG_OK;
 }
 
+static ng_status make_weight_grads(ngi_run_session *s, ng_error *err)
+{
+    const ngi_plan *p = s->plan;
+    int64_t total = 0, at = 0;
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].trains)
+            total += ngi_step_kernel_count(&p->steps[i]) + ngi_step_bias_count(&p->steps[i]);
+    if (total == 0)
+        return NG_OK;
+    s->n_weight_grads = total;
+    s->weight_grads = ngi_alloc_zero((size_t)total, sizeof(float));
+    if (!s->weight_grads)
+        return ngi_fail_memory(err, (size_t)total * sizeof(float));
+    for (int i = 0; i < p->n_steps; i++) {
+        const ngi_step *step = &p->steps[i].step;
+        if (!p->steps[i].trains)
+            continue;
+        s->steps[i].grad_kernel = step->trains_kernel ? s->weight_grads + at : NULL;
+        at += ngi_step_kernel_count(&p->steps[i]);
+        s->steps[i].grad_bias = step->trains_bias ? s->weight_grads + at : NULL;
+        at += ngi_step_bias_count(&p->steps[i]);
+    }
+    return NG_OK;
+}
+
+ng_status ngi_run_take_weight_gradients(ngi_run_session *s, float *const *grads, ng_error *err)
+{
+    for (int i = 0; i < s->plan->n_steps; i++)
+        if (s->plan->steps[i].trains)
+            NGI_TRY(ngi_plan_unfold(s->plan, &s->plan->steps[i], s->steps[i].grad_kernel,
+                                    s->steps[i].grad_bias, grads, err));
+    if (s->weight_grads)
+        memset(s->weight_grads, 0, (size_t)s->n_weight_grads * sizeof(float));
+    return NG_OK;
+}
+
 static ng_status make_contexts(ngi_run_session *s, ng_error *err)
 {
     bool used[NGI_MAX_BACKENDS] = {false};
     for (int i = 0; i < s->plan->n_steps; i++)
         used[s->plan->steps[i].backend] = true;
+    for (int i = 0; i < s->plan->n_steps; i++)
+        if (s->plan->steps[i].trains)
+            used[s->plan->steps[i].trainer_backend] = true;
     for (int b = 0; b < s->plan->n_backends; b++)
         if (used[b] && s->plan->backends[b]->context_create)
             NGI_TRY(s->plan->backends[b]->context_create(s->plan->threads, &s->contexts[b], err));
@@ -76,6 +121,8 @@ ng_status ngi_run_session_create(ngi_plan *p, ngi_run_session **out, ng_error *e
     s->plan = ngi_plan_share(p);
     s->block = ngi_alloc_aligned(p->bytes);
     ng_status status = s->block ? find_pointers(s, err) : ngi_fail_memory(err, p->bytes);
+    if (status == NG_OK)
+        status = make_weight_grads(s, err);
     if (status == NG_OK)
         status = make_contexts(s, err);
     if (status != NG_OK) {
@@ -97,6 +144,7 @@ void ngi_run_session_free(ngi_run_session *s)
     ngi_free(s->in);
     ngi_free(s->grad_in);
     ngi_free(s->ones);
+    ngi_free(s->weight_grads);
     ngi_free_aligned(s->block);
     ngi_plan_free(s->plan);
     ngi_free(s);
@@ -199,7 +247,18 @@ static ng_status step_backward(const ngi_run_session *s, int index, int n, ngi_r
                 run.in = &ones;
         }
     }
-    return step->kernel.backward(&step->kernel, &run, err);
+    if (step->trains) {
+        if (step->step.has_act)
+            ngi_activate_grad(&step->step.act, run.out, run.grad_out, s->steps[index].grad_out,
+                              n * ngi_shape_count(step->step.out_shape));
+        run.activated = true;
+        ngi_run train = run;
+        train.grad_kernel = s->steps[index].grad_kernel;
+        train.grad_bias = s->steps[index].grad_bias;
+        train.context = s->contexts[step->trainer_backend];
+        NGI_TRY(step->trainer.backward(&step->trainer, &train, err));
+    }
+    return step->backward ? step->kernel.backward(&step->kernel, &run, err) : NG_OK;
 }
 
 ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to, ng_error *err)

@@ -45,12 +45,22 @@ static ng_status backward(const ngi_kernel *k, const ngi_run *run, ng_error *err
     float *room = masked + (s->has_act ? (s->out_count + 15) / 16 * 16 : 0);
     for (int i = 0; i < run->n; i++) {
         const float *grad = run->grad_out + i * s->out_count;
-        if (s->has_act) {
+        if (s->has_act && !run->activated) {
             ngi_activate_grad(&s->act, run->out + i * s->out_count, grad, masked, s->out_count);
             grad = masked;
         }
         ngi_winograd_run(s->backward, grad, run->grad_in[0] + i * s->in_count, run->accumulate[0], room);
     }
+    return NG_OK;
+}
+
+static ng_status update(ngi_kernel *k, const float *kernel, const float *bias, ng_error *err)
+{
+    (void)err;
+    const native_state *s = k->state;
+    ngi_winograd_update(s->forward, kernel, bias);
+    if (s->backward)
+        ngi_winograd_update(s->backward, kernel, NULL);
     return NG_OK;
 }
 
@@ -139,6 +149,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
                     .packed = true,
                     .forward = forward,
                     .backward = step->backward ? backward : NULL,
+                    .update = update,
                     .destroy = destroy};
     ng_status status = create(step, threads, s, err);
     if (status != NG_OK) {

@@ -84,6 +84,8 @@ size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_s
 ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shape *shape, const float *kernel,
                               const float *packed, const float *bias, int threads, ngi_winograd **out,
                               ng_error *err);
+/* Other weights for one that transformed its own. */
+void ngi_winograd_update(ngi_winograd *c, const float *kernel, const float *bias);
 void ngi_winograd_free(ngi_winograd *c);
 size_t ngi_winograd_scratch(const ngi_winograd *c); /* bytes */
 /* One image: in [in_h,in_w,in_c], out [out_h,out_w,out_c]. */

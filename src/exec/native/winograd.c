@@ -103,11 +103,10 @@ static void pack_weights(const ngi_winograd *c, const ngi_winograd_shape *s, con
                          float *weights)
 {
     int64_t panel = 2 * c->isa->lanes, slots = (int64_t)c->frequencies * c->others;
-    double taps[MAX_TAPS][MAX_PANEL] = {{0}};
+#pragma omp parallel for num_threads(c->threads) if (c->threads > 1)
     for (int64_t p = 0; p < c->panels; p++) {
+        double taps[MAX_TAPS][MAX_PANEL] = {{0}};
         int64_t first = p * panel, n = s->out_c - first < panel ? s->out_c - first : panel;
-        if (n < panel)
-            memset(taps, 0, sizeof taps);
         for (int64_t i = 0; i < s->in_c; i++) {
             float *dst = weights + (p * slots * s->in_c + i) * panel;
             gather_taps(s, kernel, i, first, n, taps);
@@ -213,6 +212,13 @@ ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shap
         pack_weights(c, s, kernel, c->owned);
     *out = c;
     return NG_OK;
+}
+
+void ngi_winograd_update(ngi_winograd *c, const float *kernel, const float *bias)
+{
+    pack_weights(c, &c->shape, kernel, c->owned);
+    if (bias)
+        memcpy(c->bias, bias, (size_t)c->shape.out_c * sizeof *bias);
 }
 
 /* ---- Running ---------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ int ngi_onednn_thread(void)
     return omp_get_thread_num();
 }
 
-static int threads_enter(int threads)
+int ngi_onednn_threads_enter(int threads)
 {
     int before = omp_get_max_threads();
     if (before != threads)
@@ -26,20 +26,19 @@ static int threads_enter(int threads)
     return before;
 }
 
-static void threads_leave(int threads, int before)
+void ngi_onednn_threads_leave(int threads, int before)
 {
     if (before != threads)
         omp_set_num_threads(before);
 }
 
-static ng_status run_status(const ngi_onednn_kernel *k, dnnl_status_t status, ng_error *err)
+ng_status ngi_onednn_run_status(const char *node, dnnl_status_t status, ng_error *err)
 {
     if (status == dnnl_success)
         return NG_OK;
     if (status == dnnl_out_of_memory)
-        return ngi_fail(err, NG_E_MEMORY, "%s: oneDNN ran out of memory", k->node);
-    return ngi_fail(err, NG_E_INTERNAL, "%s: oneDNN: expected success, found status %d", k->node,
-                    (int)status);
+        return ngi_fail(err, NG_E_MEMORY, "%s: oneDNN ran out of memory", node);
+    return ngi_fail(err, NG_E_INTERNAL, "%s: oneDNN: expected success, found status %d", node, (int)status);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -47,13 +46,13 @@ static ng_status run_status(const ngi_onednn_kernel *k, dnnl_status_t status, ng
 static ng_status forward(const ngi_kernel *kernel, const ngi_run *run, ng_error *err)
 {
     const ngi_onednn_kernel *k = kernel->state;
-    int before = threads_enter(k->threads);
+    int before = ngi_onednn_threads_enter(k->threads);
     dnnl_status_t status =
         ngi_pass_run(&k->forward, run->context, run->in[0], run->out, run->n, run->scratch);
-    threads_leave(k->threads, before);
+    ngi_onednn_threads_leave(k->threads, before);
     if (status == dnnl_success && k->act_by_hand)
         ngi_activate(&k->act, run->out, run->out, run->n * k->forward.out_count);
-    return run_status(k, status, err);
+    return ngi_onednn_run_status(k->node, status, err);
 }
 
 static dnnl_status_t backward_image(const ngi_onednn_kernel *k, const ngi_run *run, int image)
@@ -63,7 +62,7 @@ static dnnl_status_t backward_image(const ngi_onednn_kernel *k, const ngi_run *r
     float *grad_in = run->grad_in[0] + image * in_count;
     float *own = (float *)((char *)run->scratch + k->at_grad);      /* [out_count] */
     float *result = (float *)((char *)run->scratch + k->at_result); /* [in_count] */
-    if (k->has_act) {
+    if (k->has_act && !run->activated) {
         int64_t count = k->forward.out_count;
         ngi_activate_grad(&k->act, run->out + image * count, grad_out, own, count);
         grad_out = own;
@@ -81,12 +80,12 @@ static ng_status backward(const ngi_kernel *kernel, const ngi_run *run, ng_error
     const ngi_onednn_kernel *k = kernel->state;
     if (!run->grad_in[0])
         return NG_OK;
-    int before = threads_enter(k->threads);
+    int before = ngi_onednn_threads_enter(k->threads);
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < run->n && status == dnnl_success; i++)
         status = backward_image(k, run, i);
-    threads_leave(k->threads, before);
-    return run_status(k, status, err);
+    ngi_onednn_threads_leave(k->threads, before);
+    return ngi_onednn_run_status(k->node, status, err);
 }
 
 /* ---- Preparing ------------------------------------------------------------------------------- */
@@ -140,6 +139,38 @@ static ng_status make_passes(ngi_onednn_kernel *k, const ngi_step *step, ng_erro
     return status;
 }
 
+static void set_counts(ngi_onednn_kernel *k)
+{
+    k->forward.in_count = k->backward.out_count = ngi_shape_count(k->step.in_shape[0]);
+    k->forward.out_count = k->backward.in_count = ngi_shape_count(k->step.out_shape);
+}
+
+/* The passes pack their weights when they are made; making a primitive again costs oneDNN a look-up. */
+static ng_status update(ngi_kernel *kernel, const float *weights, const float *bias, ng_error *err)
+{
+    ngi_onednn_kernel *k = kernel->state;
+    bool in_place = !k->forward.apart && !(k->backward.main.desc && k->backward.apart);
+    if (in_place)
+        return NG_OK;
+    ngi_onednn_kernel fresh = *k;
+    fresh.forward = fresh.backward = (ngi_pass){0};
+    fresh.step.kernel = weights;
+    fresh.step.bias = bias;
+    int before = ngi_onednn_threads_enter(k->threads);
+    ng_status status = make_passes(&fresh, &fresh.step, err);
+    ngi_onednn_threads_leave(k->threads, before);
+    if (status != NG_OK) {
+        ngi_pass_clear(&fresh.forward);
+        ngi_pass_clear(&fresh.backward);
+        return status;
+    }
+    set_counts(&fresh);
+    ngi_pass_clear(&k->forward);
+    ngi_pass_clear(&k->backward);
+    *k = fresh;
+    return NG_OK;
+}
+
 static bool is_ours(const ngi_step *step)
 {
     int64_t in, out;
@@ -179,7 +210,8 @@ static size_t floats_rounded(int64_t count)
 
 static void fill(ngi_onednn_kernel *k, const ngi_step *step, ngi_kernel *out)
 {
-    *out = (ngi_kernel){.state = k, .forward = forward, .destroy = destroy, .scratch = k->forward.scratch};
+    *out = (ngi_kernel){
+        .state = k, .forward = forward, .update = update, .destroy = destroy, .scratch = k->forward.scratch};
     if (step->backward) {
         out->backward = backward;
         k->at_grad = at_least(out->scratch, k->backward.scratch);
@@ -204,19 +236,20 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     if (!k)
         return ngi_fail_memory(err, sizeof *k);
     k->node = step->graph->nodes[step->node].name;
+    k->step = *step;
+    k->step.packing = NULL;
     k->threads = threads;
     k->has_act = step->has_act && step->act.kind != NGI_ACT_LINEAR;
     k->act = step->act;
-    int before = threads_enter(k->threads);
+    int before = ngi_onednn_threads_enter(k->threads);
     ng_status status = make_passes(k, step, err);
-    threads_leave(k->threads, before);
+    ngi_onednn_threads_leave(k->threads, before);
     if (status != NG_OK) {
         ngi_kernel failed = {.state = k};
         destroy(&failed);
         return status;
     }
-    k->forward.in_count = k->backward.out_count = ngi_shape_count(step->in_shape[0]);
-    k->forward.out_count = k->backward.in_count = ngi_shape_count(step->out_shape);
+    set_counts(k);
     fill(k, step, out);
     return NG_OK;
 }
@@ -244,4 +277,5 @@ static void context_free(void *context)
         dnnl_stream_destroy(context);
 }
 
-const ngi_backend ngi_backend_onednn = {"onednn", prepare, context_create, context_free};
+const ngi_backend ngi_backend_onednn = {"onednn", prepare, ngi_onednn_prepare_trainer, context_create,
+                                        context_free};

@@ -42,13 +42,18 @@ static void set_dims(dnnl_dims_t dims, const ngi_shape *shape)
 }
 
 /* A depthwise kernel [kh,kw,c,m] has channel c*m+j at the place of group c, output j. */
-static dnnl_status_t describe_kernel(conv_case *c, int64_t groups)
+static void set_weights(conv_case *c, int64_t groups)
 {
     int64_t dims[5] = {groups, c->out[1] / groups, c->in[1] / groups, c->window.kernel[0],
                        c->window.kernel[1]};
     c->weight_rank = groups > 1 ? 5 : 4;
     for (int i = 0; i < c->weight_rank; i++)
         c->weights[i] = dims[i + 5 - c->weight_rank];
+}
+
+static dnnl_status_t describe_kernel(conv_case *c, int64_t groups)
+{
+    set_weights(c, groups);
     return ngi_md_init(&c->kernel_md, c->weight_rank, c->weights, groups > 1 ? dnnl_hwigo : dnnl_hwio);
 }
 
@@ -76,6 +81,25 @@ static void case_clear(conv_case *c)
 {
     ngi_md_clear(&c->kernel_md);
     ngi_md_clear(&c->bias_md);
+}
+
+void ngi_onednn_geometry(const ngi_step *step, int n, ngi_conv_geometry *out)
+{
+    conv_case c = {0};
+    set_dims(c.in, step->in_shape[0]);
+    set_dims(c.out, step->out_shape);
+    c.in[0] = c.out[0] = n;
+    c.window = window_of(step->attr);
+    set_weights(&c, groups_of(step));
+    *out = (ngi_conv_geometry){.window = c.window, .weight_rank = c.weight_rank};
+    memcpy(out->in, c.in, sizeof c.in);
+    memcpy(out->out, c.out, sizeof c.out);
+    memcpy(out->weights, c.weights, sizeof c.weights);
+}
+
+dnnl_status_t ngi_onednn_kernel_md(const ngi_conv_geometry *c, ngi_md *md)
+{
+    return ngi_md_init(md, c->weight_rank, c->weights, c->weight_rank == 5 ? dnnl_hwigo : dnnl_hwio);
 }
 
 /* Descriptor of one direction with activations in layout `tag`; for the backward `hint` is the forward. */

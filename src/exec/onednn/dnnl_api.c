@@ -51,6 +51,17 @@ dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t e
         window->stride, window->dilation, window->before, window->after, hint, attr);
 }
 
+dnnl_status_t ngi_dnnl_conv_backward_weights(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                             const ngi_md *src, const ngi_md *diff_weights,
+                                             const ngi_md *diff_dst, const ngi_window *window,
+                                             const_dnnl_primitive_desc_t hint,
+                                             const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_convolution_backward_weights_primitive_desc_create(
+        out, engine, dnnl_convolution_direct, ngi_md_get(src), ngi_md_get(diff_weights), NULL,
+        ngi_md_get(diff_dst), window->stride, window->dilation, window->before, window->after, hint, attr);
+}
+
 dnnl_status_t ngi_dnnl_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
                               const ngi_md *weights, const ngi_md *bias, const ngi_md *dst,
                               const_dnnl_primitive_attr_t attr, const char *preferred)
@@ -112,6 +123,19 @@ dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t e
     dnnl_convolution_desc_t op;
     dnnl_status_t status = dnnl_dilated_convolution_backward_data_desc_init(
         &op, dnnl_convolution_direct, ngi_md_get(diff_src), ngi_md_get(weights), ngi_md_get(diff_dst),
+        window->stride, window->dilation, window->before, window->after);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, hint) : status;
+}
+
+dnnl_status_t ngi_dnnl_conv_backward_weights(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                             const ngi_md *src, const ngi_md *diff_weights,
+                                             const ngi_md *diff_dst, const ngi_window *window,
+                                             const_dnnl_primitive_desc_t hint,
+                                             const_dnnl_primitive_attr_t attr)
+{
+    dnnl_convolution_desc_t op;
+    dnnl_status_t status = dnnl_dilated_convolution_backward_weights_desc_init(
+        &op, dnnl_convolution_direct, ngi_md_get(src), ngi_md_get(diff_weights), NULL, ngi_md_get(diff_dst),
         window->stride, window->dilation, window->before, window->after);
     return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, hint) : status;
 }

@@ -41,6 +41,11 @@ dnnl_status_t ngi_dnnl_conv_forward(dnnl_primitive_desc_t *out, dnnl_engine_t en
 dnnl_status_t ngi_dnnl_conv_backward(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *diff_src,
                                      const ngi_md *weights, const ngi_md *diff_dst, const ngi_window *window,
                                      const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr);
+dnnl_status_t ngi_dnnl_conv_backward_weights(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                             const ngi_md *src, const ngi_md *diff_weights,
+                                             const ngi_md *diff_dst, const ngi_window *window,
+                                             const_dnnl_primitive_desc_t hint,
+                                             const_dnnl_primitive_attr_t attr);
 /* Of the implementations the first whose name contains `preferred`, else the first. */
 dnnl_status_t ngi_dnnl_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const ngi_md *src,
                               const ngi_md *weights, const ngi_md *bias, const ngi_md *dst,

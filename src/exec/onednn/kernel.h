@@ -7,6 +7,7 @@
 
 typedef struct ngi_onednn_kernel {
     const char *node; /* its name, borrowed from the graph */
+    ngi_step step;    /* of one that trains: what its passes are made anew from; packing NULL */
     int threads;
     ngi_pass forward, backward; /* backward.main.primitive NULL: none */
     bool has_act;
@@ -23,6 +24,33 @@ ng_status ngi_onednn_dense(ngi_onednn_kernel *k, const ngi_step *step, const_dnn
                            ng_error *err);
 /* The whole kernel of a pool, which needs no oneDNN. */
 ng_status ngi_onednn_pool(const ngi_step *step, int threads, ngi_kernel *out, ng_error *err);
+
+/* train.c: the kernel of a step's weight gradients. */
+ng_status ngi_onednn_prepare_trainer(const ngi_step *step, int batch, int threads, ngi_kernel *out,
+                                     ng_error *err);
+/* conv.c: the geometry of a convolution at batch n, and its kernel as the graph has it. */
+typedef struct ngi_conv_geometry {
+    dnnl_dims_t in, out; /* n, c, h, w */
+    ngi_window window;
+    int weight_rank; /* 4: oihw, 5: goihw */
+    dnnl_dims_t weights;
+} ngi_conv_geometry;
+void ngi_onednn_geometry(const ngi_step *step, int n, ngi_conv_geometry *out);
+/* The graph's order of the kernel: [kh,kw,ic/groups,oc]. */
+dnnl_status_t ngi_onednn_kernel_md(const ngi_conv_geometry *c, ngi_md *md);
+
+/* pass.c: the parts of a primitive. */
+dnnl_status_t ngi_prim_finish(ngi_prim *prim);
+void ngi_prim_clear(ngi_prim *prim);
+dnnl_status_t ngi_prim_reorder(ngi_prim *prim, ngi_md_view from, ngi_md_view to);
+dnnl_status_t ngi_prim_run(const ngi_prim *prim, dnnl_stream_t stream, const dnnl_exec_arg_t *args,
+                           int n_args, void *scratchpad);
+ngi_md_view ngi_prim_md(const ngi_prim *prim, dnnl_query_t what);
+
+/* The number of OpenMP threads of the calling thread while primitives are made and run. */
+int ngi_onednn_threads_enter(int threads);
+void ngi_onednn_threads_leave(int threads, int before);
+ng_status ngi_onednn_run_status(const char *node, dnnl_status_t status, ng_error *err);
 
 /* Number of the calling thread in an OpenMP team, from 0. */
 int ngi_onednn_thread(void);

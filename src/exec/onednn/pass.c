@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "exec/onednn/pass.h"
+#include "exec/onednn/kernel.h"
 
 #define ALIGNMENT 64
 #define MAX_ARGS  5
@@ -81,14 +81,19 @@ static ngi_md_view md_of(const ngi_prim *prim, int arg)
     return dnnl_primitive_desc_query_md(prim->desc, query, 0);
 }
 
-static dnnl_status_t prim_finish(ngi_prim *prim)
+ngi_md_view ngi_prim_md(const ngi_prim *prim, dnnl_query_t what)
+{
+    return dnnl_primitive_desc_query_md(prim->desc, what, 0);
+}
+
+dnnl_status_t ngi_prim_finish(ngi_prim *prim)
 {
     ngi_md_view pad = md_of(prim, DNNL_ARG_SCRATCHPAD);
     prim->scratchpad = pad ? dnnl_memory_desc_get_size(pad) : 0;
     return dnnl_primitive_create(&prim->primitive, prim->desc);
 }
 
-static void prim_clear(ngi_prim *prim)
+void ngi_prim_clear(ngi_prim *prim)
 {
     if (prim->primitive)
         dnnl_primitive_destroy(prim->primitive);
@@ -97,20 +102,22 @@ static void prim_clear(ngi_prim *prim)
     *prim = (ngi_prim){0};
 }
 
-static dnnl_status_t reorder_create(ngi_prim *prim, ngi_md_view from, ngi_md_view to)
+dnnl_status_t ngi_prim_reorder(ngi_prim *prim, ngi_md_view from, ngi_md_view to)
 {
     dnnl_engine_t engine = ngi_onednn_engine();
     dnnl_primitive_attr_t attr;
     DNNL_TRY(ngi_onednn_attr(&attr));
     dnnl_status_t status = dnnl_reorder_primitive_desc_create(&prim->desc, from, engine, to, engine, attr);
     dnnl_primitive_attr_destroy(attr);
-    return status == dnnl_success ? prim_finish(prim) : status;
+    return status == dnnl_success ? ngi_prim_finish(prim) : status;
 }
 
-static dnnl_status_t prim_run(const ngi_prim *prim, dnnl_stream_t stream, dnnl_exec_arg_t args[MAX_ARGS + 1],
-                              int n_args, void *scratchpad)
+dnnl_status_t ngi_prim_run(const ngi_prim *prim, dnnl_stream_t stream, const dnnl_exec_arg_t *list,
+                           int n_args, void *scratchpad)
 {
     dnnl_memory_t pad = NULL;
+    dnnl_exec_arg_t args[MAX_ARGS + 1];
+    memcpy(args, list, (size_t)n_args * sizeof *args);
     if (prim->scratchpad > 0) {
         DNNL_TRY(dnnl_memory_create(&pad, md_of(prim, DNNL_ARG_SCRATCHPAD), ngi_onednn_engine(), scratchpad));
         args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, pad};
@@ -129,18 +136,18 @@ static dnnl_status_t pack(dnnl_memory_t from, dnnl_memory_t to, ngi_md_view from
     ngi_prim reorder = {0};
     dnnl_stream_t stream = NULL;
     void *pad = NULL;
-    dnnl_status_t status = reorder_create(&reorder, from_md, to_md);
+    dnnl_status_t status = ngi_prim_reorder(&reorder, from_md, to_md);
     if (status == dnnl_success)
         status = dnnl_stream_create(&stream, ngi_onednn_engine(), dnnl_stream_default_flags);
     if (status == dnnl_success) {
         dnnl_exec_arg_t args[MAX_ARGS + 1] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
         pad = ngi_alloc_aligned(reorder.scratchpad);
-        status = pad ? prim_run(&reorder, stream, args, 2, pad) : dnnl_out_of_memory;
+        status = pad ? ngi_prim_run(&reorder, stream, args, 2, pad) : dnnl_out_of_memory;
     }
     ngi_free_aligned(pad);
     if (stream)
         dnnl_stream_destroy(stream);
-    prim_clear(&reorder);
+    ngi_prim_clear(&reorder);
     return status;
 }
 
@@ -202,11 +209,11 @@ static dnnl_status_t set_reorders(ngi_pass *pass)
 {
     ngi_md_view in = md_of(&pass->main, pass->arg_in), out = md_of(&pass->main, pass->arg_out);
     if (!dnnl_memory_desc_equal(in, ngi_md_get(&pass->in))) {
-        DNNL_TRY(reorder_create(&pass->reorder_in, ngi_md_get(&pass->in), in));
+        DNNL_TRY(ngi_prim_reorder(&pass->reorder_in, ngi_md_get(&pass->in), in));
         pass->blocked_in = ngi_onednn_round_up(dnnl_memory_desc_get_size(in));
     }
     if (!dnnl_memory_desc_equal(out, ngi_md_get(&pass->out))) {
-        DNNL_TRY(reorder_create(&pass->reorder_out, out, ngi_md_get(&pass->out)));
+        DNNL_TRY(ngi_prim_reorder(&pass->reorder_out, out, ngi_md_get(&pass->out)));
         pass->blocked_out = ngi_onednn_round_up(dnnl_memory_desc_get_size(out));
     }
     return dnnl_success;
@@ -214,7 +221,7 @@ static dnnl_status_t set_reorders(ngi_pass *pass)
 
 ng_status ngi_pass_finish(ngi_pass *pass, const ngi_pass_weights *w, ng_error *err)
 {
-    dnnl_status_t status = prim_finish(&pass->main);
+    dnnl_status_t status = ngi_prim_finish(&pass->main);
     if (status == dnnl_success)
         status = set_reorders(pass);
     if (status == dnnl_success && w->bias)
@@ -238,9 +245,9 @@ void ngi_pass_clear(ngi_pass *pass)
     if (pass->bias)
         dnnl_memory_destroy(pass->bias);
     ngi_free_aligned(pass->packed);
-    prim_clear(&pass->reorder_in);
-    prim_clear(&pass->reorder_out);
-    prim_clear(&pass->main);
+    ngi_prim_clear(&pass->reorder_in);
+    ngi_prim_clear(&pass->reorder_out);
+    ngi_prim_clear(&pass->main);
     ngi_md_clear(&pass->in);
     ngi_md_clear(&pass->out);
     *pass = (ngi_pass){0};
@@ -280,7 +287,7 @@ static dnnl_status_t run_image(const ngi_pass *pass, dnnl_stream_t stream, const
 {
     if (m->blocked_in) {
         dnnl_exec_arg_t args[MAX_ARGS + 1] = {{DNNL_ARG_FROM, m->in}, {DNNL_ARG_TO, m->blocked_in}};
-        DNNL_TRY(prim_run(&pass->reorder_in, stream, args, 2, pad));
+        DNNL_TRY(ngi_prim_run(&pass->reorder_in, stream, args, 2, pad));
     }
     dnnl_exec_arg_t args[MAX_ARGS + 1] = {{pass->arg_in, m->blocked_in ? m->blocked_in : m->in},
                                           {pass->arg_out, m->blocked_out ? m->blocked_out : m->out}};
@@ -289,10 +296,10 @@ static dnnl_status_t run_image(const ngi_pass *pass, dnnl_stream_t stream, const
         args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, pass->weights};
     if (pass->bias)
         args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, pass->bias};
-    DNNL_TRY(prim_run(&pass->main, stream, args, n_args, pad));
+    DNNL_TRY(ngi_prim_run(&pass->main, stream, args, n_args, pad));
     if (m->blocked_out) {
         dnnl_exec_arg_t back[MAX_ARGS + 1] = {{DNNL_ARG_FROM, m->blocked_out}, {DNNL_ARG_TO, m->out}};
-        DNNL_TRY(prim_run(&pass->reorder_out, stream, back, 2, pad));
+        DNNL_TRY(ngi_prim_run(&pass->reorder_out, stream, back, 2, pad));
     }
     return dnnl_success;
 }

@@ -27,13 +27,26 @@ static ng_status run_backward(const ngi_kernel *kernel, const ngi_run *run, ng_e
     const ngi_ref *k = kernel->state;
     ngi_run inner = *run;
     (void)err;
-    if (k->step.has_act) {
+    if (k->step.has_act && !run->activated) {
         float *grad = (float *)((char *)run->scratch + k->op_scratch); /* [n] + out_shape */
         ngi_activate_grad(&k->step.act, run->out, run->grad_out, grad, run->n * k->out_count);
         inner.grad_out = grad;
     }
     k->op->backward(k, &inner);
     return NG_OK;
+}
+
+/* Kernels and biases are used in place; coefficients that were worked out from them are not. */
+static ng_status update(ngi_kernel *kernel, const float *weights, const float *bias, ng_error *err)
+{
+    ngi_ref *k = kernel->state;
+    (void)weights;
+    (void)bias;
+    if (!k->coefficients)
+        return NG_OK;
+    ngi_free(k->coefficients);
+    k->coefficients = NULL;
+    return k->op->prepare(k, err);
 }
 
 static void destroy(ngi_kernel *kernel)
@@ -68,6 +81,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     *out = (ngi_kernel){.state = k,
                         .forward = run_forward,
                         .backward = step->backward ? run_backward : NULL,
+                        .update = update,
                         .destroy = destroy};
     out->scratch = k->op_scratch;
     if (step->backward && step->has_act)
@@ -79,4 +93,5 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     return status;
 }
 
-const ngi_backend ngi_backend_ref = {.name = "ref", .prepare = prepare};
+const ngi_backend ngi_backend_ref = {
+    .name = "ref", .prepare = prepare, .prepare_trainer = ngi_ref_prepare_trainer};

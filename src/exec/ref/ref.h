@@ -80,6 +80,10 @@ ng_status ngi_ref_batchnorm_prepare(ngi_ref *k, ng_error *err);
 ng_status ngi_ref_affine_prepare(ngi_ref *k, ng_error *err);
 ng_status ngi_ref_resize_prepare(ngi_ref *k, ng_error *err);
 
+/* train.c */
+ng_status ngi_ref_prepare_trainer(const ngi_step *step, int batch, int threads, ngi_kernel *out,
+                                  ng_error *err);
+
 /* ---- Small shared loops (store.c) ------------------------------------------------------------ */
 
 /* dst = src, or dst += src. */

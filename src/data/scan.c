@@ -37,8 +37,7 @@ static void names_clear(names *list)
     *list = (names){0};
 }
 
-/* Room for one more element of an array that grows by doubling. */
-static ng_status grow(void **array, size_t *capacity, size_t count, size_t size, ng_error *err)
+ng_status ngi_data_grow(void **array, size_t *capacity, size_t count, size_t size, ng_error *err)
 {
     if (count < *capacity)
         return NG_OK;
@@ -61,7 +60,7 @@ static ng_status read_entries(DIR *dir, const char *path, names *list, ng_error 
         if (entry->d_name[0] == '.')
             continue;
         void *array = list->name;
-        NGI_TRY(grow(&array, &list->capacity, (size_t)list->n, sizeof *list->name, err));
+        NGI_TRY(ngi_data_grow(&array, &list->capacity, (size_t)list->n, sizeof *list->name, err));
         list->name = array;
         char *copy = ngi_strdup(entry->d_name);
         if (!copy)
@@ -103,14 +102,14 @@ static ng_status add_item(ngi_dataset *d, char *path, int class_index, ngi_split
     void *array = d->items;
     ng_status status =
         d->n_items < NGI_MAX_ITEMS
-            ? grow(&array, &d->item_capacity, (size_t)d->n_items, sizeof *d->items, err)
+            ? ngi_data_grow(&array, &d->item_capacity, (size_t)d->n_items, sizeof *d->items, err)
             : ngi_fail(err, NG_E_LIMIT, "%s: more than %lld images", path, (long long)NGI_MAX_ITEMS);
     if (status != NG_OK) {
         ngi_free(path);
         return status;
     }
     d->items = array;
-    d->items[d->n_items++] = (ngi_data_item){path, class_index, split};
+    d->items[d->n_items++] = (ngi_data_item){.path = path, .class_index = class_index, .split = split};
     return NG_OK;
 }
 
@@ -169,9 +168,10 @@ static ng_status add_classes(ngi_dataset *d, const char *root, ng_error *err)
         if (!is_class)
             continue;
         void *array = d->classes;
-        status = d->n_classes < NGI_MAX_CLASSES
-                     ? grow(&array, &d->class_capacity, (size_t)d->n_classes, sizeof *d->classes, err)
-                     : ngi_fail(err, NG_E_LIMIT, "%s: more than %d class folders", root, NGI_MAX_CLASSES);
+        status =
+            d->n_classes < NGI_MAX_CLASSES
+                ? ngi_data_grow(&array, &d->class_capacity, (size_t)d->n_classes, sizeof *d->classes, err)
+                : ngi_fail(err, NG_E_LIMIT, "%s: more than %d class folders", root, NGI_MAX_CLASSES);
         if (status == NG_OK) {
             d->classes = array;
             d->classes[d->n_classes++] = list.name[i];
@@ -259,8 +259,12 @@ void ngi_dataset_clear(ngi_dataset *d)
 {
     for (int i = 0; i < d->n_classes; i++)
         ngi_free(d->classes[i]);
-    for (int64_t i = 0; i < d->n_items; i++)
+    for (int64_t i = 0; i < d->n_items; i++) {
         ngi_free(d->items[i].path);
+        ngi_free(d->items[i].labels);
+        ngi_free(d->items[i].group);
+        ngi_free(d->items[i].mask);
+    }
     ngi_free(d->classes);
     ngi_free(d->items);
     *d = (ngi_dataset){0};

@@ -21,7 +21,7 @@ ALLOWED = {
     "attr": ["base", "tensor", "nn", "exec"],
     "viz": ["base", "tensor", "image"],
     "metrics": ["base", "tensor"],
-    "data": ["base", "tensor", "image"],
+    "data": ["base", "tensor", "image", "nn"],
     "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics"],
 }
 # header prefix -> the only places that may include it

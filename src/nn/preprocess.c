@@ -49,14 +49,37 @@ static bool per_channel(ngi_preprocess mode)
     return mode == NGI_PREPROCESS_TORCH || mode == NGI_PREPROCESS_CAFFE;
 }
 
-ng_status ngi_preprocess_apply(ngi_preprocess mode, const uint8_t *pixels, int64_t count, int channels,
-                               float *out, ng_error *err)
+static ng_status check_channels(ngi_preprocess mode, int channels, ng_error *err)
 {
     if (per_channel(mode) && channels != 3)
         return ngi_fail(
             err, NG_E_ARGUMENT,
             "preprocessing '%s' is for three channels, the model's input has %d; use tf, unit or raw",
             names[mode], channels);
+    return NG_OK;
+}
+
+ng_status ngi_preprocess_floats(ngi_preprocess mode, float *pixels, int64_t count, int channels,
+                                ng_error *err)
+{
+    NGI_TRY(check_channels(mode, channels, err));
+    for (int64_t i = 0; i < count; i++) {
+        float *p = pixels + i * channels;
+        if (mode == NGI_PREPROCESS_CAFFE) { /* RGB in, BGR out */
+            float red = p[0];
+            p[0] = p[2];
+            p[2] = red;
+        }
+        for (int c = 0; c < channels; c++)
+            p[c] = transform(mode, p[c], c);
+    }
+    return NG_OK;
+}
+
+ng_status ngi_preprocess_apply(ngi_preprocess mode, const uint8_t *pixels, int64_t count, int channels,
+                               float *out, ng_error *err)
+{
+    NGI_TRY(check_channels(mode, channels, err));
     int tables = per_channel(mode) ? 3 : 1;
     float table[3][256];
     for (int c = 0; c < tables; c++)

@@ -20,6 +20,9 @@ NG_NODISCARD ng_status ngi_preprocess_find(const char *name, ngi_preprocess *out
  * three channels. */
 NG_NODISCARD ng_status ngi_preprocess_apply(ngi_preprocess mode, const uint8_t *pixels, int64_t count,
                                             int channels, float *out, ng_error *err);
+/* The same of float pixels 0..255, in place. */
+NG_NODISCARD ng_status ngi_preprocess_floats(ngi_preprocess mode, float *pixels, int64_t count, int channels,
+                                             ng_error *err);
 /* The mode that keras.applications documents for an architecture name ("inception_v3", "ResNet50"). */
 bool ngi_preprocess_of_architecture(const char *name, ngi_preprocess *out);
 /* Whether the graph begins with arithmetic of its own (Rescaling, Normalization, x / 127.5). */

@@ -29,6 +29,8 @@ typedef struct settings {
         *outputs;
     const char *backend, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
+    const char *augment;
+    int images, variants;
     double box, alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
     bool csv, check, use_signed, grid, force, recursive, json, quiet, candidates, no_cache, exact, help;
@@ -50,6 +52,8 @@ enum command_bit {
     CACHE = 1 << 17,
     TUNE = 1 << 18,
     SANITY = 1 << 19,
+    DUPLICATES = 1 << 21,
+    AUGMENT_PREVIEW = 1 << 22,
     ALL_COMMANDS = (1 << 24) - 1,
 };
 
@@ -74,6 +78,8 @@ int run_bench(const settings *s);
 int run_sanity(const settings *s);
 int run_cache(const settings *s);
 int run_tune(const settings *s);
+int run_duplicates(const settings *s);
+int run_augment_preview(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);
 

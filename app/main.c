@@ -91,6 +91,24 @@ const command commands[] = {
      "  netgaze cache clear\n"
      "  netgaze cache limit 500M\n",
      CACHE, run_cache},
+    {"duplicates", "DATA", "images of a data set that are nearly the same, also across its splits",
+     "DATA is a folder (CLASS/IMAGE or train, val and test with such folders) or a CSV file with a header\n"
+     "of path and label and, if wanted, split, group, box and mask. Two images count as nearly the same\n"
+     "where their difference hashes differ in at most 6 of 64 bits and their grey 16x16 pictures correlate\n"
+     "by at least 0.97: resized, recompressed, brightened copies. Each image is named with its best match\n"
+     "before it in each split.\n\n" EXIT_CODES,
+     "  netgaze duplicates photos/\n"
+     "  netgaze duplicates list.csv --json > duplicates.jsonl\n",
+     DUPLICATES, run_duplicates},
+    {"augment-preview", "DATA --augment TEXT -o FILE",
+     "a contact sheet of images and what augmentation makes of them",
+     "DATA is that of `netgaze duplicates`. Names, ranges and formulas are those of Keras's preprocessing\n"
+     "layers: flip, rotation, zoom, translation, contrast, brightness, hue, cutout, fill. One number f is\n"
+     "the range -f to f, low:high another one. Each column is an epoch of training with this "
+     "seed.\n\n" EXIT_CODES,
+     "  netgaze augment-preview photos/ --augment flip=horizontal,rotation=0.05,zoom=0.1 -o sheet.png\n"
+     "  netgaze augment-preview list.csv --augment contrast=0.3,hue=0.1,cutout=1,fill=nearest -o sheet.jpg\n",
+     AUGMENT_PREVIEW, run_augment_preview},
     {"man", "", "the manual page, as troff", "", "  netgaze man | man -l -\n", MANUAL, run_manual},
     {"completion", "bash", "shell completion", "", "  source <(netgaze completion bash)\n", COMPLETION,
      run_completion},

@@ -30,7 +30,7 @@ ng_folder(attr DEPENDS exec FOREIGN m)
 ng_folder(viz DEPENDS image FOREIGN m)
 ng_folder(metrics DEPENDS tensor FOREIGN m)
 ng_folder(data DEPENDS image nn FOREIGN m Threads::Threads)
-ng_folder(api DEPENDS attr viz format metrics)
+ng_folder(api DEPENDS attr viz format metrics data)
 
 # The kernels are compiled once per instruction set and chosen at run time. Contraction into fused
 # multiply-adds is what they are for.

@@ -22,7 +22,7 @@ ALLOWED = {
     "viz": ["base", "tensor", "image"],
     "metrics": ["base", "tensor"],
     "data": ["base", "tensor", "image", "nn"],
-    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics"],
+    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data"],
 }
 # header prefix -> the only places that may include it
 FOREIGN = {

@@ -451,6 +451,43 @@ NG_API NG_NODISCARD ng_status ng_map_box(const ng_map *map, const ng_geometry *g
 NG_API NG_NODISCARD ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count,
                                              int columns, const char *title, ng_image *out, ng_error *err);
 
+/* ---- Data sets ----------------------------------------------------------------------------- */
+
+/* DATA is a folder (DATA/CLASS/IMAGE or DATA/{train,val,test}/CLASS/IMAGE) or a CSV with a header of the columns path and
+ * label and, if wanted, split, group, box ("x y width height") and mask. */
+
+/* Two images that are nearly the same: difference hashes that differ in at most 6 of 64 bits, and grey 16x16 pictures
+ * that correlate by at least 0.97. */
+typedef struct ng_duplicate {
+    const char *first, *second; /* paths */
+    const char *first_class, *second_class;
+    const char *first_split, *second_split; /* "train" | "val" | "test"; "" where the data are not split */
+    int bits;
+    double correlation;
+} ng_duplicate;
+
+typedef struct ng_duplicates {
+    int64_t images, unreadable, count;
+    int64_t across_splits; /* pairs that lie in two splits */
+    ng_duplicate *pairs;   /* [count]: for each image its best match before it in each split */
+    void *owner;
+} ng_duplicates;
+
+/* Reads all images on `threads` threads. progress (may be NULL) is called by one thread at a time; not 0 gives up. */
+NG_API NG_NODISCARD ng_status ng_duplicates_find(const char *data, int threads,
+                                                 int (*progress)(void *context, int64_t done, int64_t total),
+                                                 void *context, ng_duplicates *out, ng_error *err);
+NG_API void ng_duplicates_clear(ng_duplicates *d);
+
+/* A contact sheet: a row for each of `images` images of the data, spread evenly over it, at first as it is at side x side
+ * pixels, then `variants` epochs of its augmentation ("flip=horizontal,rotation=0.05"; ng_augment_help). Mixing of
+ * batches is not shown. An unreadable image is an error. */
+NG_API NG_NODISCARD ng_status ng_augment_sheet(const char *data, const char *augment, int images,
+                                               int variants, int side, uint64_t seed, ng_image *out,
+                                               ng_error *err);
+/* The i-th thing that an augmentation can have, and its name; NULL behind the last. */
+NG_API const char *ng_augment_help(int i, const char **name);
+
 /* ---- Arrays -------------------------------------------------------------------------------- */
 
 /* A NumPy array in memory, float32. */

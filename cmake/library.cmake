@@ -30,7 +30,8 @@ ng_folder(attr DEPENDS exec FOREIGN m)
 ng_folder(viz DEPENDS image FOREIGN m)
 ng_folder(metrics DEPENDS tensor FOREIGN m)
 ng_folder(data DEPENDS image nn FOREIGN m Threads::Threads)
-ng_folder(api DEPENDS attr viz format metrics data)
+ng_folder(train DEPENDS exec data FOREIGN m)
+ng_folder(api DEPENDS attr viz format metrics data train)
 
 # The kernels are compiled once per instruction set and chosen at run time. Contraction into fused
 # multiply-adds is what they are for.
@@ -42,6 +43,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     COMPILE_OPTIONS "-mavx2;-mfma;-O3;-ffp-contract=fast")
 endif()
 set_source_files_properties(${kernels}/kernels_plain.c PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=fast")
+
+# Square roots of vectors: nobody reads errno after them.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/train/optimizer.c PROPERTIES COMPILE_OPTIONS "-fno-math-errno")
 
 target_compile_definitions(ngi_api PRIVATE NETGAZE_BUILD_TYPE="${CMAKE_BUILD_TYPE}" NETGAZE_VIPS="${VIPS_VERSION}"
   NETGAZE_HDF5="${HDF5_VERSION}" NETGAZE_LIBZIP="${LIBZIP_VERSION}" NETGAZE_JANSSON="${JANSSON_VERSION}")

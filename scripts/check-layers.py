@@ -22,7 +22,8 @@ ALLOWED = {
     "viz": ["base", "tensor", "image"],
     "metrics": ["base", "tensor"],
     "data": ["base", "tensor", "image", "nn"],
-    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data"],
+    "train": ["base", "tensor", "nn", "exec", "data"],
+    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data", "train"],
 }
 # header prefix -> the only places that may include it
 FOREIGN = {

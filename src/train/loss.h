@@ -6,9 +6,9 @@
 #include "base/base.h"
 
 /* X(kind, text, summary) */
-#define NGI_LOSS_LIST(X)                                                                                    \
-    X(SOFTMAX, "softmax", "categorical cross-entropy: one class an image")                                  \
-    X(SIGMOID, "sigmoid", "binary cross-entropy of each class: several labels an image")                    \
+#define NGI_LOSS_LIST(X)                                                                                     \
+    X(SOFTMAX, "softmax", "categorical cross-entropy: one class an image")                                   \
+    X(SIGMOID, "sigmoid", "binary cross-entropy of each class: several labels an image")                     \
     X(FOCAL, "focal", "categorical focal cross-entropy (Lin et al., 2017): images already right weigh less") \
     X(ORDINAL, "ordinal", "squared distance between cumulative distributions: classes in an order")
 
@@ -30,10 +30,10 @@ const char *ngi_loss_summary(ngi_loss_kind kind);
 NG_NODISCARD ng_status ngi_loss_find(const char *name, ngi_loss_kind *out, ng_error *err);
 
 /* logits [n,k], targets [n,k] (softmax kinds: rows that sum to 1), weights [n] or NULL (ones). Writes dL/dlogits [n,k] to
- * grad (NULL: not wanted) and, where wanted, each image's own unweighted loss to each [n]. `divisor` is what the sum is
+ * grad (NULL: not wanted) and, where wanted, each image's own unweighted loss to each [n]; work [k] is overwritten. `divisor` is what the sum is
  * divided by: n, or the whole batch's size where it comes in parts, so that parts add up. Returns this part's share of the
  * mean. Not a number where logits are not. */
 double ngi_loss_eval(const ngi_loss *loss, const float *logits, const float *targets, const float *weights,
-                     int n, int k, double divisor, float *grad, double *each);
+                     int n, int k, double divisor, double *work, float *grad, double *each);
 
 #endif

@@ -22,9 +22,9 @@ typedef struct ngi_optimizer {
     double momentum; /* SGD. 0 */
     bool nesterov;
     double beta1, beta2, epsilon; /* Adam: 0.9, 0.999, 1e-7 */
-    double weight_decay;          /* decoupled: w -= w * decay * rate before the update. AdamW: 0.004 in Keras */
-    double clip_norm;             /* of all gradients together (global_clipnorm); 0: none */
-    double ema;                   /* momentum of the moving average of the weights (use_ema); 0: none */
+    double weight_decay; /* decoupled: w -= w * decay * rate before the update. AdamW: 0.004 in Keras */
+    double clip_norm;    /* of all gradients together (global_clipnorm); 0: none */
+    double ema;          /* momentum of the moving average of the weights (use_ema); 0: none */
 } ngi_optimizer;
 
 const char *ngi_optimizer_name(ngi_optimizer_kind kind);

@@ -25,20 +25,9 @@ if [ ! -e model/model.json ]; then
     mv model.partial model
 fi
 
-# photo PACKAGE: downloads a Debian package and unpacks it under demo/debs/PACKAGE.
-unpack() {
-    [ -d "debs/$1" ] && return
-    echo "Fetching the Debian package $1"
-    mkdir -p debs/partial
-    (cd debs/partial && { apt-get download -qq "$1" || { "$root/scripts/update-package-index.sh" && apt-get download -qq "$1"; }; })
-    dpkg-deb -x debs/partial/"$1"_*.deb "debs/$1.partial"
-    mv "debs/$1.partial" "debs/$1"
-    rm -rf debs/partial
-}
-
 if [ ! -d photos ]; then
-    unpack darknet
-    unpack python3-skimage
+    "$root/scripts/unpack-package.sh" darknet debs/darknet
+    "$root/scripts/unpack-package.sh" python3-skimage debs/python3-skimage
     rm -rf photos.partial
     mkdir photos.partial
     for name in dog eagle giraffe horses kite person; do

@@ -65,6 +65,9 @@ typedef struct ngi_augment_draw {
 
 void ngi_augment_draw_image(const ngi_augment *a, uint64_t seed, int64_t epoch, int64_t item, int h, int w,
                             ngi_augment_draw *out);
+/* out [h,w,channels] of in [h,w,channels], moved: one bilinear warp. False, and out untouched, where nothing moves. */
+bool ngi_augment_warp(const ngi_augment_move *move, ngi_fill fill, const float *in, float *out, int h, int w,
+                      int channels);
 /* image [h,w,3] 0..255 in place; work [h,w,3]. */
 void ngi_augment_apply(const ngi_augment_draw *draw, ngi_fill fill, float *image, float *work, int h, int w);
 /* Both. */

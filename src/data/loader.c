@@ -17,14 +17,16 @@ typedef struct outcome {
 struct ngi_loader {
     ngi_loader_options o;
     ng_image_opts image;
-    int64_t size; /* floats of an image */
+    int64_t size, cells; /* floats of an image, cells of its grid */
+    int64_t work_size;   /* floats that a thread needs */
     int64_t n_batches;
     int places;        /* of the ring */
     float *images;     /* [places][batch][size] */
+    float *regions;    /* [places][batch][cells]; NULL without a grid */
     outcome *outcomes; /* [places][batch] */
     int *done;         /* [places] images of the batch that are finished */
     int64_t *items;    /* [batch] the caller's */
-    float *work;       /* [threads][size] */
+    float *work;       /* [threads][work_size] */
     int64_t skipped;
     pthread_mutex_t lock;
     pthread_cond_t room, finished;
@@ -40,34 +42,6 @@ typedef struct worker_start {
     ngi_loader *loader;
     float *work;
 } worker_start;
-
-static ng_status fit_image(const ngi_loader *l, const char *path, ng_image *out, ng_error *err)
-{
-    ng_image whole;
-    NGI_TRY(ng_image_load(path, &l->image, &whole, err));
-    ng_status status =
-        ng_image_fit(&whole, l->o.width, l->o.height, l->o.fit, l->o.resample, 0, out, NULL, err);
-    ng_image_clear(&whole);
-    return status;
-}
-
-static ng_status load_image(const ngi_loader *l, int64_t item, float *work, float *out, ng_error *err)
-{
-    ng_image image;
-    NGI_TRY(fit_image(l, l->o.data->items[item].path, &image, err));
-    int64_t count = (int64_t)l->o.height * l->o.width;
-    ng_status status = NG_OK;
-    if (l->o.augment) {
-        for (int64_t i = 0; i < l->size; i++)
-            out[i] = image.data[i];
-        ngi_augment_image(l->o.augment, l->o.seed, l->o.epoch, item, out, work, l->o.height, l->o.width);
-        status = ngi_preprocess_floats(l->o.preprocess, out, count, l->o.channels, err);
-    } else {
-        status = ngi_preprocess_apply(l->o.preprocess, image.data, count, l->o.channels, out, err);
-    }
-    ng_image_clear(&image);
-    return status;
-}
 
 static int64_t batch_size(const ngi_loader *l, int64_t batch)
 {
@@ -94,7 +68,9 @@ static void *run_worker(void *argument)
         int64_t batch = index / l->o.batch, place = batch % l->places;
         int64_t slot = place * l->o.batch + index % l->o.batch;
         outcome *result = &l->outcomes[slot];
-        result->status = load_image(l, l->o.order[index], work, l->images + slot * l->size, &result->error);
+        result->status =
+            ngi_loader_image(&l->o, &l->image, l->o.order[index], work, l->images + slot * l->size,
+                             l->regions ? l->regions + slot * l->cells : NULL, &result->error);
         pthread_mutex_lock(&l->lock);
         if (++l->done[place] == batch_size(l, batch))
             pthread_cond_broadcast(&l->finished);
@@ -111,6 +87,10 @@ static ng_status check_options(const ngi_loader_options *o, ng_error *err)
         return ngi_fail(err, NG_E_ARGUMENT,
                         "loader: batches of %d images %dx%dx%d on %d threads cannot be made", o->batch,
                         o->height, o->width, o->channels, o->threads);
+    if (o->grid_h < 0 || o->grid_w < 0 || o->grid_h > o->height || o->grid_w > o->width ||
+        (o->grid_h > 0) != (o->grid_w > 0))
+        return ngi_fail(err, NG_E_ARGUMENT, "loader: an input of %dx%d has no grid of %dx%d cells", o->height,
+                        o->width, o->grid_h, o->grid_w);
     if (o->augment && o->channels != 3)
         return ngi_fail(err, NG_E_ARGUMENT,
                         "augmentation is for colour images, the model's input has %d channel; switch it off",
@@ -132,7 +112,9 @@ static ng_status allocate(ngi_loader *l, int threads, ng_error *err)
     l->outcomes = ngi_alloc_zero(slots, sizeof *l->outcomes);
     l->done = ngi_alloc_zero((size_t)l->places, sizeof *l->done);
     l->items = ngi_alloc((size_t)l->o.batch, sizeof *l->items);
-    l->work = ngi_alloc((size_t)threads * size, sizeof *l->work);
+    l->work = ngi_alloc((size_t)threads * (size_t)l->work_size, sizeof *l->work);
+    if (l->cells && !(l->regions = ngi_alloc(slots * (size_t)l->cells, sizeof *l->regions)))
+        return ngi_fail_memory(err, slots * (size_t)l->cells * sizeof *l->regions);
     return l->images && l->outcomes && l->done && l->items && l->work
                ? NG_OK
                : ngi_fail_memory(err, slots * size * sizeof *l->images);
@@ -149,7 +131,7 @@ static ng_status start(ngi_loader *l, int threads, ng_error *err)
         worker_start *s = ngi_alloc(1, sizeof *s);
         if (!s)
             return ngi_fail_memory(err, sizeof *s);
-        *s = (worker_start){l, l->work + i * l->size};
+        *s = (worker_start){l, l->work + i * l->work_size};
         if (pthread_create(&l->threads[l->n_threads], NULL, run_worker, s) == 0)
             l->n_threads++;
         else
@@ -174,6 +156,8 @@ ng_status ngi_loader_create(const ngi_loader_options *options, ngi_loader **out,
     int threads = options->threads < 1 ? 1 : options->threads < MAX_THREADS ? options->threads : MAX_THREADS;
     l->places = (options->ahead < 1 ? 2 : options->ahead < 1024 ? options->ahead : 1024) + 1;
     l->size = (int64_t)options->height * options->width * options->channels;
+    l->cells = (int64_t)options->grid_h * options->grid_w;
+    l->work_size = ngi_loader_work(options);
     l->n_batches = (options->n_order + options->batch - 1) / options->batch;
     ng_status status = allocate(l, threads, err);
     if (status == NG_OK)
@@ -200,6 +184,13 @@ static int64_t wait_for_batch(ngi_loader *l)
     return place;
 }
 
+/* Row `from` of x [n,size] becomes row `to`. */
+static void move_down(float *x, int64_t size, int64_t from, int64_t to)
+{
+    if (x && from != to)
+        memcpy(x + to * size, x + from * size, (size_t)size * sizeof *x);
+}
+
 ng_status ngi_loader_next(ngi_loader *l, ngi_loader_batch *out, ng_error *err)
 {
     *out = (ngi_loader_batch){.items = l->items};
@@ -207,13 +198,14 @@ ng_status ngi_loader_next(ngi_loader *l, ngi_loader_batch *out, ng_error *err)
         int64_t place = wait_for_batch(l);
         out->number = l->current - 1;
         out->images = l->images + place * l->o.batch * l->size;
+        float *regions = l->regions ? l->regions + place * l->o.batch * l->cells : NULL;
+        out->regions = regions;
         for (int64_t i = 0; i < batch_size(l, out->number); i++) {
             int64_t item = l->o.order[out->number * l->o.batch + i];
             const outcome *result = &l->outcomes[place * l->o.batch + i];
             if (result->status == NG_OK) {
-                if (i != out->n)
-                    memcpy(out->images + out->n * l->size, out->images + i * l->size,
-                           (size_t)l->size * sizeof *out->images);
+                move_down(out->images, l->size, i, out->n);
+                move_down(regions, l->cells, i, out->n);
                 l->items[out->n++] = item;
                 continue;
             }
@@ -250,6 +242,7 @@ void ngi_loader_free(ngi_loader *l)
         pthread_cond_destroy(&l->finished);
     }
     ngi_free_aligned(l->images);
+    ngi_free(l->regions);
     ngi_free(l->outcomes);
     ngi_free(l->done);
     ngi_free(l->items);

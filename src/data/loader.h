@@ -20,6 +20,12 @@ typedef struct ngi_loader_options {
     ngi_preprocess preprocess;
     const ng_image_opts *image; /* NULL: the defaults; `channels` above is what counts */
     const ngi_augment *augment; /* NULL: none; its mixing of batches is the caller's, ngi_augment_batch */
+    /* The probability by which an object whose region is known is laid on the background of another image, drawn anew each
+     * epoch from donors [n_donors] (items whose region is known), their objects painted over (region.h). 0: never. */
+    double background_swap;
+    const int64_t *donors;
+    int64_t n_donors;
+    int grid_h, grid_w; /* not 0: where the objects are is given too, as seen by the cells of such a grid */
     uint64_t seed;
     int64_t epoch;
     int threads; /* 0: 1 */
@@ -37,6 +43,9 @@ NG_NODISCARD ng_status ngi_loader_create(const ngi_loader_options *options, ngi_
  * last and where images were left out, and 0 behind the last. */
 typedef struct ngi_loader_batch {
     float *images;
+    const float
+        *regions; /* [n,grid_h,grid_w] share of a cell that is object, moved as the image was; an image whose
+                             region is not known begins with -1. NULL without a grid */
     const int64_t *items;
     int n;
     int64_t number; /* of the batch, from 0 */
@@ -45,6 +54,10 @@ typedef struct ngi_loader_batch {
 NG_NODISCARD ng_status ngi_loader_next(ngi_loader *l, ngi_loader_batch *out, ng_error *err);
 /* Left out so far. */
 int64_t ngi_loader_skipped(const ngi_loader *l);
+/* One image of a batch, as the threads make it: out [h,w,c], grid [grid_h,grid_w] or NULL; work [ngi_loader_work]. */
+NG_NODISCARD ng_status ngi_loader_image(const ngi_loader_options *o, const ng_image_opts *opts, int64_t item,
+                                        float *work, float *out, float *grid, ng_error *err);
+int64_t ngi_loader_work(const ngi_loader_options *o);
 /* Stops the threads; NULL is fine. */
 void ngi_loader_free(ngi_loader *l);
 

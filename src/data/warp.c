@@ -65,8 +65,8 @@ static float led_back(float x, int n, ngi_fill fill)
     return x < -2 ? -2 : x > (float)n + 1 ? (float)n + 1 : x;
 }
 
-/* in [h,w,3]; out [3]. */
-static void sample(const float *in, int h, int w, float x, float y, float *out)
+/* in [h,w,n]; out [n]. */
+static void sample(const float *in, int h, int w, int n, float x, float y, float *out)
 {
     static const float black[3] = {0, 0, 0};
     int x0 = (int)floorf(x), y0 = (int)floorf(y);
@@ -75,20 +75,28 @@ static void sample(const float *in, int h, int w, float x, float y, float *out)
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 2; k++)
             p[i][k] = y0 + i >= 0 && y0 + i < h && x0 + k >= 0 && x0 + k < w
-                          ? in + ((int64_t)(y0 + i) * w + x0 + k) * 3
+                          ? in + ((int64_t)(y0 + i) * w + x0 + k) * n
                           : black;
-    for (int c = 0; c < 3; c++) {
+    for (int c = 0; c < n; c++) {
         float top = (1 - fx) * p[0][0][c] + fx * p[0][1][c], bottom = (1 - fx) * p[1][0][c] + fx * p[1][1][c];
         out[c] = (1 - fy) * top + fy * bottom;
     }
 }
 
-static void warp(const double m[6], ngi_fill fill, const float *in, float *out, int h, int w)
+bool ngi_augment_warp(const ngi_augment_move *move, ngi_fill fill, const float *in, float *out, int h, int w,
+                      int channels)
 {
+    static const double still[6] = {1, 0, 0, 0, 1, 0};
+    double m[6];
+    ngi_augment_matrix(move, h, w, m);
+    if (memcmp(m, still, sizeof m) == 0)
+        return false;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++)
-            sample(in, h, w, led_back((float)(m[0] * x + m[1] * y + m[2]), w, fill),
-                   led_back((float)(m[3] * x + m[4] * y + m[5]), h, fill), out + ((int64_t)y * w + x) * 3);
+            sample(in, h, w, channels, led_back((float)(m[0] * x + m[1] * y + m[2]), w, fill),
+                   led_back((float)(m[3] * x + m[4] * y + m[5]), h, fill),
+                   out + ((int64_t)y * w + x) * channels);
+    return true;
 }
 
 static float clipped(double x, double most)
@@ -159,14 +167,9 @@ static void erase(const ngi_augment_draw *d, float *image, int h, int w)
 
 void ngi_augment_apply(const ngi_augment_draw *d, ngi_fill fill, float *image, float *work, int h, int w)
 {
-    static const double still[6] = {1, 0, 0, 0, 1, 0};
     int64_t pixels = (int64_t)h * w;
-    double m[6];
-    ngi_augment_matrix(&d->move, h, w, m);
-    if (memcmp(m, still, sizeof m) != 0) {
-        memcpy(work, image, (size_t)pixels * 3 * sizeof *work);
-        warp(m, fill, work, image, h, w);
-    }
+    if (ngi_augment_warp(&d->move, fill, image, work, h, w, 3))
+        memcpy(image, work, (size_t)pixels * 3 * sizeof *work);
     if (d->contrast != 1)
         change_contrast(image, pixels, d->contrast);
     for (int64_t i = 0; i < pixels * 3 && d->brightness != 0; i++)

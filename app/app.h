@@ -29,11 +29,13 @@ typedef struct settings {
         *outputs;
     const char *backend, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
+    const char *smooth, *fuse, *baseline;
     const char *augment;
     int images, variants;
     double box, alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
-    bool csv, check, use_signed, grid, force, recursive, json, quiet, candidates, no_cache, exact, help;
+    bool eigen_smooth, csv, check, use_signed, grid, force, recursive, json, quiet, candidates, no_cache,
+        exact, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
 } settings;

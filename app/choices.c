@@ -17,6 +17,16 @@ const char *target_choice(int i)
     return i <= NG_TARGET_REST ? ng_target_name((ng_target)i) : NULL;
 }
 
+const char *smooth_choice(int i)
+{
+    return i <= NG_SMOOTH_SCALED ? ng_smooth_name((ng_smooth)i) : NULL;
+}
+
+const char *fuse_choice(int i)
+{
+    return i <= NG_FUSE_MAX ? ng_fuse_name((ng_fuse)i) : NULL;
+}
+
 const char *compat_choice(int i)
 {
     return i <= NG_COMPAT_TKV ? ng_compat_name((ng_compat)i) : NULL;

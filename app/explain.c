@@ -248,6 +248,8 @@ static int prepare(explain_job *j, const ng_model *model)
         code = read_against(j);
     if (code == EXIT_DONE)
         code = make_views(j);
+    if (code == EXIT_DONE && j->s->baseline)
+        code = read_baseline(j);
     if (code == EXIT_DONE)
         code = make_folder(j->folder);
     if (code == EXIT_DONE)
@@ -282,6 +284,7 @@ static void job_clear(explain_job *j)
     free_views(j);
     free_listing(j);
     free(j->folder);
+    free(j->baseline);
     free(j->truth);
     inputs_clear(&j->in);
 }

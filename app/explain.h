@@ -5,7 +5,14 @@
 
 #include "work.h"
 
-enum { MOST_METHODS = 64, MOST_VIEWS = 256, MOST_CLASSES = 1024, PREDICTED = -1, TRUE_CLASS = -2 };
+enum {
+    MOST_METHODS = 64,
+    MOST_VIEWS = 256,
+    MOST_FUSED = 32,
+    MOST_CLASSES = 1024,
+    PREDICTED = -1,
+    TRUE_CLASS = -2
+};
 
 enum output_bit {
     OUTPUT_RAW = 1 << 0,
@@ -25,9 +32,10 @@ typedef struct method_choice_made {
 typedef struct map_view {
     const ng_method_info *method;
     const char *parameters;
-    int layer;  /* index; the input, for methods that explain pixels */
-    char *path; /* "inception_v3/mixed10" */
-    char *name; /* as it stands in file names: "mixed10" */
+    int layer; /* index; the input, for methods that explain pixels; the first of fused ones */
+    int fused[MOST_FUSED], n_fused; /* layers whose maps become one; 0: only `layer` */
+    char *path;                     /* "inception_v3/mixed10"; fused ones joined by "+" */
+    char *name;                     /* as it stands in file names: "mixed10" */
     ng_norm norm;
     json_t *conventions; /* everything that decides a map beside model, image, layer and class */
 } map_view;
@@ -49,6 +57,9 @@ typedef struct explain_job {
     int n_views;
     method_choice_made methods[MOST_METHODS];
     int n_methods;
+    ng_smooth smooth;
+    ng_fuse fuse;
+    float *baseline;          /* [h,w,c] of --baseline, or NULL */
     float *blank;             /* --check: a grey input [h,w,c] */
     ng_model *shuffled_model; /* --check: the model with a shuffled last layer, */
     ng_session *shuffled;     /*   to be cloned */
@@ -78,7 +89,14 @@ typedef struct set {
 int read_methods(explain_job *j); /* before the model is known */
 int make_views(explain_job *j);   /* after */
 void free_views(explain_job *j);
+/* The library's options for a view; class, progress and time are left to be set. */
+void set_view_opts(const explain_job *j, int view, ng_explain_opts *opts);
 int open_for_views(const explain_job *j, ng_session **session); /* a session that keeps what the views need */
+
+/* ---- baseline.c: --baseline -------------------------------------------------------------------- */
+
+int read_baseline(
+    explain_job *j); /* when model and fitting are known; EXIT_DONE, or another code after saying why */
 
 /* ---- truth.c --------------------------------------------------------------------------------- */
 

@@ -189,16 +189,8 @@ static ng_status explain_map(item_job *m, set *t, const choice *class, const ng_
     const explain_job *j = m->j;
     progress bar;
     ng_explain_opts opts;
-    ng_explain_opts_init(&opts);
-    opts.method = j->views[t->view].method->name;
-    opts.layer = j->views[t->view].layer;
+    set_view_opts(j, t->view, &opts);
     opts.class_index = class->index;
-    opts.target = j->target;
-    opts.against = j->against;
-    opts.alpha = j->s->target_alpha;
-    opts.parameters = j->views[t->view].parameters;
-    opts.threads = j->map_threads;
-    opts.seconds = j->s->budget > 0 ? j->s->budget : 0;
     opts.progress = map_progress;
     opts.context = &bar;
     progress_begin(&bar, "samples", 2, !j->s->quiet && j->in.count == 1);

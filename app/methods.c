@@ -52,6 +52,7 @@ static json_t *method_json(const ng_method_info *m)
     json_object_set_new(o, "gradient", json_boolean(m->takes_gradient));
     json_object_set_new(o, "resolution", json_string(m->at_input ? "input" : "layer"));
     json_object_set_new(o, "layer", json_boolean(m->at_layer));
+    json_object_set_new(o, "eigen_smooth", json_boolean(m->sums_channels));
     json_object_set_new(o, "parameters", parameters);
     return o;
 }

@@ -47,6 +47,19 @@ const option_row option_rows[] = {
     {"--budget", NULL, "SECONDS", OPTION_SECONDS, AT(budget), ATTRIBUTES, 0.001, 1e6, NULL, NULL,
      "time for one map, such as 10s, for methods that run the network many times; then the best map so far "
      "is taken"},
+    {"--smooth", NULL, "NAME", OPTION_CHOICE, AT(smooth), ATTRIBUTES, 0, 0, "none", smooth_choice,
+     "the mean map of several versions of the image. flip: it and its mirror image; augment: both, each at "
+     "1, 0.9 "
+     "and 1.1 times its values; scaled: the same with every map scaled to 0..1, as pytorch-grad-cam's "
+     "aug_smooth"},
+    {"--eigen-smooth", NULL, NULL, OPTION_FLAG, AT(eigen_smooth), ATTRIBUTES, 0, 0, NULL, NULL,
+     "the principal component of the channels' shares in the map instead of their sum, as pytorch-grad-cam's "
+     "eigen_smooth; for methods that sum over channels"},
+    {"--fuse", NULL, "RULE", OPTION_CHOICE, AT(fuse), ATTRIBUTES, 0, 0, NULL, fuse_choice,
+     "one map of all the layers of --layer: the mean of their maps, or the largest of their tanh"},
+    {"--baseline", NULL, "IMAGE|FOLDER", OPTION_FILE, AT(baseline), ATTRIBUTES, 0, 0, NULL, NULL,
+     "what methods with a baseline compare with: an image, or the mean of a folder's images; --param "
+     "baseline=NAME has others"},
     {"--compat", NULL, "TOOL", OPTION_CHOICE, AT(compat), DRAWS, 0, 0, NULL, compat_choice,
      "conventions of another tool: the article's code, the Keras example, pytorch-grad-cam, tf-keras-vis"},
     {"--colormap", NULL, "NAME", OPTION_CHOICE, AT(colormap), DRAWS, 0, 0, NULL, colormap_choice,

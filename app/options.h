@@ -37,6 +37,8 @@ extern const int option_row_count;
 /* choices.c: what the library knows, by index; NULL after the last. */
 const char *method_choice(int i);
 const char *target_choice(int i);
+const char *smooth_choice(int i);
+const char *fuse_choice(int i);
 const char *compat_choice(int i);
 const char *colormap_choice(int i);
 const char *norm_choice(int i);

@@ -32,16 +32,8 @@ static ng_status explain_view_of(const explain_job *j, ng_session *session, int 
                                  ng_map *map, ng_error *err)
 {
     ng_explain_opts opts;
-    ng_explain_opts_init(&opts);
-    opts.method = j->views[view].method->name;
-    opts.layer = j->views[view].layer;
+    set_view_opts(j, view, &opts);
     opts.class_index = class_index;
-    opts.target = j->target;
-    opts.against = j->against;
-    opts.alpha = j->s->target_alpha;
-    opts.parameters = j->views[view].parameters;
-    opts.threads = j->map_threads;
-    opts.seconds = j->s->budget > 0 ? j->s->budget : 0;
     return ng_explain(session, 0, &opts, map, err);
 }
 
@@ -253,6 +245,8 @@ static int open_all(check *k, ng_model **model)
     code = find_inputs(s, rest, NULL, &j->in);
     if (code == EXIT_DONE)
         code = make_views(j);
+    if (code == EXIT_DONE && s->baseline)
+        code = read_baseline(j);
     if (code == EXIT_DONE)
         code = open_for_views(j, &k->session);
     for (int i = 0; i < STAGES && code == EXIT_DONE; i++)
@@ -305,6 +299,7 @@ int run_sanity(const settings *s)
     }
     ng_session_free(k->session);
     free_views(j);
+    free(j->baseline);
     inputs_clear(&j->in);
     ng_model_free(model);
     free(j);

@@ -126,6 +126,14 @@ json_t *make_conventions(const explain_job *j, const map_view *v)
         o, "input", json_pack("[i,i,i]", j->info.input_height, j->info.input_width, j->info.input_channels));
     json_object_set_new(o, "backend", json_string(j->s->backend));
     json_object_set_new(o, "outputs", kinds);
+    if (j->smooth)
+        json_object_set_new(o, "smooth", json_string(ng_smooth_name(j->smooth)));
+    if (j->s->eigen_smooth)
+        json_object_set_new(o, "eigen_smooth", json_true());
+    if (v->n_fused)
+        json_object_set_new(o, "fuse", json_string(ng_fuse_name(j->fuse)));
+    if (j->s->baseline)
+        json_object_set_new(o, "baseline", input_identity(j->s->baseline));
     return o;
 }
 

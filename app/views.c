@@ -15,14 +15,15 @@ static bool has_parameter(const ng_method_info *m, const char *item, size_t leng
     return false;
 }
 
-/* --param, --variant and --seed as one list; to be freed. */
+/* --param, --variant, --seed and --baseline as one list; to be freed. */
 static char *whole_list(const settings *s)
 {
     char seed[32] = "", *list;
+    const char *baseline = s->baseline ? ",baseline=given" : "";
     if (s->seed >= 0)
         snprintf(seed, sizeof seed, ",seed=%d", s->seed);
     const char *given = s->parameters ? s->parameters : "", *variant = s->variant ? s->variant : "";
-    int n = asprintf(&list, "%s%s%s%s", given, *variant ? ",variant=" : "", variant, seed);
+    int n = asprintf(&list, "%s%s%s%s%s", given, *variant ? ",variant=" : "", variant, seed, baseline);
     if (n < 0)
         return NULL;
     if (list[0] == ',')
@@ -92,6 +93,11 @@ int read_methods(explain_job *j)
         code = add_method(j, p, n);
         p += n;
     }
+    if (ng_smooth_find(j->s->smooth, &j->smooth, &err) != NG_OK ||
+        (j->s->fuse && ng_fuse_find(j->s->fuse, &j->fuse, &err) != NG_OK)) {
+        complain("%s", err.text);
+        return EXIT_USAGE;
+    }
     char *list = whole_list(j->s);
     if (!list)
         return say_out_of_memory();
@@ -126,10 +132,37 @@ static char *file_name_of(const ng_model *model, const char *path)
     return name;
 }
 
+static int check_layer(const explain_job *j, const method_choice_made *m, int index, ng_layer_info *layer)
+{
+    ng_error err;
+    ng_status status = ng_model_layer(j->model, index, layer, &err);
+    if (status == NG_OK)
+        status = ng_method_check(j->model, m->method.name, index, &err);
+    if (status == NG_OK && j->s->eigen_smooth && !m->method.sums_channels) {
+        complain(
+            "--eigen-smooth: %s is no sum over channels: there is no principal component to take. Leave it "
+            "out, or use eigengradcam",
+            m->method.name);
+        return EXIT_USAGE;
+    }
+    if (status == NG_OK)
+        return EXIT_DONE;
+    complain("%s", err.text);
+    return EXIT_USAGE;
+}
+
+/* Gives the view its last touches; EXIT_DONE unless memory ran out. */
+static int finish_view(explain_job *j, map_view *v)
+{
+    /* A few pixels of a gradient outshine all others. */
+    v->norm = v->method->at_input && !j->s->norm ? NG_NORM_PERCENTILE : j->render.norm;
+    v->conventions = v->path && v->name ? make_conventions(j, v) : NULL;
+    return v->conventions ? EXIT_DONE : say_out_of_memory();
+}
+
 static int add_view(explain_job *j, const method_choice_made *m, int index)
 {
     ng_layer_info layer;
-    ng_error err;
     for (int i = 0; i < j->n_views; i++)
         if (j->views[i].layer == index && j->views[i].method == &m->method)
             return EXIT_DONE;
@@ -137,21 +170,48 @@ static int add_view(explain_job *j, const method_choice_made *m, int index)
         complain("more than %d methods and layers", MOST_VIEWS);
         return EXIT_USAGE;
     }
-    ng_status status = ng_model_layer(j->model, index, &layer, &err);
-    if (status == NG_OK)
-        status = ng_method_check(j->model, m->method.name, index, &err);
-    if (status != NG_OK) {
-        complain("%s", err.text);
+    int code = check_layer(j, m, index, &layer);
+    if (code != EXIT_DONE)
+        return code;
+    map_view *v = &j->views[j->n_views++];
+    *v = (map_view){.method = &m->method,
+                    .parameters = m->parameters,
+                    .layer = index,
+                    .path = strdup(layer.name),
+                    .name = file_name_of(j->model, layer.name)};
+    return finish_view(j, v);
+}
+
+static char *joined(char *text, const char *more)
+{
+    char *out = NULL;
+    int n = asprintf(&out, "%s%s%s", text ? text : "", text ? "+" : "", more);
+    free(text);
+    return n < 0 ? NULL : out;
+}
+
+/* --fuse: the layers of add_layers' views, from `first` on, become one view. */
+static int fuse_views(explain_job *j, int first)
+{
+    if (j->n_views - first > MOST_FUSED) {
+        complain("--fuse: more than %d layers", MOST_FUSED);
         return EXIT_USAGE;
     }
-    map_view *v = &j->views[j->n_views++];
-    *v = (map_view){.method = &m->method, .parameters = m->parameters, .layer = index};
-    v->path = strdup(layer.name);
-    v->name = file_name_of(j->model, layer.name);
-    /* A few pixels of a gradient outshine all others. */
-    v->norm = m->method.at_input && !j->s->norm ? NG_NORM_PERCENTILE : j->render.norm;
-    v->conventions = make_conventions(j, v);
-    return v->path && v->name && v->conventions ? EXIT_DONE : say_out_of_memory();
+    map_view one = j->views[first];
+    one.path = one.name = NULL;
+    one.conventions = NULL;
+    for (int i = first; i < j->n_views; i++) {
+        map_view *v = &j->views[i];
+        one.path = joined(one.path, v->path);
+        one.name = joined(one.name, v->name);
+        one.fused[one.n_fused++] = v->layer;
+        free(v->path);
+        free(v->name);
+        json_decref(v->conventions);
+    }
+    j->n_views = first + 1;
+    j->views[first] = one;
+    return finish_view(j, &j->views[first]);
 }
 
 static int add_layers(explain_job *j, const method_choice_made *m)
@@ -188,9 +248,32 @@ int make_views(explain_job *j)
     for (int i = 0; i < j->n_methods && code == EXIT_DONE; i++) {
         const method_choice_made *m = &j->methods[i];
         bool at_input = !m->method.at_layer && (some_at_layer || !j->s->layer);
+        int first = j->n_views;
         code = at_input ? add_view(j, m, j->info.input_layer) : add_layers(j, m);
+        if (code == EXIT_DONE && j->s->fuse && m->method.at_layer)
+            code = fuse_views(j, first);
     }
     return code;
+}
+
+void set_view_opts(const explain_job *j, int view, ng_explain_opts *opts)
+{
+    const map_view *v = &j->views[view];
+    ng_explain_opts_init(opts);
+    opts->method = v->method->name;
+    opts->layer = v->layer;
+    opts->layers = v->fused;
+    opts->layer_count = v->n_fused;
+    opts->fuse = j->fuse;
+    opts->smooth = j->smooth;
+    opts->eigen = j->s->eigen_smooth;
+    opts->baseline = j->baseline;
+    opts->target = j->target;
+    opts->against = j->against;
+    opts->alpha = j->s->target_alpha;
+    opts->parameters = v->parameters;
+    opts->threads = j->map_threads;
+    opts->seconds = j->s->budget > 0 ? j->s->budget : 0;
 }
 
 void free_views(explain_job *j)
@@ -204,17 +287,24 @@ void free_views(explain_job *j)
         free(j->methods[i].parameters);
 }
 
+static void add_once(int *layers, int *n, int layer)
+{
+    for (int k = 0; k < *n; k++)
+        if (layers[k] == layer)
+            return;
+    if (*n < MOST_VIEWS)
+        layers[(*n)++] = layer;
+}
+
 int open_for_views(const explain_job *j, ng_session **session)
 {
     int layers[MOST_VIEWS + 1], n = 0;
     bool gradient = false, input = false;
     for (int i = 0; i < j->n_views; i++) {
         const map_view *v = &j->views[i];
-        bool there = false;
-        for (int k = 0; k < n; k++)
-            there = there || layers[k] == v->layer;
-        if (!there)
-            layers[n++] = v->layer;
+        for (int f = 0; f < v->n_fused; f++)
+            add_once(layers, &n, v->fused[f]);
+        add_once(layers, &n, v->layer);
         gradient = gradient || v->method->takes_gradient;
         input = input || (v->method->at_input && v->method->at_layer);
     }

@@ -279,6 +279,39 @@ typedef enum ng_target {
 NG_API const char *ng_target_name(ng_target target); /* "log-probability" */
 NG_API NG_NODISCARD ng_status ng_target_find(const char *name, ng_target *out, ng_error *err);
 
+/* X(name, text): test-time augmentation. The maps of several versions of the image, led back to it, are averaged. */
+#define NG_SMOOTH_LIST(X)                                                                                  \
+    X(NG_SMOOTH_NONE, "none")                                                                              \
+    X(NG_SMOOTH_FLIP, "flip")       /* the image and its mirror image */                                   \
+    X(NG_SMOOTH_AUGMENT, "augment") /* both, and the network's input times 0.9, 1 and 1.1: six versions */ \
+    X(NG_SMOOTH_SCALED,                                                                                    \
+      "scaled") /* those six, each map's relu scaled to 0..1 first: pytorch-grad-cam's     \
+                                       aug_smooth */
+
+typedef enum ng_smooth {
+#define NG_SMOOTH_ENUM(name, text) name,
+    NG_SMOOTH_LIST(NG_SMOOTH_ENUM)
+#undef NG_SMOOTH_ENUM
+} ng_smooth;
+
+NG_API const char *ng_smooth_name(ng_smooth smooth); /* "augment" */
+NG_API NG_NODISCARD ng_status ng_smooth_find(const char *name, ng_smooth *out, ng_error *err);
+
+/* X(name, text): how the maps of several layers become one of the input's size. Only what speaks for the class counts: the
+ * relu of each map, resized bilinearly. */
+#define NG_FUSE_LIST(X)                                                                             \
+    X(NG_FUSE_MEAN, "mean") /* the mean of maps scaled to 0..1: pytorch-grad-cam's target_layers */ \
+    X(NG_FUSE_MAX, "max")   /* the largest of tanh(2 map / max of the map): LayerCAM's, torch-cam's */
+
+typedef enum ng_fuse {
+#define NG_FUSE_ENUM(name, text) name,
+    NG_FUSE_LIST(NG_FUSE_ENUM)
+#undef NG_FUSE_ENUM
+} ng_fuse;
+
+NG_API const char *ng_fuse_name(ng_fuse fuse); /* "mean" */
+NG_API NG_NODISCARD ng_status ng_fuse_find(const char *name, ng_fuse *out, ng_error *err);
+
 /* X(name, text): what a map is worth. */
 #define NG_MAP_STATUS_LIST(X)                                                            \
     X(NG_MAP_OK, "ok")                                                                   \
@@ -319,7 +352,7 @@ typedef struct ng_map {
     ng_map_status status;
     char note
         [256]; /* why the status is not ok; else what the method has to say (completeness, samples), or "" */
-    int layer; /* layer index */
+    int layer; /* layer index; of a fused map, the first one's */
     int class_index;
     float logit, probability;
 } ng_map;
@@ -345,8 +378,18 @@ typedef struct ng_explain_opts {
     int against;            /* NG_TARGET_CONTRAST: the other class. Default -1: the most likely other one */
     double alpha;           /* NG_TARGET_FINER: weight of the classes next to it, 0..10. Default 0.6 */
     const char *parameters; /* the method's, "samples=50,seed=3"; NULL or "": its defaults */
-    int threads;            /* methods that run the network many times use so many. Default 1 */
-    double seconds; /* and so much time; then the best map so far is given. Default 0: all they need */
+    const float
+        *baseline; /* [h,w,c] as the network takes it, for methods with the parameter baseline=given: a data
+                               set's mean, say. Default NULL */
+    ng_smooth smooth; /* of any method. Default NG_SMOOTH_NONE */
+    int eigen; /* not 0: the principal component of the channels' terms instead of their sum, for methods
+                               with sums_channels (pytorch-grad-cam's eigen_smooth). Default 0 */
+    const int
+        *layers;     /* [layer_count] of the session's layers whose maps become one by `fuse`, in place of */
+    int layer_count; /*   `layer`; for methods at a layer. Default 0 */
+    ng_fuse fuse;    /* Default NG_FUSE_MEAN */
+    int threads;     /* methods that run the network many times use so many. Default 1 */
+    double seconds;  /* and so much time; then the best map so far is given. Default 0: all they need */
     /* Called now and then by such methods, from the calling thread; not 0 gives up: NG_E_CANCELLED. May be NULL. */
     int (*progress)(void *context, int done, int total);
     void *context;
@@ -377,6 +420,7 @@ typedef struct ng_method_info {
     int takes_gradient;  /* 0: activations are enough: the session may be made with forward_only */
     int at_input;        /* the map has the input's height and width, else the layer's */
     int at_layer; /* a layer is chosen for it; else it explains the input layer (ng_model_info.input_layer) */
+    int sums_channels; /* the map is a sum over channels: ng_explain_opts.eigen applies */
     int parameter_count;
     const ng_method_parameter *parameters; /* [parameter_count] */
 } ng_method_info;

@@ -322,6 +322,9 @@ static ng_status make_job(const ng_session *s, int index, const ng_explain_opts 
                        .probability = p[class_index],
                        .bad_layer = s->bad_layers[index],
                        .seed = s->seed,
+                       .baseline = opts->baseline,
+                       .smooth = opts->smooth,
+                       .eigen = opts->eigen != 0,
                        .threads = opts->threads,
                        .seconds = opts->seconds,
                        .progress = opts->progress,
@@ -332,13 +335,9 @@ static ng_status make_job(const ng_session *s, int index, const ng_explain_opts 
     return ngi_target_init(head, opts->target, class_index, opts->against, opts->alpha, z, &job->target, err);
 }
 
-ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_map *out, ng_error *err)
+static ng_status explain_one(ng_session *s, int index, const ng_explain_opts *opts, ng_map *out,
+                             ng_error *err)
 {
-    *out = (ng_map){0};
-    ng_explain_opts defaults;
-    ng_explain_opts_init(&defaults);
-    if (!opts)
-        opts = &defaults;
     const ngi_method *method = ngi_method_find(opts->method ? opts->method : "gradcam", err);
     if (!method)
         return NG_E_ARGUMENT;
@@ -356,6 +355,48 @@ ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_m
     out->logit = isfinite(z) ? z : 0;
     out->probability = isfinite(job.probability) ? job.probability : 0;
     return NG_OK;
+}
+
+/* The maps of several layers, one after the other, then joined. */
+static ng_status explain_fused(ng_session *s, int index, const ng_explain_opts *opts, ng_map *out,
+                               ng_error *err)
+{
+    const ngi_method *method = ngi_method_find(opts->method ? opts->method : "gradcam", err);
+    if (!method)
+        return NG_E_ARGUMENT;
+    if (!method->info.at_layer)
+        return ngi_fail(err, NG_E_ARGUMENT, "%s explains the input's pixels: there are no layers to fuse",
+                        method->info.name);
+    ngi_shape input = ngi_attr_input_shape(s->model->graph);
+    ng_map *maps = ngi_alloc_zero((size_t)opts->layer_count, sizeof *maps);
+    ng_status status = maps ? NG_OK : ngi_fail_memory(err, (size_t)opts->layer_count * sizeof *maps);
+    for (int i = 0; i < opts->layer_count && status == NG_OK; i++) {
+        ng_explain_opts one = *opts;
+        one.layer = opts->layers[i];
+        one.seconds = opts->seconds / opts->layer_count;
+        status = explain_one(s, index, &one, &maps[i], err);
+    }
+    if (status == NG_OK)
+        status = ngi_attr_fuse(maps, opts->layer_count, (int)input.dim[0], (int)input.dim[1], opts->fuse, out,
+                               err);
+    for (int i = 0; i < opts->layer_count && maps; i++)
+        ng_map_clear(&maps[i]);
+    ngi_free(maps);
+    return status;
+}
+
+ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_map *out, ng_error *err)
+{
+    *out = (ng_map){0};
+    ng_explain_opts defaults;
+    ng_explain_opts_init(&defaults);
+    if (!opts)
+        opts = &defaults;
+    if (opts->layer_count < 0 || opts->layer_count > s->n_layers)
+        return ngi_fail(err, NG_E_ARGUMENT, "%d layers to fuse: the session was made for %d",
+                        opts->layer_count, s->n_layers);
+    return opts->layer_count ? explain_fused(s, index, opts, out, err)
+                             : explain_one(s, index, opts, out, err);
 }
 
 int ng_method_count(void)

@@ -206,8 +206,7 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, con
     double score = r->scores[0]; /* by the same way as the others */
     for (int i = 1; i < done; i++)
         r->weights[r->channels[i]] = score != 0 ? (score - r->scores[i]) / score : 0;
-    ngi_attr_weigh(p, r->weights, map);
-    return NG_OK;
+    return ngi_attr_weigh(job, p, r->weights, map, err);
 }
 
 static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
@@ -239,6 +238,7 @@ const ngi_method ngi_method_ablationcam = {
             .source = "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360",
             .assumes = "channels act one by one",
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = ngi_attr_check_spatial,
     .compute = compute,

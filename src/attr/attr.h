@@ -67,6 +67,9 @@ typedef struct ngi_attr_job {
     int bad_layer;     /* first layer whose activations are not finite, where that is known; else -1 */
     float *seed;       /* [n,width], the caller's room */
     double parameters[NGI_MAX_PARAMETERS];               /* in the order of the method's row */
+    const float *baseline;                               /* [h,w,c] of NGI_BASELINE_GIVEN, or NULL */
+    ng_smooth smooth;                                    /* done by the frame around the method */
+    bool eigen;                                          /* by methods with info.sums_channels */
     int threads;                                         /* that sample.c may use */
     double seconds;                                      /* time that sample.c may take; 0: all it needs */
     int (*progress)(void *context, int done, int total); /* NULL, or called now and then; not 0: give up */
@@ -91,6 +94,13 @@ NG_NODISCARD ng_status ngi_parameters_read(const ng_method_info *method, const c
                                            ng_error *err);
 /* The value of a parameter, which the row must have. */
 double ngi_parameter(const ngi_method *method, const ngi_attr_job *job, const char *name);
+
+/* The mean of the method's maps of the job's image, mirrored and at several strengths (augment.c). */
+NG_NODISCARD ng_status ngi_attr_augment(const ngi_method *method, const ngi_attr_job *job, ng_map *map,
+                                        ng_error *err);
+/* Joins maps of several layers (fuse.c); see ng_explain_opts.fuse. */
+NG_NODISCARD ng_status ngi_attr_fuse(const ng_map *maps, int n, int height, int width, ng_fuse how,
+                                     ng_map *out, ng_error *err);
 
 /* Runs a method and judges the result: allocates the map, computes, applies relu, sets status and note. */
 NG_NODISCARD ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_map *map,
@@ -118,8 +128,13 @@ typedef struct ngi_attr_pair {
 /* Runs the backward pass, finds the pair and sets map->gradient_norm. */
 NG_NODISCARD ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_pair *out,
                                              ng_error *err);
-/* signed_data = sum over channels of weights[k] * A_k; of the pair only the activations are read. */
-void ngi_attr_weigh(const ngi_attr_pair *p, const double *weights, ng_map *map);
+/* signed_data = sum over channels of weights[k] * A_k, or by the job's eigen smoothing their principal component; of the
+ * pair only the activations are read. */
+NG_NODISCARD ng_status ngi_attr_weigh(const ngi_attr_job *job, const ngi_attr_pair *p, const double *weights,
+                                      ng_map *map, ng_error *err);
+/* signed_data = the terms [cells,channels], each channel less its mean, on their first right singular vector. */
+NG_NODISCARD ng_status ngi_attr_principal(const double *terms, int64_t cells, int64_t channels, ng_map *map,
+                                          ng_error *err);
 
 /* ---- Other inputs (sample.c) ---------------------------------------------------------------- */
 
@@ -166,6 +181,7 @@ NG_NODISCARD ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampli
 NG_NODISCARD ng_status ngi_pool_create(ngi_plan *plan, ngi_pool **out, ng_error *err);
 void ngi_pool_free(ngi_pool *pool);
 const char *ngi_pool_backend(const ngi_pool *pool); /* that the job's session was made for */
+ngi_plan *ngi_pool_plan(const ngi_pool *pool);      /* of the job's session */
 
 /* ---- Checks that rows share ----------------------------------------------------------------- */
 

@@ -171,14 +171,26 @@ static void refuse_non_finite(const ngi_attr_job *job, ng_map *map, const char *
              job->graph->layers[layer].name);
 }
 
+static ng_status check_eigen(const ngi_method *method, const ngi_attr_job *job, ng_error *err)
+{
+    if (!job->eigen || method->info.sums_channels)
+        return NG_OK;
+    return ngi_fail(
+        err, NG_E_UNSUPPORTED,
+        "%s is no sum over channels: there is no principal component to take. Leave eigen smoothing "
+        "out, or use eigengradcam",
+        method->info.name);
+}
+
 ng_status ngi_attribute(const ngi_method *method, const ngi_attr_job *job, ng_map *map, ng_error *err)
 {
     NGI_TRY(method->check(job->graph, job->layer, err));
+    NGI_TRY(check_eigen(method, job, err));
     const ngi_shape *shape = &job->graph->nodes[job->graph->layers[job->layer].node].shape;
     ngi_shape input = ngi_attr_input_shape(job->graph);
     ng_status status = allocate(map, method->info.at_input ? &input : shape, err);
     if (status == NG_OK)
-        status = method->compute(job, map, err);
+        status = job->smooth ? ngi_attr_augment(method, job, map, err) : method->compute(job, map, err);
     if (status != NG_OK) {
         ng_map_clear(map);
         return status;

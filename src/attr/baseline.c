@@ -1,6 +1,7 @@
 #include "attr/baseline.h"
 
 #include <math.h>
+#include <string.h>
 
 /* One axis of a Gaussian, cut at four standard deviations (scipy.ndimage.gaussian_filter1d, mode "nearest"): n lines of
  * `length` values, `step` apart. */
@@ -48,6 +49,14 @@ ng_status ngi_baseline_make(const ngi_attr_job *job, ngi_baseline kind, double d
 {
     ngi_shape s = ngi_attr_input_shape(job->graph);
     int64_t count = ngi_shape_count(&s), channels = s.dim[2];
+    if (kind == NGI_BASELINE_GIVEN && !job->baseline)
+        return ngi_fail(
+            err, NG_E_ARGUMENT,
+            "baseline=given, but no baseline was given: ng_explain_opts.baseline, or --baseline IMAGE");
+    if (kind == NGI_BASELINE_GIVEN) {
+        memcpy(out, job->baseline, (size_t)count * sizeof *out);
+        return NG_OK;
+    }
     if (kind == NGI_BASELINE_BLUR)
         return blur(job->input, &s, deviation, out, err);
     for (int64_t c = 0; c < channels; c++) {

@@ -4,14 +4,15 @@
 
 #include "attr/attr.h"
 
-#define NGI_BASELINE_CHOICES "black|white|grey|mean|blur|zero"
+#define NGI_BASELINE_CHOICES "black|white|grey|mean|blur|zero|given"
 typedef enum ngi_baseline {
     NGI_BASELINE_BLACK,
     NGI_BASELINE_WHITE,
-    NGI_BASELINE_GREY, /* half way from black to white */
-    NGI_BASELINE_MEAN, /* the image's own mean colour */
-    NGI_BASELINE_BLUR, /* the image, blurred: Gaussian, edges repeated */
-    NGI_BASELINE_ZERO, /* zeros at the network's input, whatever colour that is */
+    NGI_BASELINE_GREY,  /* half way from black to white */
+    NGI_BASELINE_MEAN,  /* the image's own mean colour */
+    NGI_BASELINE_BLUR,  /* the image, blurred: Gaussian, edges repeated */
+    NGI_BASELINE_ZERO,  /* zeros at the network's input, whatever colour that is */
+    NGI_BASELINE_GIVEN, /* the caller's: a data set's mean, say */
 } ngi_baseline;
 
 /* out [h,w,c] of the job's image; blur: standard deviation in pixels, for NGI_BASELINE_BLUR. */

@@ -46,7 +46,6 @@ static ng_status check(const ngi_graph *g, int layer, ng_error *err)
 
 static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
 {
-    (void)err;
     const ngi_graph *g = job->graph;
     int dense = 0, pooled = 0;
     (void)find_head(g, &dense, &pooled);
@@ -55,16 +54,16 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     bool binary = job->head->width == 1 && job->head->classes == 2;
     int64_t unit = binary ? 0 : job->target.class_index;
     double sign = binary && job->target.class_index == 0 ? -1 : 1;
-    int64_t cells = (int64_t)map->height * map->width;
-    const float *act =
-        ngi_run_activation(job->run, g->layers[job->layer].node) + job->index * cells * channels;
-    for (int64_t i = 0; i < cells; i++) {
-        double sum = 0;
-        for (int64_t k = 0; k < channels; k++)
-            sum += (double)w->data[k * outputs + unit] * act[i * channels + k];
-        map->signed_data[i] = (float)(sign * sum);
-    }
-    return NG_OK;
+    ngi_attr_pair p = {0};
+    p.act = ngi_attr_activations(job, &p.cells, &p.channels);
+    double *weights = ngi_alloc((size_t)channels, sizeof *weights);
+    if (!weights)
+        return ngi_fail_memory(err, (size_t)channels * sizeof *weights);
+    for (int64_t k = 0; k < channels; k++)
+        weights[k] = sign * w->data[k * outputs + unit];
+    ng_status status = ngi_attr_weigh(job, &p, weights, map, err);
+    ngi_free(weights);
+    return status;
 }
 
 const ngi_method ngi_method_cam = {
@@ -78,6 +77,7 @@ const ngi_method ngi_method_cam = {
             .assumes = "global average pooling straight into one Dense layer",
             .takes_gradient = 0,
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = check,
     .compute = compute,

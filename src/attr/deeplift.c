@@ -229,8 +229,8 @@ static ng_status run(lift *l, float *both, double *values, ng_map *map, ng_error
         ends[i] = ngi_target_score(job->head, &job->target, value(l, job->head->logits, i),
                                    value(l, job->head->output, i));
     map->gradient_norm = sqrt(ngi_dot(multiplier, multiplier, count));
-    ngi_reduce_channels((ngi_reduce)ngi_parameter(m, job, "reduce"), values, count / shape.dim[2],
-                        shape.dim[2], map->signed_data);
+    NGI_TRY(ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(m, job, "reduce"), values,
+                                count / shape.dim[2], shape.dim[2], map, err));
     snprintf(map->note, sizeof map->note,
              "the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)", sum, ends[0] - ends[1],
              ends[1], ends[0]);
@@ -283,6 +283,7 @@ const ngi_method ngi_method_deeplift = {
             .source = "Shrikumar et al. 2017, arXiv:1704.02685",
             .assumes = "the baseline shows nothing",
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

@@ -24,13 +24,23 @@ static ng_status sum_cells(const ngi_attr_job *job, double (*term)(double g, dou
 {
     ngi_attr_pair p;
     NGI_TRY(ngi_attr_pair_compute(job, map, &p, err));
+    size_t count = (size_t)(p.cells * p.channels);
+    double *terms = job->eigen ? ngi_alloc(count, sizeof *terms) : NULL;
+    if (job->eigen && !terms)
+        return ngi_fail_memory(err, count * sizeof *terms);
     for (int64_t i = 0; i < p.cells; i++) {
         double sum = 0;
-        for (int64_t k = i * p.channels; k < (i + 1) * p.channels; k++)
-            sum += term(p.grad[k], p.act[k]);
+        for (int64_t k = i * p.channels; k < (i + 1) * p.channels; k++) {
+            double value = term(p.grad[k], p.act[k]);
+            sum += value;
+            if (terms)
+                terms[k] = value;
+        }
         map->signed_data[i] = (float)sum;
     }
-    return NG_OK;
+    ng_status status = terms ? ngi_attr_principal(terms, p.cells, p.channels, map, err) : NG_OK;
+    ngi_free(terms);
+    return status;
 }
 
 static ng_status hirescam(const ngi_attr_job *job, ng_map *map, ng_error *err)
@@ -59,6 +69,7 @@ const ngi_method ngi_method_hirescam = {
             .assumes = "",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = ngi_attr_check_spatial,
     .compute = hirescam,
@@ -75,6 +86,7 @@ const ngi_method ngi_method_gradcamelementwise = {
             .assumes = "",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = ngi_attr_check_spatial,
     .compute = elementwise,
@@ -91,6 +103,7 @@ const ngi_method ngi_method_layercam = {
             .assumes = "",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = ngi_attr_check_spatial,
     .compute = layercam,

@@ -32,9 +32,9 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
             above += p.act[i * p.channels + c] > mean + k * sqrt(square);
         weights[c] = above / n;
     }
-    ngi_attr_weigh(&p, weights, map);
+    ng_status status = ngi_attr_weigh(job, &p, weights, map, err);
     ngi_free(weights);
-    return NG_OK;
+    return status;
 }
 
 const ngi_method ngi_method_fem = {
@@ -47,6 +47,7 @@ const ngi_method ngi_method_fem = {
             .source = "Fuad et al. 2020, doi:10.1109/IPTA50016.2020.9286629",
             .assumes = "the class is not looked at",
             .at_layer = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

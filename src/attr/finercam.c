@@ -48,6 +48,7 @@ const ngi_method ngi_method_finercam = {
             .assumes = "the target is the method's own; --target is not looked at",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

@@ -14,9 +14,9 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
             weights[k] += p.grad[i * p.channels + k];
     for (int64_t k = 0; k < p.channels; k++)
         weights[k] /= (double)p.cells;
-    ngi_attr_weigh(&p, weights, map);
+    ng_status status = ngi_attr_weigh(job, &p, weights, map, err);
     ngi_free(weights);
-    return NG_OK;
+    return status;
 }
 
 const ngi_method ngi_method_gradcam = {
@@ -30,6 +30,7 @@ const ngi_method ngi_method_gradcam = {
             .assumes = "",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = ngi_attr_check_spatial,
     .compute = compute,

@@ -45,9 +45,9 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
         return ngi_fail_memory(err, 3 * (size_t)p.channels * sizeof *sums);
     double *weights = sums + 2 * p.channels;
     weigh(&p, (int)ngi_parameter(&ngi_method_gradcampp, job, "variant"), sums, sums + p.channels, weights);
-    ngi_attr_weigh(&p, weights, map);
+    ng_status status = ngi_attr_weigh(job, &p, weights, map, err);
     ngi_free(sums);
-    return NG_OK;
+    return status;
 }
 
 const ngi_method ngi_method_gradcampp = {
@@ -61,6 +61,7 @@ const ngi_method ngi_method_gradcampp = {
             .assumes = "",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

@@ -193,8 +193,8 @@ static ng_status go(const ngi_attr_job *job, walk *w, ng_map *map, ng_error *err
     for (int64_t k = 0; k < w->count; k++)
         sum += w->sums[k];
     map->gradient_norm = norm;
-    ngi_reduce_channels((ngi_reduce)ngi_parameter(m, job, "reduce"), w->sums, w->count / shape.dim[2],
-                        shape.dim[2], map->signed_data);
+    NGI_TRY(ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(m, job, "reduce"), w->sums,
+                                w->count / shape.dim[2], shape.dim[2], map, err));
     snprintf(map->note, sizeof map->note,
              "completeness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)", sum,
              last - first, first, last);
@@ -235,6 +235,7 @@ const ngi_method ngi_method_guidedig = {
             .assumes = "the baseline shows nothing",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

@@ -110,8 +110,8 @@ static ng_status integrate(const ngi_attr_job *job, way *w, ng_map *map, ng_erro
         sum += w->sums[k];
     }
     map->gradient_norm = sqrt(norm);
-    ngi_reduce_channels((ngi_reduce)ngi_parameter(m, job, "reduce"), w->sums, w->count / shape.dim[2],
-                        shape.dim[2], map->signed_data);
+    NGI_TRY(ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(m, job, "reduce"), w->sums,
+                                w->count / shape.dim[2], shape.dim[2], map, err));
     snprintf(map->note, sizeof map->note,
              "completeness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)", sum,
              w->last - w->first, w->first, w->last);
@@ -153,6 +153,7 @@ const ngi_method ngi_method_integratedgradients = {
             .assumes = "the baseline shows nothing: what is as dark as a black baseline gets no evidence",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

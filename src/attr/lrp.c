@@ -397,8 +397,8 @@ static ng_status run(propagation *p, double *values, ng_map *map, ng_error *err)
         values[k] = p->relevance[p->g->inputs[0]][k];
         sum += values[k];
     }
-    ngi_reduce_channels((ngi_reduce)ngi_parameter(&ngi_method_lrp, job, "reduce"), values,
-                        shape.dim[0] * shape.dim[1], shape.dim[2], map->signed_data);
+    NGI_TRY(ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(&ngi_method_lrp, job, "reduce"), values,
+                                shape.dim[0] * shape.dim[1], shape.dim[2], map, err));
     snprintf(map->note, sizeof map->note,
              "relevance: %.6g of the score %.6g reached the pixels, biases kept the rest", sum, score);
     return NG_OK;
@@ -458,6 +458,7 @@ const ngi_method ngi_method_lrp = {
             .source = "Bach et al. 2015, doi:10.1371/journal.pone.0130140",
             .assumes = "rules that suit the layers; see the presets",
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

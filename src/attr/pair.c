@@ -1,5 +1,6 @@
 /* Activations and gradients at the explained layer: what every gradient CAM begins with. */
 #include "attr/attr.h"
+#include "attr/principal.h"
 
 #include <math.h>
 #include <string.h>
@@ -47,12 +48,34 @@ ng_status ngi_attr_pair_compute(const ngi_attr_job *job, ng_map *map, ngi_attr_p
     return NG_OK;
 }
 
-void ngi_attr_weigh(const ngi_attr_pair *p, const double *weights, ng_map *map)
+ng_status ngi_attr_weigh(const ngi_attr_job *job, const ngi_attr_pair *p, const double *weights, ng_map *map,
+                         ng_error *err)
 {
+    double *terms = job->eigen ? ngi_alloc((size_t)(p->cells * p->channels), sizeof *terms) : NULL;
+    if (job->eigen && !terms)
+        return ngi_fail_memory(err, (size_t)(p->cells * p->channels) * sizeof *terms);
     for (int64_t i = 0; i < p->cells; i++) {
         double sum = 0;
-        for (int64_t k = 0; k < p->channels; k++)
-            sum += weights[k] * p->act[i * p->channels + k];
+        for (int64_t k = 0; k < p->channels; k++) {
+            double term = weights[k] * p->act[i * p->channels + k];
+            sum += term;
+            if (terms)
+                terms[i * p->channels + k] = term;
+        }
         map->signed_data[i] = (float)sum;
     }
+    ng_status status = terms ? ngi_attr_principal(terms, p->cells, p->channels, map, err) : NG_OK;
+    ngi_free(terms);
+    return status;
+}
+
+ng_status ngi_attr_principal(const double *terms, int64_t cells, int64_t channels, ng_map *map, ng_error *err)
+{
+    double *projection = ngi_alloc((size_t)cells, sizeof *projection);
+    ng_status status = projection ? ngi_principal_projection(terms, cells, channels, projection, err)
+                                  : ngi_fail_memory(err, (size_t)cells * sizeof *projection);
+    for (int64_t i = 0; i < cells && status == NG_OK; i++)
+        map->signed_data[i] = (float)projection[i];
+    ngi_free(projection);
+    return status;
 }

@@ -23,9 +23,9 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
         return ngi_fail_memory(err, (size_t)p.channels * sizeof *weights);
     for (int64_t k = 0; k < p.channels; k++)
         weights[k] = 2 * ngi_random_uniform(seed, 0, (uint64_t)k) - 1;
-    ngi_attr_weigh(&p, weights, map);
+    ng_status status = ngi_attr_weigh(job, &p, weights, map, err);
     ngi_free(weights);
-    return NG_OK;
+    return status;
 }
 
 const ngi_method ngi_method_randomcam = {
@@ -38,6 +38,7 @@ const ngi_method ngi_method_randomcam = {
             .source = "pytorch-grad-cam, RandomCAM",
             .assumes = "",
             .at_layer = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

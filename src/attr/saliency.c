@@ -48,11 +48,12 @@ static ng_status finish(const ngi_attr_job *job, const float *gradient, const fl
     for (int64_t i = 0; i < count; i++)
         values[i] = (double)gradient[i] * (factor ? factor[i] : 1) * (weight ? weight[i / channels] : 1);
     /* all rows of this file have this one parameter */
-    ngi_reduce_channels((ngi_reduce)ngi_parameter(&ngi_method_saliency, job, "reduce"), values,
-                        count / channels, channels, map->signed_data);
+    ng_status status =
+        ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(&ngi_method_saliency, job, "reduce"), values,
+                            count / channels, channels, map, err);
     map->gradient_norm = sqrt(ngi_dot(gradient, gradient, count));
     ngi_free(values);
-    return NG_OK;
+    return status;
 }
 
 static ng_status saliency(const ngi_attr_job *job, ng_map *map, ng_error *err)
@@ -87,13 +88,15 @@ static ng_status guidedgradcam(const ngi_attr_job *job, ng_map *map, ng_error *e
 {
     const ngi_shape *layer = &job->graph->nodes[job->graph->layers[job->layer].node].shape;
     ng_map cam = {.height = (int)layer->dim[0], .width = (int)layer->dim[1]};
+    ngi_attr_job plain = *job;
+    plain.eigen = false; /* the product with the gradient is what is smoothed */
     size_t cells = (size_t)cam.height * (size_t)cam.width, pixels = (size_t)map->height * (size_t)map->width;
     cam.signed_data = ngi_alloc(cells, sizeof *cam.signed_data);
     float *weight = ngi_alloc(pixels, sizeof *weight);
     ng_status status =
         cam.signed_data && weight ? NG_OK : ngi_fail_memory(err, (cells + pixels) * sizeof(float));
     if (status == NG_OK)
-        status = ngi_method_gradcam.compute(job, &cam, err);
+        status = ngi_method_gradcam.compute(&plain, &cam, err);
     if (status == NG_OK) {
         const float *gradient;
         for (size_t i = 0; i < cells; i++)
@@ -151,6 +154,7 @@ const ngi_method ngi_method_saliency = {
             .assumes = "the score is nearly linear around the image",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = 1,
             .parameters = absolute,
         },
@@ -169,6 +173,7 @@ const ngi_method ngi_method_inputxgradient = {
             .assumes = "zero in the network's input means nothing there",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = 1,
             .parameters = with_sign,
         },
@@ -187,6 +192,7 @@ const ngi_method ngi_method_guidedbackprop = {
             .assumes = "it draws edges whatever the weights are: see netgaze sanity before trusting it",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = 1,
             .parameters = with_sign,
         },
@@ -205,6 +211,7 @@ const ngi_method ngi_method_deconvnet = {
             .assumes = "it hardly depends on the class or the weights",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = 1,
             .parameters = with_sign,
         },
@@ -224,6 +231,7 @@ const ngi_method ngi_method_guidedgradcam = {
             .takes_gradient = 1,
             .at_input = 1,
             .at_layer = 1,
+            .sums_channels = 1,
             .parameter_count = 1,
             .parameters = with_sign,
         },

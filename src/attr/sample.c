@@ -74,6 +74,11 @@ const char *ngi_pool_backend(const ngi_pool *pool)
     return ngi_plan_backend(pool->plan);
 }
 
+ngi_plan *ngi_pool_plan(const ngi_pool *pool)
+{
+    return pool->plan;
+}
+
 void ngi_pool_free(ngi_pool *pool)
 {
     if (!pool)

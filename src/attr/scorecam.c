@@ -154,8 +154,7 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
             r->sample_of[i] = r->sample_of[wanted];
         }
     weigh(r->chosen, wanted, r->sample_of, r->scores, r->weights);
-    ngi_attr_weigh(p, r->weights, map);
-    return NG_OK;
+    return ngi_attr_weigh(job, p, r->weights, map, err);
 }
 
 static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
@@ -191,6 +190,7 @@ const ngi_method ngi_method_scorecam = {
             .source = "Wang et al. 2020, arXiv:1910.01279",
             .assumes = "a masked image still looks like an image to the network",
             .at_layer = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

@@ -130,7 +130,7 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     ng_status status = weights && seed ? weigh(job, &p, weights, weights + p.channels, seed, err)
                                        : ngi_fail_memory(err, n * sizeof *weights);
     if (status == NG_OK)
-        ngi_attr_weigh(&p, weights, map);
+        status = ngi_attr_weigh(job, &p, weights, map, err);
     ngi_free(weights);
     ngi_free(seed);
     return status;
@@ -147,6 +147,7 @@ const ngi_method ngi_method_shapleycam = {
             .assumes = "with --target logit it is Grad-CAM; the paper's target is rest",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = check,
     .compute = compute,

@@ -100,8 +100,8 @@ static ng_status compute(const ngi_attr_job *job, const ngi_method *method, bool
             n.sums[k] = variance ? fmax(square - mean * mean, 0) : squared ? square : mean;
         }
         map->gradient_norm = sqrt(norm);
-        ngi_reduce_channels((ngi_reduce)ngi_parameter(method, job, "reduce"), n.sums, n.count / shape.dim[2],
-                            shape.dim[2], map->signed_data);
+        status = ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(method, job, "reduce"), n.sums,
+                                     n.count / shape.dim[2], shape.dim[2], map, err);
     }
     ngi_free(n.sums);
     return status;
@@ -128,6 +128,7 @@ const ngi_method ngi_method_smoothgrad = {
             .assumes = "noise that does not change the class",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof smooth_parameters / sizeof *smooth_parameters,
             .parameters = smooth_parameters,
         },
@@ -146,6 +147,7 @@ const ngi_method ngi_method_vargrad = {
             .assumes = "noise that does not change the class",
             .takes_gradient = 1,
             .at_input = 1,
+            .sums_channels = 1,
             .parameter_count = sizeof var_parameters / sizeof *var_parameters,
             .parameters = var_parameters,
         },

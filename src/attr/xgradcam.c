@@ -19,9 +19,9 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
         }
     for (int64_t k = 0; k < p.channels; k++)
         weights[k] /= sums[k] + XGRADCAM_EPSILON;
-    ngi_attr_weigh(&p, weights, map);
+    ng_status status = ngi_attr_weigh(job, &p, weights, map, err);
     ngi_free(sums);
-    return NG_OK;
+    return status;
 }
 
 const ngi_method ngi_method_xgradcam = {
@@ -35,6 +35,7 @@ const ngi_method ngi_method_xgradcam = {
             .assumes = "",
             .takes_gradient = 1,
             .at_layer = 1,
+            .sums_channels = 1,
         },
     .check = ngi_attr_check_spatial,
     .compute = compute,

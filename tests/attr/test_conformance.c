@@ -129,6 +129,8 @@ typedef struct request {
     int index, class_index, threads;
     ng_target target;
     const char *parameters;
+    ng_smooth smooth;
+    bool eigen;
 } request;
 
 static ng_status explain(const scene *s, runner *r, const ngi_method *m, request q, ng_map *map,
@@ -147,6 +149,8 @@ static ng_status explain(const scene *s, runner *r, const ngi_method *m, request
                         .probability = 0.5f,
                         .bad_layer = -1,
                         .seed = r->seed,
+                        .smooth = q.smooth,
+                        .eigen = q.eigen,
                         .threads = q.threads};
     const float *z = ngi_run_activation(r->run, s->head.logits) + q.index * CLASSES;
     const char *text = q.parameters ? q.parameters : quick_parameters(&m->info);
@@ -237,7 +241,7 @@ static void check_batch_and_backends(const scene *s, const ngi_method *m)
     ng_map_clear(&fast);
 }
 
-static void check_allocations(const scene *s, const ngi_method *m)
+static void check_allocations_of(const scene *s, const ngi_method *m, request q)
 {
     ng_error err = {0};
     ng_map map = {0};
@@ -245,7 +249,7 @@ static void check_allocations(const scene *s, const ngi_method *m)
         runner r;
         CHECK_OK(open_runner(s, "ref", 1, &r, &err), err);
         ngi_alloc_fail_at(k);
-        ng_status status = explain(s, &r, m, (request){.class_index = 1, .threads = 1}, &map, &err);
+        ng_status status = explain(s, &r, m, q, &map, &err);
         ngi_alloc_fail_at(0);
         if (status == NG_OK)
             succeeded = 1;
@@ -258,6 +262,76 @@ static void check_allocations(const scene *s, const ngi_method *m)
         if (k > 2000)
             fail_msg("%s: still fails after %ld allocations", m->info.name, k);
     }
+}
+
+/* The versions of a mirrored image are those of the image: the smoothed maps are each other's mirror images, to the bit. */
+static void check_smoothing(const scene *s, const ngi_method *m)
+{
+    scene mirrored = *s;
+    mirrored.input = net_floats(BATCH * SIDE * SIDE * 3);
+    for (int row = 0; row < SIDE; row++)
+        for (int x = 0; x < SIDE; x++)
+            memcpy(mirrored.input + (row * SIDE + x) * 3, s->input + (row * SIDE + SIDE - 1 - x) * 3,
+                   3 * sizeof(float));
+    request q = {.class_index = 1, .threads = 2, .smooth = NG_SMOOTH_FLIP};
+    bool superpixels = strcmp(m->info.name, "lime") == 0 || strcmp(m->info.name, "kernelshap") == 0;
+    q.parameters = superpixels ? "samples=30,segments=16,compactness=100" : NULL; /* noise has no segments */
+    ng_map a = map_of(s, "auto", 1, m, q), b = map_of(&mirrored, "auto", 1, m, q);
+    for (int i = 0; i < a.height * a.width; i++) {
+        float other = b.signed_data[i / a.width * a.width + a.width - 1 - i % a.width];
+        if (a.signed_data[i] != other)
+            fail_msg("%s: cell %d is %.9g, mirrored %.9g", m->info.name, i, a.signed_data[i], other);
+    }
+    q.smooth = NG_SMOOTH_SCALED;
+    ng_map c = map_of(s, "auto", BATCH, m, q);
+    assert_true(c.signed_min >= 0 && c.signed_max <= 1);
+    assert_non_null(strstr(c.note, c.status == NG_MAP_OK ? "6 maps" : ""));
+    ng_map_clear(&a);
+    ng_map_clear(&b);
+    ng_map_clear(&c);
+    free(mirrored.input);
+}
+
+/* Where it applies, eigen smoothing is the leading component; elsewhere it is refused. */
+static void check_eigen(const scene *s, const ngi_method *m)
+{
+    request q = {.class_index = 1, .threads = 1, .eigen = true};
+    if (m->info.sums_channels) {
+        ng_map a = map_of(s, "ref", 1, m, q), b = map_of(s, "ref", BATCH, m, q);
+        check_near(m, "eigen smoothing alone and in a batch", &a, &b, 1e-4);
+        assert_true(fabsf(a.signed_max) >= fabsf(a.signed_min));
+        ng_map_clear(&a);
+        ng_map_clear(&b);
+        return;
+    }
+    runner r;
+    ng_map map;
+    ng_error err = {0};
+    CHECK_OK(open_runner(s, "ref", 1, &r, &err), err);
+    CHECK_FAILS(explain(s, &r, m, q, &map, &err), NG_E_UNSUPPORTED, err, "eigengradcam");
+    close_runner(&r);
+}
+
+static void check_allocations(const scene *s, const ngi_method *m)
+{
+    request q = {.class_index = 1, .threads = 1};
+    check_allocations_of(s, m, q);
+    q.smooth = NG_SMOOTH_FLIP;
+    q.eigen = m->info.sums_channels;
+    if (strcmp(m->info.name, "gradcam") == 0 || strcmp(m->info.name, "layercam") == 0)
+        check_allocations_of(s, m, q);
+}
+
+static void smoothed_maps_mirror_exactly(void **state)
+{
+    (void)state;
+    for_all(check_smoothing);
+}
+
+static void eigen_smoothing_applies_or_is_refused(void **state)
+{
+    (void)state;
+    for_all(check_eigen);
 }
 
 static void every_map_is_sound_and_repeats(void **state)
@@ -498,6 +572,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_map_is_sound_and_repeats),
         cmocka_unit_test(batches_and_back_ends_agree),
+        cmocka_unit_test(smoothed_maps_mirror_exactly),
+        cmocka_unit_test(eigen_smoothing_applies_or_is_refused),
         cmocka_unit_test(failing_allocations_do_no_harm),
         cmocka_unit_test(identities_of_a_pooled_head),
         cmocka_unit_test(attributions_add_up),

@@ -25,6 +25,7 @@ typedef struct settings {
     int shuffle_head;     /* seed, for --check and sanity; no option */
     double shuffle_depth; /* see ng_model_opts; no option */
     const char *model, *weights, *preprocess, *labels, *input_size;
+    const char *image_input, *input_values, *output_layer;
     const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
         *outputs;
     const char *backend, *image;

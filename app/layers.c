@@ -113,6 +113,11 @@ int run_layers(const settings *s)
                info.format, *info.producer ? ", " : "", info.producer, info.layer_count,
                (long long)info.parameter_count, info.input_height, info.input_width, info.input_channels,
                info.class_count, info.activation);
+        if (strchr(info.outputs, ','))
+            printf("Outputs: %s; '%s' is explained, --output-layer names another.\n", info.outputs,
+                   info.output);
+        if (strchr(info.inputs, ','))
+            printf("Inputs: %s.\n", info.inputs);
         puts(info.automatic_layer < 0
                  ? "No layer has a spatial output that feeds the scores: nothing can be explained."
                  : "* is explained by default, + can be. Stride: input pixels a cell.");

@@ -37,6 +37,55 @@ static int check_file(const char *option, const char *path)
     return EXIT_USAGE;
 }
 
+/* ---- Several inputs -------------------------------------------------------------------------- */
+
+enum { MOST_INPUTS = 64 };
+
+/* The parts of --input, with the arrays they name. */
+typedef struct given_inputs {
+    char *text;
+    ng_input_value values[MOST_INPUTS];
+    ng_array arrays[MOST_INPUTS];
+    int n;
+} given_inputs;
+
+static void given_clear(given_inputs *g)
+{
+    for (int i = 0; i < g->n; i++)
+        ng_array_clear(&g->arrays[i]);
+    free(g->text);
+    *g = (given_inputs){0};
+}
+
+/* "age=age.npy,sex=sex.npy" */
+static int read_inputs(const char *text, given_inputs *g)
+{
+    char *rest = NULL;
+    ng_error err;
+    if (!text)
+        return EXIT_DONE;
+    if (!(g->text = strdup(text)))
+        return say_out_of_memory();
+    for (char *part = strtok_r(g->text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+        char *equals = strchr(part, '=');
+        if (!equals || equals == part || !equals[1] || g->n == MOST_INPUTS) {
+            complain("--input: '%s' is not NAME=FILE.npy%s", part,
+                     g->n == MOST_INPUTS ? ", or there are too many" : "");
+            return EXIT_USAGE;
+        }
+        *equals = '\0';
+        if (ng_npy_load(equals + 1, &g->arrays[g->n], &err) != NG_OK) {
+            complain("--input %s: %s", part, err.text);
+            return EXIT_USAGE;
+        }
+        g->values[g->n] = (ng_input_value){part, &g->arrays[g->n]};
+        g->n++;
+    }
+    return EXIT_DONE;
+}
+
+/* ---- Preprocessing --------------------------------------------------------------------------- */
+
 /* Why the range cannot be right for the network's first weighted layer, or NULL. */
 static const char *implausible(const ng_preprocess_info *p)
 {
@@ -71,6 +120,28 @@ static void say_preprocessing(const ng_preprocess_info *p)
         complain("warning: %.4g to %.4g: %s", p->low, p->high, reason);
 }
 
+static int load_model(const settings *s, const char *path, ng_model_opts *opts, ng_model **model)
+{
+    given_inputs given = {0};
+    ng_error err;
+    int code = read_inputs(s->input_values, &given);
+    if (code == EXIT_DONE) {
+        opts->output = s->output_layer;
+        opts->image_input = s->image_input;
+        opts->inputs = given.values;
+        opts->input_count = given.n;
+        ng_status status = ng_model_load(path, opts, model, &err);
+        code = status == NG_OK           ? EXIT_DONE
+               : status == NG_E_MEMORY   ? EXIT_ENVIRONMENT
+               : status == NG_E_ARGUMENT ? EXIT_USAGE
+                                         : EXIT_MODEL;
+        if (status != NG_OK)
+            complain("%s", err.text);
+    }
+    given_clear(&given);
+    return code;
+}
+
 int open_model(const settings *s, ng_model **model, int *rest)
 {
     *model = NULL;
@@ -96,12 +167,9 @@ int open_model(const settings *s, ng_model **model, int *rest)
         code = check_file("--labels", s->labels);
     if (code != EXIT_DONE)
         return code;
-    ng_error err;
-    ng_status status = ng_model_load(path, &opts, model, &err);
-    if (status != NG_OK) {
-        complain("%s", err.text);
-        return status == NG_E_MEMORY ? EXIT_ENVIRONMENT : EXIT_MODEL;
-    }
+    code = load_model(s, path, &opts, model);
+    if (code != EXIT_DONE)
+        return code;
     ng_model_info info;
     ng_model_describe(*model, &info);
     if (!s->quiet)

@@ -104,6 +104,13 @@ const option_row option_rows[] = {
      "0..1, raw"},
     {"--input-size", NULL, "N|HxW", OPTION_TEXT, AT(input_size), MODELS, 0, 0, NULL, NULL,
      "input size where the model leaves it open"},
+    {"--output-layer", NULL, "NAME|N", OPTION_TEXT, AT(output_layer), MODELS, 0, 0, NULL, NULL,
+     "which output is explained where the model has several; the first when left out"},
+    {"--image-input", NULL, "NAME", OPTION_TEXT, AT(image_input), MODELS, 0, 0, NULL, NULL,
+     "which input is the image where the model has several; the one of height, width and channels when left "
+     "out"},
+    {"--input", NULL, "NAME=FILE.npy,...", OPTION_TEXT, AT(input_values), MODELS, 0, 0, NULL, NULL,
+     "what the model's other inputs hold, the same for every image"},
     {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), READS, 0, 0, NULL, NULL,
      "take subfolders of folders too"},
     {"--fit", NULL, "NAME", OPTION_CHOICE, AT(fit), READS, 0, 0, "squash", fit_choice,

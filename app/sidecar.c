@@ -231,7 +231,7 @@ static json_t *geometry_json(const ng_geometry *g)
                      "x0", g->x0, "y0", g->y0, "x1", g->x1, "y1", g->y1);
 }
 
-static json_t *model_json(const ng_model_info *info)
+static json_t *model_json(const ng_model_info *info, const settings *s)
 {
     json_t *o = json_object();
     json_object_set_new(o, "path", json_text(info->path));
@@ -239,6 +239,9 @@ static json_t *model_json(const ng_model_info *info)
     json_object_set_new(o, "format", json_text(info->format));
     json_object_set_new(o, "producer", json_text(info->producer));
     json_object_set_new(o, "hash", json_text(info->hash));
+    json_object_set_new(o, "output", json_text(info->output));
+    if (s->input_values)
+        json_object_set_new(o, "inputs", json_text(s->input_values));
     return o;
 }
 
@@ -257,7 +260,7 @@ json_t *make_sidecar(const explain_job *j, const set *t, const picture *p, const
     json_object_set_new(o, "gradient_norm", json_number(t->map->gradient_norm));
     json_object_set_new(o, "signed_min", json_number(t->map->signed_min));
     json_object_set_new(o, "signed_max", json_number(t->map->signed_max));
-    json_object_set_new(o, "model", model_json(&j->info));
+    json_object_set_new(o, "model", model_json(&j->info, j->s));
     json_object_set_new(o, "input", input_identity(j->in.paths[t->input]));
     json_object_set_new(o, "conventions", json_deep_copy(j->views[t->view].conventions));
     json_object_set_new(o, "preprocess",

@@ -143,6 +143,12 @@ NG_API NG_NODISCARD ng_status ng_resample_find(const char *name, ng_resample *ou
 
 typedef struct ng_model ng_model;
 
+/* What an input that is not the image holds, for every image. */
+typedef struct ng_input_value {
+    const char *name;             /* the input layer's */
+    const struct ng_array *value; /* its shape without the batch, or with a batch of 1 */
+} ng_input_value;
+
 typedef struct ng_model_opts {
     size_t struct_size;
     const char *weights;    /* a weight file to read onto the architecture; NULL: the model's own */
@@ -160,6 +166,14 @@ typedef struct ng_model_opts {
     double
         shuffle_depth; /* with shuffle_head: this share of the layers with kernels, from the output on, is put out of
                                order, 0 to 1. Default 0: the last one only */
+    const char
+        *output; /* which of the model's outputs is explained, by its layer's name or by number. Default
+                                NULL: the first */
+    const char
+        *image_input; /* which of its inputs is the image. Default NULL: the one of [height,width,channels] */
+    const ng_input_value
+        *inputs;     /* [input_count]: values of the other inputs, copied. All that the output depends */
+    int input_count; /*   on must be given. Default 0 */
 } ng_model_opts;
 
 NG_API void ng_model_opts_init(ng_model_opts *opts);
@@ -193,6 +207,9 @@ typedef struct ng_model_info {
     int input_layer;     /* index of the input: the "layer" of methods that explain pixels */
     int64_t parameter_count;
     ng_preprocess_info preprocess;
+    const char *inputs, *outputs; /* names of all that the file has, "image, age" */
+    const char *output;           /* of the explained one */
+    int output_index;             /* and its place among the file's */
 } ng_model_info;
 
 NG_API void ng_model_describe(const ng_model *model, ng_model_info *out);

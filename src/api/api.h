@@ -21,9 +21,15 @@ struct ng_model {
     char **labels;                 /* [n_labels], from the file named in the options; else file.labels */
     int n_labels;
     char **fallback_labels; /* [head.classes]: "class 3" */
+    char *inputs, *outputs; /* names in the file, "image, age" */
+    int output;             /* the explained one in the file's order */
     int64_t parameters;
     int automatic_layer;
 };
+
+/* ends.c: chooses the image input and the output, and fixes the other inputs: one of each is left. */
+NG_NODISCARD ng_status ngi_model_choose_ends(ng_model *m, const ng_model_opts *opts, ng_error *err);
+const char *ngi_model_output_name(const ng_model *m);
 
 /* shuffle.c: reorders the kernel of the last layer with weights; the hash is a new one then. */
 NG_NODISCARD ng_status ngi_shuffle_head(ngi_model_file *file, const ngi_head *head, unsigned seed,

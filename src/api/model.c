@@ -19,6 +19,8 @@ void ng_model_free(ng_model *model)
     ngi_labels_free(model->labels, model->n_labels);
     ngi_labels_free(model->fallback_labels, model->head.classes);
     ngi_free(model->black);
+    ngi_free(model->inputs);
+    ngi_free(model->outputs);
     ngi_free(model->path);
     ngi_free(model->cache);
     ngi_model_file_clear(&model->file);
@@ -70,23 +72,6 @@ static ng_status prepare_labels(ng_model *m, const char *path, ng_error *err)
     return NG_OK;
 }
 
-static ng_status check_graph(const ng_model *m, ng_error *err)
-{
-    const ngi_graph *g = m->graph;
-    char text[NGI_SHAPE_TEXT];
-    const ngi_node *in = &g->nodes[g->inputs[0]];
-    if (g->n_inputs != 1)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: the model has %d inputs; models of one image input are run so far", m->path,
-                        g->n_inputs);
-    if (in->shape.rank != 3)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: input '%s' has the shape %s without the batch, expected "
-                        "[height,width,channels]",
-                        m->path, in->name, ngi_shape_text(&in->shape, text));
-    return NG_OK;
-}
-
 /* What black and white become; 0 and 1 where the input is no picture. */
 static ng_status find_extremes(ng_model *m, ng_error *err)
 {
@@ -118,7 +103,7 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
                                .cache = m->cache};
     NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
     m->graph = m->file.graph;
-    NGI_TRY(check_graph(m, err));
+    NGI_TRY(ngi_model_choose_ends(m, opts, err));
     m->head = ngi_head_of(m->graph);
     if (opts->shuffle_head)
         NGI_TRY(ngi_shuffle_head(&m->file, &m->head, opts->shuffle_head, opts->shuffle_depth, err));
@@ -171,6 +156,10 @@ void ng_model_describe(const ng_model *m, ng_model_info *out)
         .automatic_layer = m->automatic_layer,
         .input_layer = ngi_attr_input_layer(m->graph),
         .parameter_count = m->parameters,
+        .inputs = m->inputs,
+        .outputs = m->outputs,
+        .output = ngi_model_output_name(m),
+        .output_index = m->output,
         .preprocess = {ngi_preprocess_name(m->preprocess), m->preprocess_origin, m->low, m->high},
     };
 }

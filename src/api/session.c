@@ -107,7 +107,7 @@ static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, n
         else
             status = ngi_attr_check_spatial(g, layer, err);
         if (status == NG_OK && !ngi_graph_reaches(g, g->layers[layer].node, model->head.logits))
-            status = ngi_fail(err, NG_E_ARGUMENT, "layer '%s' does not feed the model's first output",
+            status = ngi_fail(err, NG_E_ARGUMENT, "layer '%s' does not feed the explained output",
                               g->layers[layer].name);
         int node = status == NG_OK ? g->layers[layer].node : -1;
         bool twice = false;

@@ -197,7 +197,7 @@ static ng_status go_back(lift *l, ng_error *err)
         return ngi_fail_memory(err, (size_t)count_of(l, logits) * sizeof *seed);
     ngi_target_seed(job->head, &job->target, value(l, logits, 0), value(l, logits, 0), seed);
     for (int i = logits; i > input; i--) {
-        if (!l->multiplier[i] || l->g->nodes[i].op == NGI_OP_INPUT)
+        if (!l->multiplier[i] || !l->g->nodes[i].from_input) /* constants do not differ */
             continue;
         if (job->progress && i % 16 == 0 && job->progress(job->context, logits - i, logits))
             return ngi_fail(err, NG_E_CANCELLED, "interrupted at '%s'", l->g->nodes[i].name);

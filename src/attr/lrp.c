@@ -373,7 +373,7 @@ static ng_status go_back(propagation *p, ng_error *err)
     for (int j = 0; j < job->head->width; j++) /* the score's terms: of a logit, the logit */
         r[j] *= value(p, logits)[j];
     for (int i = logits; i > input; i--) {
-        if (!p->relevance[i] || p->g->nodes[i].op == NGI_OP_INPUT)
+        if (!p->relevance[i] || !p->g->nodes[i].from_input) /* a constant keeps its share */
             continue;
         if (job->progress && i % 8 == 0 && job->progress(job->context, logits - i, logits))
             return ngi_fail(err, NG_E_CANCELLED, "interrupted at '%s'", p->g->nodes[i].name);

@@ -155,3 +155,26 @@ ng_status ngi_graph_add_node(ngi_graph *g, const char *name, ngi_op op, const ng
     *out = g->n_nodes++;
     return NG_OK;
 }
+
+ng_status ngi_graph_fix_input(ngi_graph *g, int node, const float *values, ng_error *err)
+{
+    ngi_node *n = &g->nodes[node];
+    size_t bytes = (size_t)ngi_shape_count(&n->shape) * sizeof *values;
+    char *name = ngi_sprintf("%s/value", n->name);
+    float *data = ngi_alloc_aligned(bytes);
+    int weight = -1;
+    ng_status status = name && data ? NG_OK : ngi_fail_memory(err, bytes);
+    if (status == NG_OK) {
+        memcpy(data, values, bytes);
+        status = ngi_graph_add_weight(g, name, &n->shape, false, data, &weight, err);
+    }
+    ngi_free(name);
+    if (status != NG_OK) {
+        ngi_free_aligned(data);
+        return status;
+    }
+    g->weights[weight].constant = true;
+    n->op = NGI_OP_CONSTANT;
+    n->weights[0] = weight;
+    return NG_OK;
+}

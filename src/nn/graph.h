@@ -16,6 +16,7 @@
 /* X(kind, text) */
 #define NGI_OP_LIST(X)                                                                                \
     X(INPUT, "input")                                                                                 \
+    X(CONSTANT, "constant")          /* w: value: an input that is the same for every image */        \
     X(IDENTITY, "identity")          /* Dropout and other train-time layers, linear activation */     \
     X(CONV2D, "conv2d")              /* w: kernel [kh,kw,ic/groups,oc], bias [oc] or none */          \
     X(DEPTHWISE, "depthwise_conv2d") /* w: kernel [kh,kw,c,m], bias [c*m] or none; channel c*m+j */   \
@@ -154,6 +155,7 @@ typedef struct ngi_node {
     int weights[NGI_NODE_WEIGHTS]; /* indices into weights in the op's order; -1: none */
     ngi_shape shape;               /* of the output, without batch; set by ngi_graph_infer */
     bool feeds_output;             /* a path leads from here to an output; set by ngi_graph_infer */
+    bool from_input;               /* a path leads from an input to here; likewise */
 } ngi_node;
 
 typedef struct ngi_layer {
@@ -193,6 +195,8 @@ NG_NODISCARD ng_status ngi_graph_add_weight(ngi_graph *g, const char *name, cons
 NG_NODISCARD ng_status ngi_graph_add_node(ngi_graph *g, const char *name, ngi_op op, const ngi_attr *attr,
                                           int layer, const int *inputs, int n_inputs,
                                           const int weights[NGI_NODE_WEIGHTS], int *out, ng_error *err);
+/* Turns an INPUT node into a CONSTANT of these values, copied; the graph's `inputs` are the caller's to change. */
+NG_NODISCARD ng_status ngi_graph_fix_input(ngi_graph *g, int node, const float *values, ng_error *err);
 /* Attributes with neutral values: strides, dilations, groups 1; max_value infinity; steps 1. */
 void ngi_attr_init(ngi_attr *attr);
 
@@ -212,7 +216,7 @@ int ngi_graph_frontier(const ngi_graph *g, int node, int root, int *starts,
                        bool *room); /* room: [2 * n_nodes] */
 /* Whether a path leads from node `from` to node `to`. */
 bool ngi_graph_reaches(const ngi_graph *g, int from, int to);
-/* Input pixels a cell of the node's output spans, per axis; 0 where it is not spatial. */
+/* Input pixels a cell of the node's output spans, per axis; 0 where it is not spatial or no input leads to it. */
 void ngi_graph_stride(const ngi_graph *g, int node, double *stride_y, double *stride_x);
 /* Node whose output is the score before the final softmax/sigmoid (the logits), walking back from the
  * output through activations, identities and reshapes; *act gets the final activation (LINEAR if none);

@@ -103,6 +103,15 @@ static ng_status infer_input(infer_context *c)
     return NG_OK;
 }
 
+static ng_status infer_constant(infer_context *c)
+{
+    const ngi_weight *value = slot(c, 0);
+    if (!value)
+        return FAIL(c, "%s: a constant without a value", c->node->name);
+    c->node->shape = value->shape;
+    return NG_OK;
+}
+
 static ng_status infer_same(infer_context *c)
 {
     c->node->shape = *c->in;
@@ -361,6 +370,7 @@ typedef struct op_row {
 
 static const op_row rows[NGI_OP_COUNT] = {
     [NGI_OP_INPUT] = {infer_input, 0, 0},
+    [NGI_OP_CONSTANT] = {infer_constant, 0, 0},
     [NGI_OP_IDENTITY] = {infer_same, 1, 1},
     [NGI_OP_CONV2D] = {infer_conv, 1, 1},
     [NGI_OP_DEPTHWISE] = {infer_depthwise, 1, 1},
@@ -413,8 +423,12 @@ ng_status ngi_node_infer(ngi_graph *g, int index, ng_error *err)
 ng_status ngi_graph_infer(ngi_graph *g, ng_error *err)
 {
     for (int i = 0; i < g->n_nodes; i++) {
+        ngi_node *n = &g->nodes[i];
         NGI_TRY(ngi_node_infer(g, i, err));
-        g->nodes[i].feeds_output = false;
+        n->feeds_output = false;
+        n->from_input = n->op == NGI_OP_INPUT;
+        for (int k = 0; k < n->n_inputs && !n->from_input; k++)
+            n->from_input = g->nodes[n->inputs[k]].from_input;
     }
     for (int i = 0; i < g->n_outputs; i++)
         g->nodes[g->outputs[i]].feeds_output = true;

@@ -46,16 +46,26 @@ static bool is_spatial(const ngi_shape *s)
     return s->rank == 3 && s->dim[0] * s->dim[1] > 1;
 }
 
-/* Follows the first input back to the graph's input and multiplies what each op does to the raster. */
+/* The first of a node's inputs that the graph's input leads to, not a constant's. */
+static int way_back(const ngi_graph *g, const ngi_node *n)
+{
+    for (int k = 0; k < n->n_inputs; k++)
+        if (g->nodes[n->inputs[k]].from_input)
+            return n->inputs[k];
+    return -1;
+}
+
+/* Follows a way back to the graph's input and multiplies what each op does to the raster. */
 void ngi_graph_stride(const ngi_graph *g, int index, double *stride_y, double *stride_x)
 {
     double y = 1, x = 1;
     *stride_y = *stride_x = 0;
-    for (int i = index; g->nodes[i].op != NGI_OP_INPUT; i = g->nodes[i].inputs[0]) {
+    for (int i = index, back; g->nodes[i].op != NGI_OP_INPUT; i = back) {
         const ngi_node *n = &g->nodes[i];
-        const ngi_shape *in = &g->nodes[n->inputs[0]].shape;
-        if (n->shape.rank != 3 || in->rank != 3)
+        back = way_back(g, n);
+        if (back < 0 || n->shape.rank != 3 || g->nodes[back].shape.rank != 3)
             return;
+        const ngi_shape *in = &g->nodes[back].shape;
         switch (n->op) {
         case NGI_OP_CONV2D:
         case NGI_OP_DEPTHWISE:
@@ -104,14 +114,17 @@ int ngi_graph_logits(const ngi_graph *g, ngi_activation *act, bool *softmax)
 bool ngi_graph_is_candidate(const ngi_graph *g, int layer)
 {
     int node = g->layers[layer].node;
-    return node >= 0 && g->nodes[node].op != NGI_OP_INPUT && g->nodes[node].feeds_output &&
-           is_spatial(&g->nodes[node].shape);
+    if (node < 0)
+        return false;
+    const ngi_node *n = &g->nodes[node];
+    return n->op != NGI_OP_INPUT && n->from_input && n->feeds_output && is_spatial(&n->shape);
 }
 
 int ngi_graph_automatic_layer(const ngi_graph *g)
 {
     for (int i = g->n_nodes - 1; i >= 0; i--) {
-        if (!g->nodes[i].feeds_output || !is_spatial(&g->nodes[i].shape) || g->nodes[i].op == NGI_OP_INPUT)
+        const ngi_node *n = &g->nodes[i];
+        if (!n->feeds_output || !n->from_input || !is_spatial(&n->shape) || n->op == NGI_OP_INPUT)
             continue;
         int node = i; /* a dropout's value is its input's: name the layer that made it */
         while (g->nodes[node].op == NGI_OP_IDENTITY && g->nodes[node].n_inputs == 1)

@@ -23,6 +23,8 @@ typedef struct keras_case {
     int n_files;
     case_map maps[MAX_MAPS];
     int n_maps;
+    char output[64], image[64];          /* of several; empty: not said */
+    char value_name[64], value_file[64]; /* of another input */
     double tolerance;
     char refused[200]; /* empty: the model must load */
 } keras_case;
@@ -54,6 +56,12 @@ static void parse_line(keras_case *c, char *line)
         snprintf(c->maps[c->n_maps++].layer, sizeof c->maps->layer, "%s", value);
     else if (strcmp(line, "class") == 0 && c->n_maps)
         c->maps[c->n_maps - 1].class_index = atoi(value);
+    else if (strcmp(line, "output") == 0)
+        snprintf(c->output, sizeof c->output, "%s", value);
+    else if (strcmp(line, "image") == 0)
+        snprintf(c->image, sizeof c->image, "%s", value);
+    else if (strcmp(line, "value") == 0)
+        sscanf(value, "%63s %63s", c->value_name, c->value_file);
     else if (strcmp(line, "refused") == 0)
         snprintf(c->refused, sizeof c->refused, "%s", value);
 }
@@ -237,14 +245,33 @@ static void run_session(tally *t, const keras_case *c, const char *run, const ng
     ng_array_clear(&input);
 }
 
+static ng_status load(const keras_case *c, const char *file, ng_model **model, ng_error *err)
+{
+    char path[1100];
+    ng_array value = {0};
+    ng_input_value given = {c->value_name, &value};
+    ng_model_opts opts;
+    ng_model_opts_init(&opts);
+    opts.output = c->output[0] ? c->output : NULL;
+    opts.image_input = c->image[0] ? c->image : NULL;
+    if (c->value_name[0]) {
+        value = load_npy(c, c->value_file);
+        opts.inputs = &given;
+        opts.input_count = 1;
+    }
+    snprintf(path, sizeof path, "%s/%s", c->folder, file);
+    ng_status status = ng_model_load(path, &opts, model, err);
+    ng_array_clear(&value);
+    return status;
+}
+
 static void run_file(tally *t, const keras_case *c, const char *file)
 {
     ng_error err = {0};
     ng_model *model = NULL;
-    char path[1100], run[400];
-    snprintf(path, sizeof path, "%s/%s", c->folder, file);
+    char run[400];
     snprintf(run, sizeof run, "%s/%s", c->name, file);
-    ng_status status = ng_model_load(path, NULL, &model, &err);
+    ng_status status = load(c, file, &model, &err);
     if (c->refused[0]) {
         t->refusals++;
         if (status == NG_OK || !strstr(err.text, c->refused)) {

@@ -107,6 +107,31 @@ static void check_gradient(const ngi_run_session *s, int node, float expected)
         CHECK_NEAR(grad[i], expected, 0);
 }
 
+/* Every image of the batch meets the same constant, and the gradient goes past it. */
+static void a_constant_is_the_same_for_every_image(void **state)
+{
+    (void)state;
+    ngi_graph *g = net_new();
+    int in = net_image(g, 2, 2, 1), other = net_image(g, 2, 2, 1),
+        product = net_op2(g, NGI_OP_MULTIPLY, other, in);
+    const float value[4] = {1, -2, 3, 0.5f}, x[8] = {1, 2, 3, 4, 5, 6, 7, 8},
+                ones[8] = {1, 1, 1, 1, 1, 1, 1, 1}, *in_x = x;
+    CHECK_OK(ngi_graph_fix_input(g, other, value, &err), err);
+    g->n_inputs = 1;
+    net_output(g, product);
+    ngi_plan *p = plan_of(g, (ngi_plan_opts){.batch = 2, .root = product, .grads = &in, .n_grads = 1});
+    ngi_run_session *s = session_of(p);
+    CHECK_OK(ngi_run_forward(s, &in_x, 2, &err), err);
+    CHECK_OK(ngi_run_backward(s, ones, 2, -1, &err), err);
+    for (int i = 0; i < 8; i++) {
+        CHECK_NEAR(ngi_run_activation(s, product)[i], value[i % 4] * x[i], 0);
+        CHECK_NEAR(ngi_run_gradient(s, in)[i], value[i % 4], 0);
+    }
+    ngi_run_session_free(s);
+    ngi_plan_free(p);
+    ngi_graph_free(g);
+}
+
 /* Aliases share activations, but a dropout's own gradient is not its input's where that has other readers. */
 static void aliased_nodes_have_their_own_gradients(void **state)
 {
@@ -413,6 +438,7 @@ int main(void)
         cmocka_unit_test(chains_are_fused_unless_someone_looks),
         cmocka_unit_test(a_value_with_two_readers_is_not_folded),
         cmocka_unit_test(nothing_else_runs),
+        cmocka_unit_test(a_constant_is_the_same_for_every_image),
         cmocka_unit_test(aliased_nodes_have_their_own_gradients),
         cmocka_unit_test(a_network_may_be_no_more_than_its_input),
         cmocka_unit_test(a_cut_relu_stops_gradients_above_its_maximum),

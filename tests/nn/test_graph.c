@@ -243,6 +243,47 @@ static void the_effective_range_follows_the_graph(void **state)
     CHECK_NEAR(high, -0.992156863, 1e-6);
 }
 
+/* x * gate, where the gate comes from a second input that is given: only what the image leads to can be explained. */
+static void a_fixed_input_is_a_constant(void **state)
+{
+    (void)state;
+    ngi_attr a;
+    ngi_attr_init(&a);
+    int image = input(6, 8, 2), index, product, owner = layer("other");
+    CHECK_OK(ngi_graph_add_node(g, "other", NGI_OP_INPUT, &a, owner, NULL, 0, NULL, &index, &err), err);
+    g->layers[owner].node = index;
+    g->nodes[index].shape = ngi_shape_of(3, (int64_t)3, (int64_t)4, (int64_t)2);
+    a.scale_h = a.scale_w = 2;
+    int large = node_of("large", NGI_OP_UPSAMPLE, &a, index, -1, -1);
+    ngi_attr_init(&a);
+    CHECK_OK(ngi_graph_add_node(g, "product", NGI_OP_MULTIPLY, &a, layer("product"), (int[]){large, image}, 2,
+                                NULL, &product, &err),
+             err);
+    g->layers[g->nodes[product].layer].node = product;
+    output(product);
+    CHECK_OK(ngi_graph_infer(g, &err), err);
+    assert_true(ngi_graph_is_candidate(g, g->nodes[large].layer));
+    float values[24];
+    for (int i = 0; i < 24; i++)
+        values[i] = (float)i;
+    CHECK_OK(ngi_graph_fix_input(g, index, values, &err), err);
+    CHECK_OK(ngi_graph_infer(g, &err), err);
+    assert_int_equal(g->nodes[index].op, NGI_OP_CONSTANT);
+    assert_memory_equal(g->weights[g->nodes[index].weights[0]].data, values, sizeof values);
+    assert_true(g->nodes[product].from_input && g->nodes[large].feeds_output);
+    assert_false(g->nodes[large].from_input);
+    assert_false(ngi_graph_is_candidate(g, g->nodes[large].layer));
+    assert_int_equal(ngi_graph_automatic_layer(g), g->nodes[product].layer);
+    double y, x;
+    ngi_graph_stride(g, product, &y, &x); /* the image's way, though the other input is the first */
+    CHECK_NEAR(y, 1, 0);
+    ngi_graph_stride(g, large, &y, &x);
+    CHECK_NEAR(y, 0, 0);
+    g->nodes[index].weights[0] = -1;
+    assert_int_equal(ngi_graph_infer(g, &err), NG_E_SHAPE);
+    assert_non_null(strstr(err.text, "other: a constant without a value"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, new_graph, drop_graph)
@@ -250,6 +291,7 @@ int main(void)
         TEST(same_padding_is_tensorflows), TEST(a_small_net_is_inferred_and_queried),
         TEST(bad_shapes_are_refused),      TEST(slices_and_broadcasts_follow_numpy),
         TEST(preprocessing_equals_kerass), TEST(the_effective_range_follows_the_graph),
+        TEST(a_fixed_input_is_a_constant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Ops that only move values: permute, slice, zero padding, cropping, concatenation. Each is one strided copy, and its
- * gradient the copy back. */
+/* Ops that only move values: constants, permute, slice, zero padding, cropping, concatenation. Each is one strided copy,
+ * and its gradient the copy back. */
 #include "exec/ref/ref.h"
 
 #include <string.h>
@@ -193,4 +193,19 @@ void ngi_ref_concat_backward(const ngi_ref *k, const ngi_run *run)
                           run->accumulate[i]);
         at += block;
     }
+}
+
+/* ---- Constant ---------------------------------------------------------------------------------- */
+
+void ngi_ref_constant_forward(const ngi_ref *k, const ngi_run *run)
+{
+    for (int i = 0; i < run->n; i++)
+        memcpy(run->out + i * k->out_count, k->step.w[0], (size_t)k->out_count * sizeof *run->out);
+}
+
+/* Nothing leads to it. */
+void ngi_ref_constant_backward(const ngi_ref *k, const ngi_run *run)
+{
+    (void)k;
+    (void)run;
 }

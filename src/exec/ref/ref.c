@@ -74,7 +74,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
         return ngi_fail_memory(err, sizeof *k);
     k->step = *step;
     k->op = &table[step->op];
-    k->in_count = ngi_shape_count(step->in_shape[0]);
+    k->in_count = step->n_inputs ? ngi_shape_count(step->in_shape[0]) : 0;
     k->out_count = ngi_shape_count(step->out_shape);
     size_t bytes = k->op->scratch ? k->op->scratch(k) : 0;
     k->op_scratch = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

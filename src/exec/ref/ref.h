@@ -32,6 +32,7 @@ typedef struct ngi_ref_op {
 
 /* X(op suffix, function stem, scratch hook, prepare hook): each op has _forward and _backward. */
 #define NGI_REF_OPS(X)                                                  \
+    X(CONSTANT, constant, NULL, NULL)                                   \
     X(IDENTITY, identity, NULL, NULL)                                   \
     X(CONV2D, conv, ngi_ref_conv_scratch, NULL)                         \
     X(DEPTHWISE, depthwise, ngi_ref_depthwise_scratch, NULL)            \

@@ -19,7 +19,7 @@ endfunction()
 # Lowest first. This list and scripts/check-layers.py say the same.
 ng_folder(base FOREIGN m Threads::Threads PkgConfig::XXHASH)
 ng_folder(tensor DEPENDS base FOREIGN m)
-ng_folder(image DEPENDS tensor FOREIGN PkgConfig::VIPS m)
+ng_folder(image DEPENDS tensor FOREIGN PkgConfig::VIPS PkgConfig::LIBDEFLATE m)
 ng_folder(nn DEPENDS tensor FOREIGN m)
 ng_folder(format DEPENDS nn FOREIGN PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON m)
 ng_folder(exec/ref DEPENDS nn FOREIGN m)
@@ -55,7 +55,7 @@ set(objects)
 foreach(f ${folders})
   list(APPEND objects $<TARGET_OBJECTS:${f}>)
 endforeach()
-set(foreign PkgConfig::VIPS PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON PkgConfig::XXHASH DNNL::dnnl OpenMP::OpenMP_C
+set(foreign PkgConfig::VIPS PkgConfig::HDF5 PkgConfig::LIBZIP PkgConfig::JANSSON PkgConfig::XXHASH PkgConfig::LIBDEFLATE DNNL::dnnl OpenMP::OpenMP_C
     Threads::Threads m)
 
 foreach(kind SHARED STATIC)

@@ -28,6 +28,7 @@ ALLOWED = {
 # header prefix -> the only places that may include it
 FOREIGN = {
     "vips/": ["src/image"],
+    "libdeflate": ["src/image"],
     "hdf5": ["src/format"],
     "zip.h": ["src/format"],
     "jansson.h": ["src/format", "app"],

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MAX_FILE ((size_t)1 << 30) /* bytes */
+#define STRIP    16                /* rows taken at a time: two of a JPEG's blocks */
 
 /* Readers that are fuzzed and common; vips has more (PDF, SVG, slides, ...), which strangers' files must not
  * reach. */
@@ -74,8 +75,17 @@ static int replace(VipsImage **image, VipsImage *next, int result)
     return 0;
 }
 
+/* Whether the pixels can be taken row by row from the file to the end; else all are decoded first. Done here without
+ * vips's own loops, whose threads and copies take as long as the decoding of a photograph. */
+static bool can_stream(VipsImage *image)
+{
+    return image->BandFmt == VIPS_FORMAT_UCHAR && vips_image_get_orientation(image) <= 1;
+}
+
 static int decode_pixels(VipsImage **image)
 {
+    if (can_stream(*image))
+        return 0;
     ngi_vips_single_thread(*image);
     VipsImage *next = vips_image_copy_memory(*image);
     return replace(image, next, next ? 0 : -1);
@@ -156,13 +166,32 @@ static void window_ends(const ng_image_opts *o, double *low, double *high)
     }
 }
 
+/* Of an image of bytes, from top to bottom. */
+static int stream_pixels(VipsImage *image, ng_image *out)
+{
+    size_t row = (size_t)out->width * (size_t)out->channels;
+    VipsRegion *region = vips_region_new(image);
+    int result = region ? 0 : -1;
+    for (int top = 0; top < out->height && result == 0; top += STRIP) {
+        VipsRect strip = {0, top, out->width, out->height - top < STRIP ? out->height - top : STRIP};
+        result = vips_region_prepare(region, &strip);
+        for (int y = top; y < top + strip.height && result == 0; y++)
+            memcpy(out->data + (size_t)y * row, VIPS_REGION_ADDR(region, 0, y), row);
+    }
+    if (region)
+        g_object_unref(region);
+    return result;
+}
+
 /* Fills `out` [h,w,c] from pixels in the image's own format. */
 static int fill_pixels(VipsImage **image, const ng_image_opts *o, ng_image *out)
 {
+    if ((*image)->BandFmt == VIPS_FORMAT_UCHAR)
+        return stream_pixels(*image, out);
     bool grey = (*image)->Bands == 1;
     size_t n = (size_t)out->width * out->height * out->channels;
     VipsBandFormat format = (*image)->BandFmt;
-    if (format != VIPS_FORMAT_UCHAR && format != VIPS_FORMAT_USHORT && format != VIPS_FORMAT_FLOAT) {
+    if (format != VIPS_FORMAT_USHORT && format != VIPS_FORMAT_FLOAT) {
         VipsImage *next = NULL;
         int result = vips_cast(*image, &next, VIPS_FORMAT_FLOAT, NULL);
         if (replace(image, next, result) != 0)
@@ -175,9 +204,7 @@ static int fill_pixels(VipsImage **image, const ng_image_opts *o, ng_image *out)
     if (!pixels)
         return -1;
     double low = 0, high = UINT16_MAX;
-    if (format == VIPS_FORMAT_UCHAR) {
-        memcpy(out->data, pixels, n);
-    } else if (format == VIPS_FORMAT_USHORT) {
+    if (format == VIPS_FORMAT_USHORT) {
         if (grey) {
             ngi_range_u16(pixels, n, &low, &high);
             window_ends(o, &low, &high);
@@ -207,7 +234,8 @@ static ng_status decode(VipsImage **image, const char *path, const ng_image_opts
     NGI_TRY(ngi_image_create((*image)->Xsize, (*image)->Ysize, (*image)->Bands, out, err));
     if (fill_pixels(image, o, out) != 0) {
         ng_image_clear(out);
-        return ngi_vips_fail(err, NG_E_FORMAT, path, "pixels could not be converted");
+        return ngi_vips_fail(err, NG_E_FORMAT, path,
+                             can_stream(*image) ? "damaged or truncated" : "pixels could not be converted");
     }
     return NG_OK;
 }

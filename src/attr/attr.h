@@ -178,6 +178,8 @@ typedef struct ngi_sampling {
 NG_NODISCARD ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *done,
                                        ng_error *err);
 
+double ngi_attr_seconds(void); /* of a clock that only goes forward */
+
 NG_NODISCARD ng_status ngi_pool_create(ngi_plan *plan, ngi_pool **out, ng_error *err);
 void ngi_pool_free(ngi_pool *pool);
 const char *ngi_pool_backend(const ngi_pool *pool); /* that the job's session was made for */

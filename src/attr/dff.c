@@ -146,12 +146,14 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     f.ratio = f.square + k * k;
     begin(&f, (uint64_t)ngi_parameter(&ngi_method_dff, job, "seed"));
     int iterations = (int)ngi_parameter(&ngi_method_dff, job, "iterations");
+    double end = job->seconds > 0 ? ngi_attr_seconds() + job->seconds : INFINITY;
     ng_status status = NG_OK;
-    for (int i = 0; i < iterations && status == NG_OK; i++) {
+    int done = 0;
+    for (; done < iterations && status == NG_OK && (done == 0 || ngi_attr_seconds() < end); done++) {
         update_h(&f);
         update_w(&f);
-        if (i % 16 == 15 && job->progress && job->progress(job->context, i, iterations))
-            status = ngi_fail(err, NG_E_CANCELLED, "interrupted after %d of %d iterations", i, iterations);
+        if (done % 16 == 15 && job->progress && job->progress(job->context, done, iterations))
+            status = ngi_fail(err, NG_E_CANCELLED, "interrupted after %d of %d iterations", done, iterations);
     }
     if (status == NG_OK) {
         int concept = choose(&f, p.grad, rank, &share);
@@ -160,8 +162,11 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
             size += f.h[concept * p.channels + c] * f.h[concept * p.channels + c];
         for (int64_t i = 0; i < p.cells; i++)
             map->signed_data[i] = (float)(f.w[i * k + concept] * sqrt(size));
-        snprintf(map->note, sizeof map->note, "concept %d of %d; its share in the score: %.4g", rank, k,
-                 share);
+        int n = snprintf(map->note, sizeof map->note, "concept %d of %d; its share in the score: %.4g", rank,
+                         k, share);
+        if (done < iterations)
+            snprintf(map->note + n, sizeof map->note - (size_t)n, "; %d of %d iterations in the time given",
+                     done, iterations);
     }
     ngi_free(room);
     return status;

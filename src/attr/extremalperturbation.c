@@ -200,7 +200,9 @@ static ng_status run(const ngi_attr_job *job, search *s, ng_map *map, ng_error *
     ngi_sampling sampling = {
         .count = 1, .gradient_node = job->graph->inputs[0], .make = make, .take = take, .context = s};
     NGI_TRY(ngi_part_whole(job, &sampling.part, err));
-    for (; progress.done < progress.total; progress.done++) {
+    double end = job->seconds > 0 ? ngi_attr_seconds() + job->seconds : INFINITY;
+    for (; progress.done < progress.total && (progress.done == 0 || ngi_attr_seconds() < end);
+         progress.done++) {
         NGI_TRY(ngi_attr_sample(&one, &sampling, NULL, err));
         if (s->variant == EXTREMAL)
             add_area(s);
@@ -211,8 +213,11 @@ static ng_status run(const ngi_attr_job *job, search *s, ng_map *map, ng_error *
     }
     for (int64_t p = 0; p < (int64_t)s->h * s->w; p++)
         map->signed_data[p] = s->variant == EXTREMAL ? s->mask[p] : 1 - s->mask[p];
-    snprintf(map->note, sizeof map->note, "score through the mask %.6g, of the whole image %.6g", s->score,
-             whole);
+    int n = snprintf(map->note, sizeof map->note, "score through the mask %.6g, of the whole image %.6g",
+                     s->score, whole);
+    if (progress.done < progress.total)
+        snprintf(map->note + n, sizeof map->note - (size_t)n, "; %d of %d iterations in the time given",
+                 progress.done, progress.total);
     return NG_OK;
 }
 

@@ -174,9 +174,18 @@ static ng_status go(const ngi_attr_job *job, walk *w, ng_map *map, ng_error *err
     ngi_sampling sampling = {
         .count = 1, .gradient_node = job->graph->inputs[0], .make = make, .take = take, .context = w};
     NGI_TRY(ngi_part_whole(job, &sampling.part, err));
+    ngi_sampling first_step = sampling;
+    first_step.take = NULL;
     for (int64_t k = 0; k < w->count; k++)
         w->x[k] = w->from[k];
     total = distance_left(w);
+    if (job->seconds > 0) { /* as many steps as the time will take, found from one */
+        double begin = ngi_attr_seconds();
+        NGI_TRY(ngi_attr_sample(&one, &first_step, NULL, err));
+        double most = job->seconds / fmax(ngi_attr_seconds() - begin, 1e-9) - 1;
+        n = most < 1 ? 1 : most < n ? (int)most : n;
+        s.total = n;
+    }
     for (s.done = 0; s.done < n; s.done++) {
         double alpha = (double)(s.done + 1) / n;
         w->low = fmax(alpha - band, 0);
@@ -196,8 +205,8 @@ static ng_status go(const ngi_attr_job *job, walk *w, ng_map *map, ng_error *err
     NGI_TRY(ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(m, job, "reduce"), w->sums,
                                 w->count / shape.dim[2], shape.dim[2], map, err));
     snprintf(map->note, sizeof map->note,
-             "completeness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)", sum,
-             last - first, first, last);
+             "%d steps; completeness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)",
+             n, sum, last - first, first, last);
     return NG_OK;
 }
 

@@ -387,7 +387,7 @@ static ng_status run_round(share *shares, int n, ng_error *err)
     return NG_OK;
 }
 
-static double now(void)
+double ngi_attr_seconds(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -400,9 +400,9 @@ ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *d
     int batch = s->part->batch, threads = job->threads < 1 ? 1 : job->threads > 64 ? 64 : job->threads;
     int runs = (s->count + batch - 1) / batch, taken = 0;
     threads = threads > runs ? runs : threads;
-    double end = job->seconds > 0 ? now() + job->seconds : 0;
+    double end = job->seconds > 0 ? ngi_attr_seconds() + job->seconds : 0;
     NGI_TRY(want_workers(job, s->part, threads, err));
-    while (taken < s->count && !(end > 0 && taken > 0 && now() >= end)) {
+    while (taken < s->count && !(end > 0 && taken > 0 && ngi_attr_seconds() >= end)) {
         if (job->progress && job->progress(job->context, taken, s->count))
             return ngi_fail(err, NG_E_CANCELLED, "interrupted after %d of %d samples", taken, s->count);
         int n = 0;

@@ -6,6 +6,7 @@
 #include "base/random.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { MEAN, SQUARED };
 
@@ -93,13 +94,19 @@ static ng_status compute(const ngi_attr_job *job, const ngi_method *method, bool
     ng_status status = sample(job, method, &n, &done, err);
     if (status == NG_OK) {
         bool squared = !variance && ngi_parameter(method, job, "variant") == SQUARED;
-        double norm = 0;
+        double norm = 0, error = 0, size = 0;
         for (int64_t k = 0; k < n.count; k++) {
-            double mean = n.sums[k] / done, square = n.squares[k] / done;
+            double mean = n.sums[k] / done, square = n.squares[k] / done, v = fmax(square - mean * mean, 0);
             norm += square;
-            n.sums[k] = variance ? fmax(square - mean * mean, 0) : squared ? square : mean;
+            n.sums[k] = variance ? v : squared ? square : mean;
+            double spread = variance ? 2 * v * v : squared ? 2 * v * v + 4 * mean * mean * v : v;
+            error += sqrt(spread / done) / (double)n.count;
+            size = fmax(size, fabs(n.sums[k]));
         }
         map->gradient_norm = sqrt(norm);
+        snprintf(map->note, sizeof map->note,
+                 "%d noisy copies; standard error of a value %.3g, %.2g of the largest%s", done, error,
+                 size > 0 ? error / size : 0, variance || squared ? ", were the gradients normal" : "");
         status = ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(method, job, "reduce"), n.sums,
                                      n.count / shape.dim[2], shape.dim[2], map, err);
     }

@@ -65,6 +65,8 @@ typedef struct study {
     uint8_t *samples; /* [count,n] 0 or 1 */
     double *scores;   /* [count] */
     int count;
+    bool enumerated; /* Kernel SHAP: the samples are all coalitions, in the order of their bits */
+    double error;    /* mean standard error of a coefficient */
 } study;
 
 static void make(void *context, int i, float *const *x)
@@ -106,6 +108,33 @@ static void solve(double *a, double *b, int n)
     }
 }
 
+/* Mean standard error of the coefficients of a weighted regression: `a` as solve() has left it, meat [n,n] the sum of
+ * squared weights, squared residuals and the products of the inputs (White's estimate, which asks nothing of the noise).
+ * room [n]. */
+static double mean_error(const double *a, const double *meat, int n, double *room)
+{
+    double sum = 0;
+    for (int column = 0; column < n; column++) {
+        double square = 0;
+        for (int i = 0; i < n; i++) { /* room = a^-1 e_column */
+            room[i] = i == column;
+            for (int k = column; k < i; k++)
+                room[i] -= a[i * n + k] * room[k];
+            room[i] = i < column ? 0 : room[i] / a[i * n + i];
+        }
+        for (int i = n - 1; i >= 0; i--) {
+            for (int k = i + 1; k < n; k++)
+                room[i] -= a[k * n + i] * room[k];
+            room[i] /= a[i * n + i];
+        }
+        for (int i = 0; i < n; i++)
+            for (int k = 0; k < n; k++)
+                square += room[i] * meat[i * n + k] * room[k];
+        sum += sqrt(fmax(square, 0)) / n;
+    }
+    return sum;
+}
+
 /* ---- LIME ------------------------------------------------------------------------------------ */
 
 /* Sample 0 is the whole image; the others have each superpixel on with probability 1/2. */
@@ -117,23 +146,30 @@ static void draw_lime(study *s, uint64_t seed)
                 i == 0 || ngi_random_uniform(seed, (uint64_t)i, (uint64_t)k) < 0.5;
 }
 
+/* A sample's nearness to the whole image: exp(-d^2 / width^2), d the cosine distance. */
+static double lime_weight(const uint8_t *on, int n, double width)
+{
+    int lit = 0;
+    for (int k = 0; k < n; k++)
+        lit += on[k];
+    double d = lit ? 1 - sqrt((double)lit / n) : 1;
+    return exp(-d * d / (width * width));
+}
+
 /* Weighted ridge regression with an intercept that is not penalised (scikit-learn's Ridge): coefficients [n]. */
-static ng_status fit_lime(const study *s, int count, double width, double ridge, double *coefficients,
+static ng_status fit_lime(study *s, int count, double width, double ridge, double *coefficients,
                           ng_error *err)
 {
     size_t n = (size_t)s->n;
-    double *a = ngi_alloc_zero(n * n + n, sizeof *a), total = 0, mean = 0;
+    double *a = ngi_alloc_zero(2 * n * n + 2 * n, sizeof *a), total = 0, mean = 0;
     if (!a)
-        return ngi_fail_memory(err, n * n * sizeof *a);
-    double *means = a + n * n;
+        return ngi_fail_memory(err, 2 * n * n * sizeof *a);
+    double *meat = a + n * n, *means = meat + n * n, *room = means + n;
     memset(coefficients, 0, n * sizeof *coefficients);
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < count; i++) {
             const uint8_t *on = s->samples + (int64_t)i * s->n;
-            int lit = 0;
-            for (int k = 0; k < s->n; k++)
-                lit += on[k];
-            double d = lit ? 1 - sqrt((double)lit / s->n) : 1, weight = exp(-d * d / (width * width));
+            double weight = lime_weight(on, s->n, width);
             if (pass == 0) {
                 total += weight;
                 mean += weight * s->scores[i];
@@ -154,6 +190,16 @@ static ng_status fit_lime(const study *s, int count, double width, double ridge,
             a[k * n + l] = a[l * n + k];
     }
     solve(a, coefficients, s->n);
+    for (int i = 0; i < count; i++) {
+        const uint8_t *on = s->samples + (int64_t)i * s->n;
+        double weight = lime_weight(on, s->n, width), rest = s->scores[i] - mean / total;
+        for (int k = 0; k < s->n; k++)
+            rest -= coefficients[k] * (on[k] - means[k] / total);
+        for (size_t k = 0; k < n * n; k++)
+            meat[k] += weight * rest * (on[k / n] - means[k / n] / total) * weight * rest *
+                       (on[k % n] - means[k % n] / total);
+    }
+    s->error = mean_error(a, meat, s->n, room);
     ngi_free(a);
     return NG_OK;
 }
@@ -208,11 +254,12 @@ static ng_status draw_shap(study *s, uint64_t seed, ng_error *err)
         s->samples[k] = 0;
         s->samples[s->n + k] = 1;
     }
-    if (enumerable(s->n, s->count))
+    s->enumerated = enumerable(s->n, s->count);
+    if (s->enumerated)
         s->count = 1 << s->n;
     for (int i = 2; i < s->count; i++) {
         uint8_t *on = s->samples + (int64_t)i * s->n;
-        if (enumerable(s->n, s->count))
+        if (s->enumerated)
             for (int k = 0; k < s->n; k++)
                 on[k] = (i - 1) >> k & 1; /* 1 .. 2^n - 2 */
         else if (i % 2 == 0)
@@ -225,23 +272,45 @@ static ng_status draw_shap(study *s, uint64_t seed, ng_error *err)
     return NG_OK;
 }
 
-/* min sum w (y - sum phi)^2 with sum phi = S(x) - S(x0): the last coefficient is eliminated. */
-static ng_status fit_shap(const study *s, int count, double *phi, ng_error *err)
+/* Coalitions that were drawn have their kernel in their number. */
+static double shap_weight(const study *s, const uint8_t *on)
+{
+    int size = 0;
+    for (int k = 0; k < s->n; k++)
+        size += on[k];
+    return s->enumerated ? (s->n - 1) / (binomial(s->n, size) * size * (s->n - size)) : 1;
+}
+
+static double shap_error(const study *s, int count, const double *phi, const double *a, double *meat,
+                         double *room)
 {
     int m = s->n - 1;
-    double *a = ngi_alloc_zero((size_t)m * (size_t)m + 1, sizeof *a), rise = s->scores[1] - s->scores[0],
-           rest = rise;
-    if (!a)
-        return ngi_fail_memory(err, (size_t)m * (size_t)m * sizeof *a);
-    memset(phi, 0, (size_t)s->n * sizeof *phi);
-    bool all = enumerable(s->n, count);
+    double rise = s->scores[1] - s->scores[0];
     for (int i = 2; i < count; i++) {
         const uint8_t *on = s->samples + (int64_t)i * s->n;
-        int size = 0;
-        for (int k = 0; k < s->n; k++)
-            size += on[k];
-        double weight = all ? (s->n - 1) / (binomial(s->n, size) * size * (s->n - size)) : 1;
-        double y = s->scores[i] - s->scores[0] - on[m] * rise;
+        double weight = shap_weight(s, on), rest = s->scores[i] - s->scores[0] - on[m] * rise;
+        for (int k = 0; k < m; k++)
+            rest -= phi[k] * (on[k] - on[m]);
+        for (int k = 0; k < m; k++)
+            for (int l = 0; l < m && on[k] != on[m]; l++)
+                meat[k * m + l] += weight * rest * (on[k] - on[m]) * weight * rest * (on[l] - on[m]);
+    }
+    return mean_error(a, meat, m, room);
+}
+
+/* min sum w (y - sum phi)^2 with sum phi = S(x) - S(x0): the last coefficient is eliminated. */
+static ng_status fit_shap(study *s, int count, double *phi, ng_error *err)
+{
+    int m = s->n - 1;
+    size_t square = (size_t)m * (size_t)m;
+    double *a = ngi_alloc_zero(2 * square + (size_t)m, sizeof *a), rise = s->scores[1] - s->scores[0],
+           rest = rise;
+    if (!a)
+        return ngi_fail_memory(err, 2 * square * sizeof *a);
+    memset(phi, 0, (size_t)s->n * sizeof *phi);
+    for (int i = 2; i < count; i++) {
+        const uint8_t *on = s->samples + (int64_t)i * s->n;
+        double weight = shap_weight(s, on), y = s->scores[i] - s->scores[0] - on[m] * rise;
         for (int k = 0; k < m; k++) {
             double x = on[k] - on[m];
             phi[k] += weight * x * y;
@@ -256,6 +325,8 @@ static ng_status fit_shap(const study *s, int count, double *phi, ng_error *err)
     for (int k = 0; k < m; k++)
         rest -= phi[k];
     phi[m] = rest;
+    if (!(s->enumerated && count == s->count)) /* else it is exact */
+        s->error = shap_error(s, count, phi, a, a + square, a + 2 * square);
     ngi_free(a);
     return NG_OK;
 }
@@ -286,7 +357,14 @@ static ng_status sample_and_fit(const ngi_attr_job *job, const ngi_method *metho
                             r->coefficients, err));
     for (int64_t p = 0; p < s->pixels; p++)
         map->signed_data[p] = (float)r->coefficients[r->labels[p]];
-    snprintf(map->note, sizeof map->note, "%d samples of %d superpixels", done, s->n);
+    float low, high;
+    ngi_min_max(map->signed_data, s->pixels, &low, &high);
+    if (shap && s->enumerated && done == s->count)
+        snprintf(map->note, sizeof map->note, "all %d coalitions of %d superpixels: exact", done, s->n);
+    else
+        snprintf(map->note, sizeof map->note,
+                 "%d samples of %d superpixels; standard error of a value %.3g, %.2g of the map's range",
+                 done, s->n, s->error, high > low ? s->error / ((double)high - low) : 0);
     return NG_OK;
 }
 

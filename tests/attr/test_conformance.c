@@ -131,6 +131,7 @@ typedef struct request {
     const char *parameters;
     ng_smooth smooth;
     bool eigen;
+    double seconds;
 } request;
 
 static ng_status explain(const scene *s, runner *r, const ngi_method *m, request q, ng_map *map,
@@ -151,6 +152,7 @@ static ng_status explain(const scene *s, runner *r, const ngi_method *m, request
                         .seed = r->seed,
                         .smooth = q.smooth,
                         .eigen = q.eigen,
+                        .seconds = q.seconds,
                         .threads = q.threads};
     const float *z = ngi_run_activation(r->run, s->head.logits) + q.index * CLASSES;
     const char *text = q.parameters ? q.parameters : quick_parameters(&m->info);
@@ -332,6 +334,54 @@ static void eigen_smoothing_applies_or_is_refused(void **state)
 {
     (void)state;
     for_all(check_eigen);
+}
+
+/* Next to no time: a map all the same, and what it is worth where it is a mean of samples. */
+static void check_hurry(const scene *s, const ngi_method *m)
+{
+    static const char *const means[] = {"rise", "lime", "kernelshap", "smoothgrad", "vargrad"};
+    request q = {.class_index = 1, .threads = 1, .seconds = 1e-9};
+    bool needs_two = strcmp(m->info.name, "integratedgradients") == 0 || strcmp(m->info.name, "xrai") == 0;
+    for (size_t i = 0; i < sizeof means / sizeof *means; i++)
+        if (strcmp(m->info.name, means[i]) == 0)
+            q.target = NG_TARGET_PROBABILITY; /* above zero, so that the note is the method's */
+    runner r;
+    ng_map map;
+    ng_error err = {0};
+    CHECK_OK(open_runner(s, "ref", BATCH, &r, &err), err);
+    ng_status status = explain(s, &r, m, q, &map, &err);
+    if (needs_two && status == NG_E_LIMIT) /* the time was up before the first gradient */
+        assert_non_null(strstr(err.text, "give more"));
+    else
+        CHECK_OK(status, err);
+    for (size_t i = 0; i < sizeof means / sizeof *means; i++)
+        if (strcmp(m->info.name, means[i]) == 0 && map.status == NG_MAP_OK &&
+            !strstr(map.note, "standard error"))
+            fail_msg("%s: no standard error in '%s'", m->info.name, map.note);
+    ng_map_clear(&map);
+    close_runner(&r);
+}
+
+static void a_time_limit_gives_the_map_so_far(void **state)
+{
+    (void)state;
+    for_all(check_hurry);
+}
+
+/* Time enough changes nothing but the order of sums; half of the places still estimate the whole. */
+static void a_part_of_the_way_estimates_the_whole(void **state)
+{
+    (void)state;
+    scene s = make_scene(false);
+    request q = {.class_index = 2, .threads = 1, .parameters = "steps=64"};
+    const ngi_method *m = ngi_method_find("integratedgradients", NULL);
+    ng_map all = map_of(&s, "ref", 1, m, q);
+    q.seconds = 1e6;
+    ng_map timed = map_of(&s, "ref", 1, m, q);
+    check_near(m, "with time enough", &all, &timed, 1e-5);
+    ng_map_clear(&all);
+    ng_map_clear(&timed);
+    free_scene(&s);
 }
 
 static void every_map_is_sound_and_repeats(void **state)
@@ -575,6 +625,8 @@ int main(void)
         cmocka_unit_test(smoothed_maps_mirror_exactly),
         cmocka_unit_test(eigen_smoothing_applies_or_is_refused),
         cmocka_unit_test(failing_allocations_do_no_harm),
+        cmocka_unit_test(a_time_limit_gives_the_map_so_far),
+        cmocka_unit_test(a_part_of_the_way_estimates_the_whole),
         cmocka_unit_test(identities_of_a_pooled_head),
         cmocka_unit_test(attributions_add_up),
         cmocka_unit_test(relevance_is_conserved_without_biases),

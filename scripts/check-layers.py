@@ -20,7 +20,7 @@ ALLOWED = {
     "exec": ["base", "tensor", "nn"],
     "attr": ["base", "tensor", "nn", "exec"],
     "viz": ["base", "tensor", "image"],
-    "metrics": ["base", "tensor"],
+    "metrics": ["base", "tensor", "nn", "exec", "attr"],
     "data": ["base", "tensor", "image", "nn"],
     "train": ["base", "tensor", "nn", "exec", "data"],
     "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data", "train"],

@@ -512,6 +512,80 @@ NG_API NG_NODISCARD ng_status ng_map_box(const ng_map *map, const ng_geometry *g
 NG_API NG_NODISCARD ng_status ng_render_grid(const ng_image *images, const char *const *captions, int count,
                                              int columns, const char *title, ng_image *out, ng_error *err);
 
+/* ---- What maps are worth -------------------------------------------------------------------- */
+
+/* A mean over images with its interval. NaN where there are no images. */
+typedef struct ng_mean {
+    double value, low, high;
+    int64_t n;
+} ng_mean;
+
+/* Mean of values [n] and its bootstrap interval at `confidence` (0.95): percentiles of the means of `resamples` data sets
+ * drawn from it with replacement by `seed`. groups [n] (may be NULL): values of one group belong together, such as
+ * pictures of one object, and groups are drawn whole. NaNs among the values are left out. */
+NG_API NG_NODISCARD ng_status ng_mean_bootstrap(const double *values, const int *groups, int64_t n,
+                                                double confidence, int resamples, uint64_t seed, ng_mean *out,
+                                                ng_error *err);
+
+/* Does a map show where the thing is? The raw map (`data`) at the image's pixels against the thing's exact region. A map
+ * that shows nothing (all 0) scores 0 throughout. */
+enum { NG_IOU_SHARES = 19 };
+
+typedef struct ng_localisation {
+    double area;       /* of the region, a share of the image: what a map without any idea scores as energy */
+    double energy;     /* share of the map's sum that lies in the region: Score-CAM's energy-based pointing game,
+                          relevance mass accuracy (Arras et al. 2022) */
+    double rank;       /* relevance rank accuracy (Arras et al. 2022): of the map's K largest pixels, K the region's size,
+                          the share that lies in it. Ties at the K-th share what is left evenly */
+    int pointing;      /* 1: a largest pixel lies in the region (Quantus) */
+    int pointing_near; /* 1: a pixel of the region is less than 15 pixels from a largest one (TorchRay) */
+    double iou[NG_IOU_SHARES]; /* of the region and where the map reaches (i + 1) / 20 of its maximum */
+    double box_iou;            /* of the region's bounding box and ng_map_box at `box_share` */
+} ng_localisation;
+
+/* mask: one channel, of the image's size, above 127 where the thing is. box_share: above 0 to 1; 0.15 is usual. */
+NG_API NG_NODISCARD ng_status ng_map_localise(const ng_map *map, const ng_geometry *geometry,
+                                              const ng_image *mask, double box_share, ng_localisation *out,
+                                              ng_error *err);
+
+/* Does the score depend on what a map shows? The network runs on the image with pixels removed or kept in the map's order
+ * (its signed values at the input's size; of equal ones the upper left first). Scores are probabilities of the map's class. */
+typedef struct ng_faithfulness_opts {
+    size_t struct_size;
+    int drop;              /* not 0: average drop and increase, 1 forward. Default 1 */
+    int steps;             /* of the deletion and insertion curves, 2 steps + 2 forwards; 0: none. Default 20 */
+    const char *deletion;  /* what deleted pixels become: black, white, grey, mean (colour of the image), blur or */
+    const char *insertion; /*   zero (at the network's input); and what pixels are inserted into. Default grey, blur */
+    double blur;           /* standard deviation of blur, in pixels of the input, above 0 to 200. Default 10 */
+    int road;              /* ROAD at k / (road + 1) of the pixels, k = 1 .. road, 2 road forwards; 0: none. Default 0 */
+    uint64_t seed;         /* of ROAD's noise. Default 0 */
+    int threads;           /* Default 1 */
+    /* As in ng_explain_opts. */
+    int (*progress)(void *context, int done, int total);
+    void *context;
+} ng_faithfulness_opts;
+
+NG_API void ng_faithfulness_opts_init(ng_faithfulness_opts *opts);
+
+/* NaN where it was not asked for. */
+typedef struct ng_faithfulness {
+    double probability; /* of the image as it is: Y */
+    double drop;     /* max(0, Y - O) / Y, O the probability of the image times the map (scaled to 0..1, black where 0);
+                        its mean is the average drop (Grad-CAM++, Chattopadhay et al. 2018) */
+    double increase; /* 1: O > Y (the same) */
+    double deletion, insertion; /* areas under the curves (RISE, Petsiuk et al. 2018), by the trapezoid rule: low and
+                                   high are good */
+    double road_morf, road_lerf; /* mean probability with the most, the least relevant pixels imputed (ROAD, Rong et al.
+                                    2022): noisy linear imputation */
+    double road;                 /* (lerf - morf) / 2, pytorch-grad-cam's ROADCombined: high is good */
+    int runs;                    /* forwards */
+} ng_faithfulness;
+
+/* Of a map of image `index` of the session's last run, which stays as it is. */
+NG_API NG_NODISCARD ng_status ng_map_faithfulness(ng_session *session, int index, const ng_map *map,
+                                                  const ng_faithfulness_opts *opts, ng_faithfulness *out,
+                                                  ng_error *err);
+
 /* ---- Data sets ----------------------------------------------------------------------------- */
 
 /* DATA is a folder (DATA/CLASS/IMAGE or DATA/{train,val,test}/CLASS/IMAGE) or a CSV with a header of the columns path and

@@ -1,5 +1,6 @@
 /* ng_session: a plan for the layers to be explained, one run session, and the scores of the last run. */
 #include "api/api.h"
+#include "metrics/faithfulness.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -282,20 +283,25 @@ static int predicted_class(const float *scores, int n)
     return best;
 }
 
-static ng_status check_request(const ng_session *s, int index, int layer, int class_index, ng_error *err)
+static ng_status check_image(const ng_session *s, int index, int class_index, ng_error *err)
 {
     if (index < 0 || index >= s->n)
         return ngi_fail(err, NG_E_ARGUMENT, "image %d: the last run had %d images", index, s->n);
     if (class_index >= s->model->head.classes)
         return ngi_fail(err, NG_E_ARGUMENT, "class %d: the model has classes 0 to %d", class_index,
                         s->model->head.classes - 1);
+    return NG_OK;
+}
+
+static ng_status check_layer(const ng_session *s, int layer, ng_error *err)
+{
     for (int i = 0; i < s->n_layers; i++)
         if (s->layers[i] == layer)
             return NG_OK;
     return ngi_fail(err, NG_E_ARGUMENT, "layer %d was not named when the session was created", layer);
 }
 
-/* The request as a job of `method`. */
+/* The request as a job; of no method, where `method` is NULL: layer and parameters are left out then. */
 static ng_status make_job(const ng_session *s, int index, const ng_explain_opts *opts,
                           const ngi_method *method, ngi_attr_job *job, ng_error *err)
 {
@@ -304,8 +310,11 @@ static ng_status make_job(const ng_session *s, int index, const ng_explain_opts 
     const float *z = s->logits + (size_t)index * (size_t)head->classes;
     const float *p = s->probabilities + (size_t)index * (size_t)head->classes;
     int first = s->n_layers ? s->layers[0] : -1;
-    int layer = opts->layer >= 0 ? opts->layer : method->info.at_layer ? first : ngi_attr_input_layer(g);
-    NGI_TRY(check_request(s, index, layer, opts->class_index, err));
+    bool at_layer = method && method->info.at_layer;
+    int layer = opts->layer >= 0 ? opts->layer : at_layer ? first : ngi_attr_input_layer(g);
+    NGI_TRY(check_image(s, index, opts->class_index, err));
+    if (method)
+        NGI_TRY(check_layer(s, layer, err));
     int class_index = opts->class_index < 0 ? predicted_class(z, head->classes) : opts->class_index;
     ngi_shape pixels = ngi_attr_input_shape(g);
     *job =
@@ -329,7 +338,8 @@ static ng_status make_job(const ng_session *s, int index, const ng_explain_opts 
                        .seconds = opts->seconds,
                        .progress = opts->progress,
                        .context = opts->context};
-    NGI_TRY(ngi_parameters_read(&method->info, opts->parameters, job->parameters, err));
+    if (method)
+        NGI_TRY(ngi_parameters_read(&method->info, opts->parameters, job->parameters, err));
     if (!(opts->alpha >= 0 && opts->alpha <= 10))
         return ngi_fail(err, NG_E_ARGUMENT, "alpha %g: expected 0 to 10", opts->alpha);
     return ngi_target_init(head, opts->target, class_index, opts->against, opts->alpha, z, &job->target, err);
@@ -397,6 +407,26 @@ ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_m
                         opts->layer_count, s->n_layers);
     return opts->layer_count ? explain_fused(s, index, opts, out, err)
                              : explain_one(s, index, opts, out, err);
+}
+
+ng_status ng_map_faithfulness(ng_session *s, int index, const ng_map *map, const ng_faithfulness_opts *opts,
+                              ng_faithfulness *out, ng_error *err)
+{
+    *out = (ng_faithfulness){0};
+    ng_faithfulness_opts defaults;
+    ng_faithfulness_opts_init(&defaults);
+    if (!opts)
+        opts = &defaults;
+    ng_explain_opts request;
+    ng_explain_opts_init(&request);
+    request.class_index = map ? map->class_index : -1;
+    request.target = NG_TARGET_PROBABILITY;
+    request.threads = opts->threads;
+    request.progress = opts->progress;
+    request.context = opts->context;
+    ngi_attr_job job;
+    NGI_TRY(make_job(s, index, &request, NULL, &job, err));
+    return ngi_faithfulness(&job, map, opts, out, err);
 }
 
 int ng_method_count(void)

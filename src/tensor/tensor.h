@@ -41,4 +41,13 @@ void ngi_resize_aligned(const float *src, int h, int w, float *dst, int oh, int 
 NG_NODISCARD ng_status ngi_resize_cv_u8(const uint8_t *src, int h, int w, int c, uint8_t *dst, int oh, int ow,
                                         ng_error *err);
 
+/* ---- Maps at image pixels (region.c) --------------------------------------------------------- */
+
+/* The map [map_h,map_w] at the image's pixels, out [image_height,image_width], as in the overlay: half-pixel bilinear, 0
+ * outside of what the input covered. */
+void ngi_map_spread(const float *map, int map_h, int map_w, const ng_geometry *g, float *out);
+/* The largest connected region (8 neighbours) of values [h,w] that are above 0 and at least `least`; all 0 where there is
+ * none. The values are used up; queue [h*w] is room to work in. w * h must fit an int. */
+ng_box ngi_largest_region(float *values, int w, int h, double least, int *queue);
+
 #endif

@@ -240,6 +240,22 @@ NG_API NG_NODISCARD ng_status ng_model_find_class(const ng_model *model, const c
 NG_API NG_NODISCARD ng_status ng_model_preprocess(const ng_model *model, const ng_image *image, float *out,
                                                   ng_error *err);
 
+typedef struct ng_save_opts {
+    size_t struct_size;
+    const char *format; /* keras | h5 | tfjs; NULL: by the path's ending (.keras, .h5, .hdf5; else tfjs) */
+    const char
+        *dtype; /* float32, or of tfjs float16 | uint8: how weights are stored. Default NULL: float32 */
+} ng_save_opts;
+
+NG_API void ng_save_opts_init(ng_save_opts *opts);
+
+/* Writes a model so that Keras 3 loads it (keras), Keras 2 and 3 load it (h5), TensorFlow.js loads it (tfjs: a folder that is
+ * not there yet, or empty). Models inside the model are laid flat: their layers become the outer model's, under their
+ * own names where these are unique. Labels and preprocessing travel inside. The file is written under another
+ * name, then renamed; equal models give equal bytes. A layer that the target cannot express is an error. */
+NG_API NG_NODISCARD ng_status ng_model_save(const ng_model *model, const char *path, const ng_save_opts *opts,
+                                            ng_error *err);
+
 /* ---- Sessions: running a model ------------------------------------------------------------- */
 
 typedef struct ng_session ng_session;

@@ -1,13 +1,12 @@
-/* The dispatcher: picks a reader by content, adds what netgaze.json beside the model says, and says what a file is when no
- * reader takes it. */
+/* The dispatcher: picks a reader by content, and says what a file is when no reader takes it. */
 #include "format/format.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "format/json.h"
 #include "format/model_cache.h"
+#include "format/notes.h"
 
 static const ngi_format *const formats[] = {&ngi_format_architecture, &ngi_format_keras, &ngi_format_h5,
                                             &ngi_format_tfjs};
@@ -34,94 +33,6 @@ ng_status ngi_model_hash(const char *config, size_t size, const ngi_graph *g, ch
         ngi_hash_add(&h, g->weights[i].data, (size_t)ngi_shape_count(&g->weights[i].shape) * sizeof(float));
     ngi_hash_finish(&h, hex);
     return NG_OK;
-}
-
-/* ---- netgaze.json ------------------------------------------------------------------------------ */
-
-#define MOST_LABELS 1000000
-
-/* For a folder DIR/netgaze.json; for DIR/m.keras DIR/m.keras.netgaze.json, else DIR/netgaze.json. *out is NULL where there is
- * none. */
-static ng_status find_notes(const char *path, char **out, ng_error *err)
-{
-    bool is_folder = ngi_path_is_directory(path);
-    char *folder = is_folder ? ngi_strdup(path) : ngi_path_folder(path);
-    char *own = ngi_sprintf("%s.netgaze.json", path),
-         *shared = folder ? ngi_path_join(folder, "netgaze.json") : NULL;
-    ngi_free(folder);
-    *out = NULL;
-    ng_status status = own && shared ? NG_OK : ngi_fail_memory(err, strlen(path));
-    if (status == NG_OK && !is_folder && ngi_path_exists(own)) {
-        *out = own;
-        own = NULL;
-    } else if (status == NG_OK && ngi_path_exists(shared)) {
-        *out = shared;
-        shared = NULL;
-    }
-    ngi_free(own);
-    ngi_free(shared);
-    return status;
-}
-
-static ng_status read_labels(const char *path, const json_t *labels, ngi_model_file *out, ng_error *err)
-{
-    size_t n = json_array_size(labels);
-    if (!json_is_array(labels) || n == 0 || n > MOST_LABELS)
-        return ngi_fail(err, NG_E_FORMAT, "%s: \"labels\": expected a list of 1 to %d strings", path,
-                        MOST_LABELS);
-    out->labels = ngi_alloc_zero(n, sizeof *out->labels);
-    if (!out->labels)
-        return ngi_fail_memory(err, n * sizeof *out->labels);
-    for (size_t i = 0; i < n; i++) {
-        const char *label = json_string_value(json_array_get(labels, i));
-        if (!label)
-            return ngi_fail(err, NG_E_FORMAT, "%s: \"labels\": label %zu is not a string", path, i);
-        if (!(out->labels[i] = ngi_strdup(label)))
-            return ngi_fail_memory(err, strlen(label));
-        out->n_labels = (int)i + 1;
-    }
-    return NG_OK;
-}
-
-static ng_status read_notes(const char *path, const json_t *json, ngi_model_file *out, ng_error *err)
-{
-    const char *preprocess = NULL, *key;
-    json_t *value;
-    if (!json_is_object(json))
-        return ngi_fail(err, NG_E_FORMAT,
-                        "%s: expected an object {\"labels\": [...], \"preprocess\": \"...\"}", path);
-    json_object_foreach((json_t *)json, key, value)
-    {
-        if (strcmp(key, "labels") != 0 && strcmp(key, "preprocess") != 0)
-            return ngi_fail(err, NG_E_FORMAT, "%s: \"%.60s\" is not known; \"labels\" and \"preprocess\" are",
-                            path, key);
-    }
-    NGI_TRY(ngi_json_string(json, "preprocess", path, &preprocess, err));
-    if (preprocess && !(out->preprocess = ngi_strdup(preprocess)))
-        return ngi_fail_memory(err, strlen(preprocess));
-    const json_t *labels = json_object_get(json, "labels");
-    return labels ? read_labels(path, labels, out, err) : NG_OK;
-}
-
-static ng_status load_notes(const char *model, ngi_model_file *out, ng_error *err)
-{
-    char *path, *text = NULL;
-    size_t size;
-    json_t *json = NULL;
-    if (!ngi_path_exists(model))
-        return NG_OK; /* a built-in architecture: nothing lies beside it */
-    NGI_TRY(find_notes(model, &path, err));
-    if (!path)
-        return NG_OK;
-    ng_status status = ngi_file_read(path, NGI_MAX_CONFIG_BYTES, &text, &size, err);
-    if (status == NG_OK)
-        status = ngi_json_parse(path, text, size, &json, err);
-    if (status == NG_OK)
-        status = read_notes(path, json, out, err);
-    json_decref(json);
-    ngi_free(text);
-    ngi_free(path);
-    return status;
 }
 
 /* ---- The dispatcher ---------------------------------------------------------------------------- */
@@ -229,7 +140,7 @@ ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_m
     if (status != NG_OK)
         status = read_model(path, opts, out, err);
     if (status == NG_OK)
-        status = load_notes(path, out, err);
+        status = ngi_notes_load(path, out, err);
     if (status != NG_OK)
         ngi_model_file_clear(out);
     return status;
@@ -242,6 +153,7 @@ void ngi_model_file_clear(ngi_model_file *f)
     ngi_free(f->architecture);
     ngi_free(f->preprocess);
     ngi_free(f->config);
+    ngi_free(f->notes);
     ngi_labels_free(f->labels, f->n_labels);
     *f = (ngi_model_file){0};
 }

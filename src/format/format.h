@@ -16,9 +16,10 @@ typedef struct ngi_model_file {
     const char *format; /* static: "keras" | "h5" | "tfjs" | "architecture" */
     char *producer;     /* "Keras 2.2.4", or "" */
     char *architecture; /* base architecture recognised by name ("inception_v3"), or "" */
-    char *preprocess;   /* from netgaze.json beside the file, or NULL */
-    char **labels;      /* from netgaze.json, or NULL */
+    char *preprocess;   /* from netgaze.json beside the file or inside it, or NULL */
+    char **labels;      /* likewise */
     int n_labels;
+    char *notes;  /* labels and preprocessing as they stand inside the file (notes.h), or NULL */
     char *config; /* the configuration that the graph was built from; NULL: there was none */
     size_t config_size;
     char hash[NGI_HASH_TEXT]; /* ngi_hash over configuration text and weight values */

@@ -1,5 +1,5 @@
 /* HDF5 files as netgaze needs them: look up objects, read text attributes and float tensors. h5_file.c,
- * h5_attribute.c and h5_tensor.c are the only users of the HDF5 library (through h5_handle.h); what is here
+ * h5_attribute.c, h5_tensor.c and h5_write.c are the only users of the HDF5 library (through h5_handle.h); what is here
  * is free of its types.
  *
  * Above it the three layouts in which Keras keeps weights: h5_legacy.c (by layer group with layer_names and
@@ -54,6 +54,24 @@ NG_NODISCARD ng_status ngi_h5_shape(ngi_h5 *h, const char *path, ngi_shape *shap
 /* Reads all `count` numbers of a dataset of float16, float32, float64 or bfloat16. */
 NG_NODISCARD ng_status ngi_h5_read(ngi_h5 *h, const char *path, float *data, int64_t count, ng_error *err);
 
+/* ---- Writing (h5_write.c) ------------------------------------------------------------------------ */
+
+/* A file being made in memory: the same calls give the same bytes. Groups on the way to a path are made. */
+typedef struct ngi_h5_writer ngi_h5_writer;
+
+NG_NODISCARD ng_status ngi_h5_create(ngi_h5_writer **out, ng_error *err);
+NG_NODISCARD ng_status ngi_h5_put_group(ngi_h5_writer *w, const char *path, ng_error *err);
+NG_NODISCARD ng_status ngi_h5_put_floats(ngi_h5_writer *w, const char *path, const ngi_shape *shape,
+                                         const float *data, ng_error *err);
+/* Attributes of a group that is there. A list of more than 64 KB is split as Keras splits it. */
+NG_NODISCARD ng_status ngi_h5_put_text(ngi_h5_writer *w, const char *path, const char *attribute,
+                                       const char *text, ng_error *err);
+NG_NODISCARD ng_status ngi_h5_put_names(ngi_h5_writer *w, const char *path, const char *attribute,
+                                        const ngi_names *names, ng_error *err);
+/* The file's bytes; ngi_free them. */
+NG_NODISCARD ng_status ngi_h5_finish(ngi_h5_writer *w, char **bytes, size_t *size, ng_error *err);
+void ngi_h5_discard(ngi_h5_writer *w); /* also after finish */
+
 /* ---- Structure check (h5_check.c) -------------------------------------------------------------- */
 
 /* Reads `size` bytes at `offset`; false past the end or on a read error. */
@@ -75,6 +93,8 @@ NG_NODISCARD ng_status ngi_h5_bind_legacy(ngi_h5 *h, const char *group, ngi_grap
                                           const ngi_keras_layer *root, ng_error *err);
 NG_NODISCARD ng_status ngi_h5_bind_variables(ngi_h5 *h, ngi_graph *g, const ngi_keras_layer *root,
                                              ng_error *err);
+/* keras.src.utils.naming.to_snake_case: a new string, NULL without memory. */
+char *ngi_keras_snake_case(const char *name);
 /* Reads dataset `path` into a graph weight. */
 NG_NODISCARD ng_status ngi_h5_bind_one(ngi_h5 *h, ngi_graph *g, int weight, const char *path, ng_error *err);
 /* Output width of the dense layer that ends the file's network: of InceptionV3's "predictions"; 0: there is

@@ -30,7 +30,7 @@ typedef struct class_count {
 
 /* keras.src.utils.naming.to_snake_case: "SeparableConv2D" -> "separable_conv2d". Its two substitutions put an
  * underscore before a capital that lowercase letters follow, and between a lowercase letter and a capital. */
-static char *snake_case(const char *name)
+char *ngi_keras_snake_case(const char *name)
 {
     size_t n = strlen(name), k = 0;
     char *out = ngi_alloc(2 * n + 1, 1);
@@ -66,7 +66,7 @@ static char *next_name(const variables *v, const ngi_keras_layer *layer, class_c
         i++;
     if (i == *n_counts)
         counts[(*n_counts)++] = (class_count){layer->class_name, 0};
-    char *snake = snake_case(layer->class_name), *name = NULL;
+    char *snake = ngi_keras_snake_case(layer->class_name), *name = NULL;
     if (snake)
         name = counts[i].count == 0 ? ngi_strdup(snake) : ngi_sprintf("%s_%d", snake, counts[i].count);
     ngi_free(snake);

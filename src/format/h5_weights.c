@@ -1,5 +1,6 @@
 /* Weights from HDF5, whichever of Keras's layouts the file has, and the row of whole models in HDF5. */
 #include "format/h5.h"
+#include "format/notes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -193,6 +194,8 @@ static ng_status read_model(ngi_h5 *h, const char *path, const ngi_load_opts *op
     if (!config)
         return no_configuration(h, path, err);
     ng_status status = ngi_h5_text(h, "/", "keras_version", &version, &version_size, err);
+    if (status == NG_OK)
+        status = ngi_h5_text(h, "/", NGI_NOTES_ATTRIBUTE, &out->notes, &version_size, err);
     if (status == NG_OK)
         status = ngi_keras_build(path, config, size, &limits, &out->graph, &root, err);
     if (status == NG_OK)

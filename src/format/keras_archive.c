@@ -3,6 +3,7 @@
  * held against the size of the file before anything is allocated. */
 #include "format/h5.h"
 #include "format/json.h"
+#include "format/notes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -223,6 +224,14 @@ static ng_status read_producer(const archive *a, char **out, ng_error *err)
     return status;
 }
 
+/* What netgaze put in; a folder's is read as what lies beside a model. */
+static ng_status read_notes(const archive *a, char **out, ng_error *err)
+{
+    size_t size;
+    ng_status status = a->zip ? read_member(a, NGI_NOTES_NAME, NGI_MAX_CONFIG_BYTES, out, &size, err) : NG_OK;
+    return status == NG_E_NOT_FOUND ? NG_OK : status;
+}
+
 static ng_status build(const archive *a, const char *config, size_t size, const ngi_load_opts *opts,
                        ngi_model_file *out, ng_error *err)
 {
@@ -262,6 +271,8 @@ static ng_status read_model(const archive *a, const ngi_load_opts *opts, ngi_mod
     if (status != NG_OK)
         return status;
     status = read_producer(a, &out->producer, err);
+    if (status == NG_OK)
+        status = read_notes(a, &out->notes, err);
     if (status == NG_OK)
         status = build(a, config, size, opts, out, err);
     if (status == NG_OK)

@@ -18,6 +18,7 @@ typedef struct ngi_keras_builder {
     int n_layers;   /* of all models */
     int n_calls;    /* built so far */
     int64_t values; /* in all weights so far */
+    struct ngi_trace *trace;
 } ngi_keras_builder;
 
 /* ---- Calls ------------------------------------------------------------------------------------- */
@@ -122,10 +123,6 @@ const char *ngi_plain_class(const char *class_name);
  * the architecture's usual one. */
 NG_NODISCARD ng_status ngi_keras_input_shape(const ngi_keras_builder *b, const char *where,
                                              const json_t *list, ngi_shape *out, ng_error *err);
-
-/* Builds the outer model: fills the graph and the tree. */
-NG_NODISCARD ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree,
-                                       ng_error *err);
 
 /* ---- Lowering functions by file ---------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@
 
 /* ---- Lists ------------------------------------------------------------------------------------- */
 
-static ng_status reserve(void **array, int *capacity, int count, size_t size, ng_error *err)
+ng_status ngi_kmodel_reserve(void **array, int *capacity, int count, size_t size, ng_error *err)
 {
     if (count < *capacity)
         return NG_OK;
@@ -27,7 +27,7 @@ static ng_status reserve(void **array, int *capacity, int count, size_t size, ng
 
 ng_status ngi_kmodel_add_call(ngi_kmodel *m, int layer, ng_error *err)
 {
-    NGI_TRY(reserve((void **)&m->calls, &m->call_capacity, m->n_calls, sizeof *m->calls, err));
+    NGI_TRY(ngi_kmodel_reserve((void **)&m->calls, &m->call_capacity, m->n_calls, sizeof *m->calls, err));
     m->calls[m->n_calls++] = (ngi_kcall){
         .layer = layer, .first_argument = m->n_arguments, .training = -1, .first_output = m->n_nodes};
     m->n_nodes += m->layers[layer].n_outputs;
@@ -40,8 +40,8 @@ ng_status ngi_kmodel_add_argument(ngi_kmodel *m, ngi_kargument argument, ng_erro
     if (call->n_arguments >= NGI_MAX_INPUTS)
         return ngi_fail(err, NG_E_LIMIT, "%s: more than %d inputs", m->layers[call->layer].leaf.where,
                         NGI_MAX_INPUTS);
-    NGI_TRY(
-        reserve((void **)&m->arguments, &m->argument_capacity, m->n_arguments, sizeof *m->arguments, err));
+    NGI_TRY(ngi_kmodel_reserve((void **)&m->arguments, &m->argument_capacity, m->n_arguments,
+                               sizeof *m->arguments, err));
     m->arguments[m->n_arguments++] = argument;
     call->n_arguments++;
     return NG_OK;

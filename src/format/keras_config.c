@@ -1,6 +1,6 @@
 /* From a Keras configuration to a graph, and from named tensors to its weights: the entry points of keras_config.h, and what
  * is asked of the whole configuration (which Keras wrote it, the size of open inputs). */
-#include "format/keras_build.h"
+#include "format/keras_model.h"
 
 #include <string.h>
 
@@ -136,38 +136,60 @@ static const json_t *unwrap(const json_t *json)
     return json_is_object(inner) && !json_object_get(json, "class_name") ? inner : json;
 }
 
-static ng_status build(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree, ng_error *err)
+static ng_status build(ngi_keras_builder *b, const json_t *json, ngi_keras_source *out, ng_error *err)
 {
-    b->keras2 = is_keras2(json);
+    b->keras2 = out->keras2 = is_keras2(json);
     json = unwrap(json);
     b->usual_side = usual_side(json, 0);
-    NGI_TRY(ngi_graph_create(&b->graph, err));
+    NGI_TRY(ngi_graph_create(&out->graph, err));
+    b->graph = out->graph;
     b->graph->values_later = b->opts->values_later;
-    NGI_TRY(ngi_keras_model(b, json, tree, err));
+    NGI_TRY(ngi_keras_model(b, json, out->tree, &out->model, err));
     return ngi_graph_infer(b->graph, err);
+}
+
+ng_status ngi_keras_open(const char *where, const char *config, size_t size, const ngi_load_opts *opts,
+                         ngi_keras_source *out, ng_error *err)
+{
+    static const ngi_load_opts none;
+    *out = (ngi_keras_source){0};
+    NGI_TRY(ngi_json_parse(where, config, size, &out->json, err));
+    ngi_keras_builder b = {.where = where, .opts = opts ? opts : &none, .trace = &out->trace};
+    out->tree = ngi_alloc_zero(1, sizeof *out->tree);
+    if (!out->tree)
+        return ngi_fail_memory(err, sizeof *out->tree);
+    ng_status status = build(&b, out->json, out, err);
+    if (status != NG_OK)
+        ngi_error_prefix(err, "%s", where);
+    return status;
+}
+
+void ngi_keras_close(ngi_keras_source *s)
+{
+    ngi_kmodel_free(s->model);
+    ngi_graph_free(s->graph);
+    ngi_keras_layer_free(s->tree);
+    ngi_free(s->trace.calls);
+    ngi_free(s->trace.inputs);
+    json_decref(s->json);
+    *s = (ngi_keras_source){0};
 }
 
 ng_status ngi_keras_build(const char *where, const char *config, size_t size, const ngi_load_opts *opts,
                           ngi_graph **graph, ngi_keras_layer **root, ng_error *err)
 {
-    static const ngi_load_opts none;
+    ngi_keras_source source;
     *graph = NULL;
     *root = NULL;
-    json_t *json;
-    NGI_TRY(ngi_json_parse(where, config, size, &json, err));
-    ngi_keras_builder b = {.where = where, .opts = opts ? opts : &none};
-    ngi_keras_layer *tree = ngi_alloc_zero(1, sizeof *tree);
-    ng_status status = tree ? build(&b, json, tree, err) : ngi_fail_memory(err, sizeof *tree);
-    json_decref(json);
-    if (status != NG_OK) {
-        ngi_error_prefix(err, "%s", where);
-        ngi_graph_free(b.graph);
-        ngi_keras_layer_free(tree);
-        return status;
+    ng_status status = ngi_keras_open(where, config, size, opts, &source, err);
+    if (status == NG_OK) {
+        *graph = source.graph;
+        *root = source.tree;
+        source.graph = NULL;
+        source.tree = NULL;
     }
-    *graph = b.graph;
-    *root = tree;
-    return NG_OK;
+    ngi_keras_close(&source);
+    return status;
 }
 
 static void clear_tree(ngi_keras_layer *layer)

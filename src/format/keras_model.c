@@ -62,13 +62,13 @@ static bool is_op(const json_t *json, const char *class_name)
 
 /* ---- Release ----------------------------------------------------------------------------------- */
 
-static void free_model(ngi_kmodel *m)
+void ngi_kmodel_free(ngi_kmodel *m)
 {
     if (!m)
         return;
     for (int i = 0; m->layers && i <= m->n_layers; i++) { /* one more: an input left out */
         ngi_free(m->layers[i].leaf.path);
-        free_model(m->layers[i].model); /* at most NGI_MAX_NESTING deep */
+        ngi_kmodel_free(m->layers[i].model); /* at most NGI_MAX_NESTING deep */
     }
     ngi_free(m->layers);
     ngi_free(m->by_name);
@@ -282,7 +282,7 @@ static ng_status read_model(ngi_keras_builder *b, const json_t *json, const char
     ng_status status = m->path ? read_model_parts(b, m, class_name, err) : ngi_fail_memory(err, strlen(path));
     m->trainable = m->trainable && trainable;
     if (status != NG_OK) {
-        free_model(m);
+        ngi_kmodel_free(m);
         return status;
     }
     *out = m;
@@ -302,7 +302,8 @@ static ng_status check_outer(const json_t *json, const char *class_name, ng_erro
     return NG_OK;
 }
 
-ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree, ng_error *err)
+ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree, ngi_kmodel **out,
+                          ng_error *err)
 {
     const char *class_name = "",
                *name = json_string_value(json_object_get(json_object_get(json, "config"), "name"));
@@ -326,6 +327,6 @@ ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_la
             b->graph->outputs[b->graph->n_outputs++] =
                 m->nodes[m->calls[m->outputs[i].call].first_output + m->outputs[i].tensor];
     }
-    free_model(m);
+    *out = m;
     return status;
 }

@@ -55,7 +55,45 @@ struct ngi_kmodel {
     ngi_keras_layer *tree;
 };
 
+/* A call of a leaf layer, or an input of the graph, as it was built: the model with everything inside it laid flat. */
+typedef struct ngi_traced_call {
+    const ngi_klayer *layer;
+    const json_t
+        *json;  /* of the call, as the configuration writes it; NULL: an input, a layer of a Sequential */
+    int number; /* among the layer's calls */
+    int first_node, n_nodes, output;
+    int first_input, n_inputs; /* nodes that it takes, in ngi_trace.inputs, in the configuration's order */
+} ngi_traced_call;
+
+typedef struct ngi_trace {
+    ngi_traced_call *calls;
+    int *inputs;
+    int n_calls, call_capacity, n_inputs, input_capacity;
+} ngi_trace;
+
+/* A configuration with all that was made of it. */
+typedef struct ngi_keras_source {
+    json_t *json;
+    ngi_graph *graph;
+    ngi_keras_layer *tree;
+    ngi_kmodel *model;
+    ngi_trace trace;
+    bool keras2;
+} ngi_keras_source;
+
+/* keras_config.c; close also after a failure */
+NG_NODISCARD ng_status ngi_keras_open(const char *where, const char *config, size_t size,
+                                      const ngi_load_opts *opts, ngi_keras_source *out, ng_error *err);
+void ngi_keras_close(ngi_keras_source *s);
+
+/* keras_model.c: builds the outer model, fills the graph and the tree */
+NG_NODISCARD ng_status ngi_keras_model(ngi_keras_builder *b, const json_t *json, ngi_keras_layer *tree,
+                                       ngi_kmodel **out, ng_error *err);
+void ngi_kmodel_free(ngi_kmodel *m);
+
 /* keras_call.c */
+/* Makes room for one more in a growing list. */
+NG_NODISCARD ng_status ngi_kmodel_reserve(void **array, int *capacity, int count, size_t size, ng_error *err);
 NG_NODISCARD ng_status ngi_kmodel_read_calls(ngi_kmodel *m, ng_error *err);
 /* The list of references "input_layers" or "output_layers". */
 NG_NODISCARD ng_status ngi_kmodel_read_ends(ngi_kmodel *m, const char *key, ngi_kargument **out, int *n,

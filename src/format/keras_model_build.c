@@ -4,6 +4,33 @@
 
 #include <string.h>
 
+/* ---- The trace --------------------------------------------------------------------------------- */
+
+static ng_status trace_call(ngi_keras_builder *b, const ngi_klayer *l, ngi_traced_call call, ng_error *err)
+{
+    ngi_trace *t = b->trace;
+    NGI_TRY(ngi_kmodel_reserve((void **)&t->calls, &t->call_capacity, t->n_calls, sizeof *t->calls, err));
+    call.layer = l;
+    call.n_nodes = b->graph->n_nodes - call.first_node;
+    call.n_inputs = t->n_inputs - call.first_input;
+    t->calls[t->n_calls++] = call;
+    return NG_OK;
+}
+
+static ng_status trace_inputs(ngi_keras_builder *b, const ngi_kmodel *m, const ngi_kcall *c, ng_error *err)
+{
+    ngi_trace *t = b->trace;
+    for (int i = 0; i < c->n_arguments; i++) {
+        const ngi_kargument *a = &m->arguments[c->first_argument + i];
+        if (a->call < 0)
+            continue;
+        NGI_TRY(
+            ngi_kmodel_reserve((void **)&t->inputs, &t->input_capacity, t->n_inputs, sizeof *t->inputs, err));
+        t->inputs[t->n_inputs++] = m->nodes[m->calls[a->call].first_output + a->tensor];
+    }
+    return NG_OK;
+}
+
 /* ---- Inputs ------------------------------------------------------------------------------------ */
 
 static const json_t *declared_shape(const json_t *config)
@@ -57,7 +84,9 @@ static ng_status add_graph_input(ngi_keras_builder *b, const ngi_kmodel *m, ngi_
     NGI_TRY(ngi_graph_add_node(b->graph, l->leaf.path, NGI_OP_INPUT, &attr, l->leaf.layer, NULL, 0, NULL, out,
                                err));
     b->graph->nodes[*out].shape = shape;
-    return ngi_node_infer(b->graph, *out, err);
+    NGI_TRY(ngi_node_infer(b->graph, *out, err));
+    return trace_call(
+        b, l, (ngi_traced_call){.first_node = *out, .output = *out, .first_input = b->trace->n_inputs}, err);
 }
 
 /* The outer model's inputs are the graph's; those of a model inside stand for what is passed in. */
@@ -161,13 +190,22 @@ static ng_status check_leaf(const ngi_klayer *l, const ngi_layer_row *row, ng_er
     return NG_OK;
 }
 
-static ng_status build_leaf(ngi_keras_builder *b, ngi_klayer *l, const ngi_call *call, int *out,
-                            ng_error *err)
+static ng_status build_leaf(ngi_keras_builder *b, const ngi_kmodel *m, const ngi_kcall *c,
+                            const ngi_call *call, int *out, ng_error *err)
 {
+    ngi_klayer *l = &m->layers[c->layer];
     ngi_building_layer *leaf = &l->leaf;
     const ngi_layer_row *row = ngi_layer_row_find(leaf->class_name, l->is_op);
+    const json_t *inbound = json_object_get(l->json, "inbound_nodes");
+    ngi_traced_call traced = {.json = json_array_get(inbound, (size_t)(c - m->calls - l->first_call)),
+                              .number = leaf->calls,
+                              .first_node = b->graph->n_nodes,
+                              .first_input = b->trace->n_inputs};
     NGI_TRY(check_leaf(l, row, err));
+    NGI_TRY(trace_inputs(b, m, c, err));
     NGI_TRY(row->lower(b, leaf, call, out, err));
+    traced.output = *out;
+    NGI_TRY(trace_call(b, l, traced, err));
     if (leaf->calls++ == 0) {
         b->graph->layers[leaf->layer].node = *out;
         l->tree->first_weight = leaf->n_weights ? leaf->weights[0] : 0;
@@ -222,7 +260,7 @@ static ng_status build_call(ngi_keras_builder *b, ngi_kmodel *m, const ngi_kcall
     NGI_TRY(gather(m, c, args, keywords, &call, err));
     bool outer = b->training; /* Keras 3 overrides what a call says when a model predicts, Keras 2 does not */
     b->training = l->leaf.training = b->keras2 && c->training >= 0 ? c->training == 1 : outer;
-    ng_status status = l->model ? build_inner(b, l, &call, out, err) : build_leaf(b, l, &call, out, err);
+    ng_status status = l->model ? build_inner(b, l, &call, out, err) : build_leaf(b, m, c, &call, out, err);
     b->training = outer;
     return status;
 }

@@ -148,7 +148,7 @@ static ng_status make_key(const char *path, const ngi_load_opts *opts, char key[
     NGI_TRY(add_place(&h, path));
     NGI_TRY(add_place(&h, opts->weights));
     ngi_hash_finish(&h, hex);
-    snprintf(key, NGI_PACK_KEY, "model 1 of netgaze %d.%d.%d: %s at %dx%d", NG_VERSION_MAJOR,
+    snprintf(key, NGI_PACK_KEY, "model 2 of netgaze %d.%d.%d: %s at %dx%d", NG_VERSION_MAJOR,
              NG_VERSION_MINOR, NG_VERSION_PATCH, hex, opts->input_height, opts->input_width);
     return NG_OK;
 }
@@ -195,14 +195,14 @@ static bool take_values(ngi_graph *g, const ngi_pack *p)
     return true;
 }
 
-/* "format\0producer\0architecture\0hash\0" */
+/* "format\0producer\0architecture\0hash\0notes\0", no notes as "" */
 static bool take_facts(ngi_model_file *out, const ngi_pack *p)
 {
     size_t size;
-    const char *facts = ngi_pack_find(p, "facts", &size), *texts[4];
+    const char *facts = ngi_pack_find(p, "facts", &size), *texts[5];
     if (!facts || size == 0 || facts[size - 1] != '\0')
         return false;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         if (size == 0)
             return false;
         texts[i] = facts;
@@ -214,7 +214,8 @@ static bool take_facts(ngi_model_file *out, const ngi_pack *p)
     out->producer = ngi_strdup(texts[1]);
     out->architecture = ngi_strdup(texts[2]);
     snprintf(out->hash, sizeof out->hash, "%s", texts[3]);
-    return out->format && out->producer && out->architecture && size == 0;
+    out->notes = *texts[4] ? ngi_strdup(texts[4]) : NULL;
+    return out->format && out->producer && out->architecture && (out->notes || !*texts[4]) && size == 0;
 }
 
 static ng_status build(const char *path, const ngi_load_opts *opts, ngi_pack *p, ngi_model_file *out)
@@ -262,10 +263,10 @@ typedef struct texts {
 
 static ng_status make_texts(const ngi_sources *sources, const ngi_model_file *f, texts *t)
 {
-    const char *facts[] = {f->format, f->producer, f->architecture, f->hash};
+    const char *facts[] = {f->format, f->producer, f->architecture, f->hash, f->notes ? f->notes : ""};
     NGI_TRY(write_sources(sources, &t->sources));
     NGI_TRY(describe_weights(f->graph, &t->weights));
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         NGI_TRY(ngi_buffer_add(&t->facts, facts[i], strlen(facts[i]) + 1, NULL));
     return NG_OK;
 }

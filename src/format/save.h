@@ -8,8 +8,9 @@
 
 /* pooling -> (Dropout -> Dense(hidden, relu))* -> Dropout -> Dense(classes, activation). */
 typedef struct ngi_new_head {
-    const char *pooling; /* "avg" | "max" (global; passed over where the layer's output is [c] already) | "flatten" */
-    const int *hidden;   /* [n_hidden] units */
+    const char *
+        pooling; /* "avg" | "max" (global; passed over where the layer's output is [c] already) | "flatten" */
+    const int *hidden; /* [n_hidden] units */
     int n_hidden;
     double dropout;         /* before every Dense; 0: no layer */
     int classes;            /* units of the last Dense */
@@ -23,7 +24,8 @@ NG_NODISCARD ng_status ngi_model_compose(const ngi_model_file *base, int layer, 
                                          ngi_model_file *out, ng_error *err);
 
 typedef struct ngi_save_opts {
-    const char *format;     /* "keras" | "h5" | "tfjs"; NULL: by the path's ending (.keras, .h5, else a TF.js folder) */
+    const char
+        *format; /* "keras" | "h5" | "tfjs"; NULL: by the path's ending (.keras, .h5, else a TF.js folder) */
     const char *dtype;      /* TF.js: "float32" | "float16" | "uint8"; NULL: float32 */
     const char *preprocess; /* travels inside; NULL: not said */
     char *const *labels;    /* [n_labels]; NULL: none */

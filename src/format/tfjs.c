@@ -5,6 +5,7 @@
  * Graph models have lost their layers and are refused. */
 #include "format/format.h"
 #include "format/json.h"
+#include "format/notes.h"
 #include "format/tfjs.h"
 
 #include <math.h>
@@ -418,6 +419,18 @@ static ng_status load_json(const char *where, const json_t *root, const ngi_load
     return status;
 }
 
+/* What netgaze put in, as text again. */
+static ng_status read_notes(const json_t *root, char **out, ng_error *err)
+{
+    const json_t *notes = json_object_get(json_object_get(root, "userDefinedMetadata"), NGI_NOTES_ATTRIBUTE);
+    if (!notes)
+        return NG_OK;
+    char *text = json_dumps(notes, JSON_COMPACT | JSON_ENCODE_ANY);
+    *out = text ? ngi_strdup(text) : NULL;
+    free(text);
+    return *out ? NG_OK : ngi_fail_memory(err, 64);
+}
+
 static ng_status load_file(const char *where, const ngi_load_opts *opts, ngi_model_file *out, ng_error *err)
 {
     if (opts->weights)
@@ -432,6 +445,8 @@ static ng_status load_file(const char *where, const ngi_load_opts *opts, ngi_mod
     ng_status status = ngi_json_parse(where, text, size, &root, err);
     if (status == NG_OK)
         status = load_json(where, root, opts, out, err);
+    if (status == NG_OK)
+        status = read_notes(root, &out->notes, err);
     json_decref(root);
     if (status == NG_OK)
         status = ngi_model_hash(text, size, out->graph, out->hash, err);

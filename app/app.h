@@ -31,7 +31,7 @@ typedef struct settings {
     const char *backend, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
     const char *smooth, *fuse, *baseline;
-    const char *augment;
+    const char *augment, *split, *title;
     int images, variants;
     double box, alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
@@ -39,6 +39,8 @@ typedef struct settings {
         exact, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
+    char **typed; /* [n_typed], the whole command line */
+    int n_typed;
 } settings;
 
 /* One bit a command, for the option table. */
@@ -57,7 +59,8 @@ enum command_bit {
     SANITY = 1 << 19,
     DUPLICATES = 1 << 21,
     AUGMENT_PREVIEW = 1 << 22,
-    ALL_COMMANDS = (1 << 24) - 1,
+    EVALUATE = 1 << 24,
+    ALL_COMMANDS = (1 << 28) - 1,
 };
 
 typedef struct command {
@@ -83,6 +86,7 @@ int run_cache(const settings *s);
 int run_tune(const settings *s);
 int run_duplicates(const settings *s);
 int run_augment_preview(const settings *s);
+int run_evaluate(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);
 

@@ -86,3 +86,9 @@ const char *backend_choice(int i)
     static const char *const names[] = {"auto", "onednn", "ref"};
     return at(names, 3, i);
 }
+
+const char *split_choice(int i)
+{
+    static const char *const names[] = {"test", "val", "train", "all"};
+    return at(names, 4, i);
+}

@@ -99,7 +99,7 @@ static ng_status copy_weights(const ngi_flat *f, const ngi_graph *from, const ng
             return ngi_fail(err, NG_E_INTERNAL, "layer '%s' has %d weights, %d in the new model", l->name,
                             l->n_weights, made->n_weights);
         for (int k = 0; k < l->n_weights; k++) {
-            const ngi_weight *x = &from->weights[l->weights[k]];
+            const ngi_weight *x = ngi_flat_weight(l, k, from);
             ngi_weight *y = &to->weights[made->first_weight + k];
             if (!ngi_shape_equal(&x->shape, &y->shape))
                 return ngi_fail(err, NG_E_INTERNAL, "weight '%s' has another shape in the new model",

@@ -52,12 +52,18 @@ static ng_status find_target(const char *path, const ngi_save_opts *opts, const 
 
 const char *ngi_saved_variable(const ngi_saving *s, const ngi_flat_layer *l, int k)
 {
-    const char *name = s->graph->weights[l->weights[k]].name, *slash = strrchr(name, '/');
+    static const struct {
+        const char *class_name, *name, *written;
+    } renamed[] = {
+        {"DepthwiseConv2D", "kernel", "depthwise_kernel"}, /* Keras 3's name: kernel */
+        {"BatchNormalization", "mean", "moving_mean"},     /* a Normalization that is written as one */
+        {"BatchNormalization", "variance", "moving_variance"},
+    };
+    const char *name = ngi_flat_weight(l, k, s->graph)->name, *slash = strrchr(name, '/');
     name = slash ? slash + 1 : name;
-    if (strcmp(l->class_name, "BatchNormalization") == 0 && strcmp(name, "mean") == 0)
-        return "moving_mean"; /* a Normalization that is written as one */
-    if (strcmp(l->class_name, "BatchNormalization") == 0 && strcmp(name, "variance") == 0)
-        return "moving_variance";
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
+        if (strcmp(l->class_name, renamed[i].class_name) == 0 && strcmp(name, renamed[i].name) == 0)
+            return renamed[i].written;
     return name;
 }
 

@@ -6,14 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void clear_layer(ngi_flat_layer *l)
+{
+    ngi_free(l->name);
+    ngi_free(l->wish);
+    ngi_free(l->path);
+    ngi_free_aligned(l->own.data);
+    json_decref(l->config);
+}
+
+const ngi_weight *ngi_flat_weight(const ngi_flat_layer *l, int k, const ngi_graph *graph)
+{
+    return l->own.data ? &l->own : &graph->weights[l->weights[k]];
+}
+
 void ngi_flat_clear(ngi_flat *f)
 {
-    for (int i = 0; i < f->n_layers; i++) {
-        ngi_free(f->layers[i].name);
-        ngi_free(f->layers[i].wish);
-        ngi_free(f->layers[i].path);
-        json_decref(f->layers[i].config);
-    }
+    for (int i = 0; i < f->n_layers; i++)
+        clear_layer(&f->layers[i]);
     ngi_free(f->layers);
     ngi_free(f->calls);
     ngi_free(f->inputs);
@@ -264,11 +274,8 @@ static ng_status place_layers(order *o, int *to, ng_error *err)
         to[list[i]] = i;
     }
     for (int i = 0; i < f->n_layers; i++)
-        if (o->met[i] < 0) {
-            ngi_free(f->layers[i].wish);
-            ngi_free(f->layers[i].path);
-            json_decref(f->layers[i].config);
-        }
+        if (o->met[i] < 0)
+            clear_layer(&f->layers[i]);
     memcpy(f->layers, layers, (size_t)n * sizeof *layers);
     f->n_layers = n;
     ngi_free(list);

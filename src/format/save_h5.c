@@ -16,7 +16,7 @@ static ng_status add_name(ngi_names *names, const char *text, ng_error *err)
 static ng_status put_weight(const ngi_saving *s, const ngi_flat_layer *l, int k, ngi_names *names,
                             ngi_h5_writer *w, ng_error *err)
 {
-    const ngi_weight *weight = &s->graph->weights[l->weights[k]];
+    const ngi_weight *weight = ngi_flat_weight(l, k, s->graph);
     char *name = ngi_sprintf("%s/%s:0", l->name, ngi_saved_variable(s, l, k));
     char *path = name ? ngi_sprintf(WEIGHTS "/%s/%s", l->name, name) : NULL;
     ng_status status = add_name(names, path ? name : NULL, err);

@@ -32,7 +32,7 @@ static ng_status put_layer(const ngi_saving *s, const ngi_flat_layer *l, const c
                            ng_error *err)
 {
     for (int k = 0; k < l->n_weights; k++) {
-        const ngi_weight *weight = &s->graph->weights[l->weights[k]];
+        const ngi_weight *weight = ngi_flat_weight(l, k, s->graph);
         char *path = ngi_sprintf("%s/vars/%d", group, k);
         ng_status status = path ? ngi_h5_put_floats(w, path, &weight->shape, weight->data, err)
                                 : ngi_fail_memory(err, strlen(group));

@@ -22,6 +22,7 @@ typedef struct ngi_flat_layer {
     bool trainable, is_input, takes_list;
     int weights[NGI_LAYER_WEIGHTS]; /* of the graph */
     int n_weights;
+    ngi_weight own; /* the one weight of a layer that stands for something without weights; data NULL: none */
 } ngi_flat_layer;
 
 typedef struct ngi_flat_call {
@@ -54,6 +55,8 @@ NG_NODISCARD ng_status ngi_flat_add_layer(ngi_flat *f, const char *wish, const c
                                           const char *class_name, json_t *config, int *out, ng_error *err);
 NG_NODISCARD ng_status ngi_flat_add_call(ngi_flat *f, int layer, const int *inputs, int n_inputs,
                                          const ngi_shape *shape, int *out, ng_error *err);
+/* The k-th weight of a layer; `graph` holds the values. */
+const ngi_weight *ngi_flat_weight(const ngi_flat_layer *l, int k, const ngi_graph *graph);
 /* Drops what no output needs, puts layers in the order in which Keras keeps them, and names them. */
 NG_NODISCARD ng_status ngi_flat_finish(ngi_flat *f, ng_error *err);
 

@@ -29,11 +29,10 @@ static const char *target_name(ngi_dialect dialect)
 
 static ng_status refuse(const writing *w, const char *what, ng_error *err)
 {
-    return ngi_fail(
-        err, NG_E_UNSUPPORTED,
-        "%s: cannot be written: %s has no layer for it (%s). Save as %s, or cut the model before it",
-        w->call->layer->leaf.where, target_name(w->f->dialect), what,
-        w->f->dialect == NGI_DIALECT_KERAS3 ? "another format" : ".keras");
+    return ngi_fail(err, NG_E_UNSUPPORTED,
+                    "%s: cannot be written: %s has no layer for it (%s). %s the model before it",
+                    w->call->layer->leaf.where, target_name(w->f->dialect), what,
+                    w->f->dialect == NGI_DIALECT_KERAS3 ? "Cut" : "Save as .keras, or cut");
 }
 
 /* Appends a layer of class `class_name`, which is called once. The first piece has the name of the layer that it stands for. */
@@ -248,21 +247,59 @@ static ng_status put_margins(writing *w, const char *class_name, const char *key
                    in, out, err);
 }
 
-/* A window of rows and columns. */
-static ng_status put_slice(writing *w, int in, int *out, ng_error *err)
+static ng_status put_window(writing *w, int in, int *out, ng_error *err)
 {
     const ngi_attr *a = &w->node->attr;
     const ngi_shape *from = &w->f->calls[in].shape, *to = &w->node->shape;
-    bool window = from->rank == 3 && to->rank == 3 && from->dim[2] == to->dim[2];
-    for (int i = 0; i < to->rank && window; i++)
-        window = a->step[i] == 1;
-    if (!window)
-        return refuse(w, "an index that is not a window of rows and columns", err);
     int top = (int)a->begin[0], left = (int)a->begin[1];
     return put_one(w, "Cropping2D",
                    json_pack("{s:[[i,i],[i,i]]}", "cropping", top, (int)(from->dim[0] - to->dim[0]) - top,
                              left, (int)(from->dim[1] - to->dim[1]) - left),
                    in, out, err);
+}
+
+/* Channels picked out (RGB to BGR) by a 1x1 convolution with ones and zeros, which adds nothing but zeros. */
+static ng_status put_channels(writing *w, int in, int *out, ng_error *err)
+{
+    const ngi_attr *a = &w->node->attr;
+    int64_t from = w->f->calls[in].shape.dim[2], to = w->node->shape.dim[2];
+    ngi_weight kernel = {.name = (char *)"kernel", .shape = ngi_shape_of(4, (int64_t)1, (int64_t)1, from, to)};
+    int64_t n = ngi_shape_count(&kernel.shape);
+    if (n < 0 || n > 1 << 24)
+        return refuse(w, "an index along very many channels", err);
+    kernel.data = ngi_alloc_aligned((size_t)n * sizeof *kernel.data);
+    if (!kernel.data)
+        return ngi_fail_memory(err, (size_t)n * sizeof *kernel.data);
+    for (int64_t i = 0; i < n; i++)
+        kernel.data[i] = 0;
+    for (int64_t i = 0; i < to; i++)
+        kernel.data[(a->begin[2] + i * a->step[2]) * to + i] = 1;
+    ng_status status = put_one(w, "Conv2D",
+                               json_pack("{s:I, s:[i,i], s:b, s:s}", "filters", (json_int_t)to, "kernel_size",
+                                         1, 1, "use_bias", 0, "activation", "linear"),
+                               in, out, err);
+    if (status != NG_OK) {
+        ngi_free_aligned(kernel.data);
+        return status;
+    }
+    ngi_flat_layer *l = &w->f->layers[w->f->calls[*out].layer];
+    l->own = kernel;
+    l->n_weights = 1;
+    l->trainable = false;
+    return NG_OK;
+}
+
+static ng_status put_slice(writing *w, int in, int *out, ng_error *err)
+{
+    const ngi_attr *a = &w->node->attr;
+    const ngi_shape *from = &w->f->calls[in].shape, *to = &w->node->shape;
+    if (from->rank != 3 || to->rank != 3)
+        return refuse(w, "an index into something that is no picture", err);
+    if (from->dim[2] == to->dim[2] && a->step[0] == 1 && a->step[1] == 1 && a->step[2] == 1)
+        return put_window(w, in, out, err);
+    if (from->dim[0] == to->dim[0] && from->dim[1] == to->dim[1] && a->step[0] == 1 && a->step[1] == 1)
+        return put_channels(w, in, out, err);
+    return refuse(w, "an index other than a window or of channels", err);
 }
 
 static ng_status put_resize(writing *w, int in, int *out, ng_error *err)

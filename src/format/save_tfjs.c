@@ -98,7 +98,7 @@ static json_t *shape_list(const ngi_shape *s)
 static ng_status add_weight(const ngi_saving *s, const ngi_flat_layer *l, int k, json_t *entries,
                             ngi_buffer *b, ng_error *err)
 {
-    const ngi_weight *w = &s->graph->weights[l->weights[k]];
+    const ngi_weight *w = ngi_flat_weight(l, k, s->graph);
     int64_t n = ngi_shape_count(&w->shape);
     char *name = ngi_sprintf("%s/%s", l->name, ngi_saved_variable(s, l, k));
     json_t *entry =

@@ -31,7 +31,8 @@ typedef struct settings {
     const char *backend, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
     const char *smooth, *fuse, *baseline;
-    const char *augment, *split, *title;
+    const char *augment;
+    const char *format, *dtype;
     int images, variants;
     double box, alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
@@ -39,8 +40,6 @@ typedef struct settings {
         exact, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
-    char **typed; /* [n_typed], the whole command line */
-    int n_typed;
 } settings;
 
 /* One bit a command, for the option table. */
@@ -59,7 +58,7 @@ enum command_bit {
     SANITY = 1 << 19,
     DUPLICATES = 1 << 21,
     AUGMENT_PREVIEW = 1 << 22,
-    EVALUATE = 1 << 24,
+    CONVERT = 1 << 25,
     ALL_COMMANDS = (1 << 28) - 1,
 };
 
@@ -86,7 +85,7 @@ int run_cache(const settings *s);
 int run_tune(const settings *s);
 int run_duplicates(const settings *s);
 int run_augment_preview(const settings *s);
-int run_evaluate(const settings *s);
+int run_convert(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);
 

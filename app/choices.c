@@ -53,6 +53,18 @@ const char *render_norm_choice(int i)
     return i < n ? norm_choice(i) : at(more, 2, i - n);
 }
 
+const char *format_choice(int i)
+{
+    static const char *const names[] = {"keras", "h5", "tfjs"};
+    return at(names, 3, i);
+}
+
+const char *dtype_choice(int i)
+{
+    static const char *const names[] = {"float32", "float16", "uint8"};
+    return at(names, 3, i);
+}
+
 const char *fit_choice(int i)
 {
     return i <= NG_FIT_LETTERBOX ? ng_fit_name((ng_fit)i) : NULL;
@@ -85,10 +97,4 @@ const char *backend_choice(int i)
 {
     static const char *const names[] = {"auto", "onednn", "ref"};
     return at(names, 3, i);
-}
-
-const char *split_choice(int i)
-{
-    static const char *const names[] = {"test", "val", "train", "all"};
-    return at(names, 4, i);
 }

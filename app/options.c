@@ -7,15 +7,15 @@
 
 #define AT(field) offsetof(settings, field)
 enum {
-    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | EVALUATE,
+    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | CONVERT,
     RUNS = EXPLAIN | CLASSIFY,
-    READS = RUNS | SANITY | EVALUATE, /* images */
+    READS = RUNS | SANITY, /* images */
     ATTRIBUTES = EXPLAIN | SANITY,
     DRAWS = EXPLAIN | RENDER
 };
 
 const option_row option_rows[] = {
-    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS | EVALUATE, 0, 0, NULL, NULL,
+    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
      "folder for what is written; made if missing"},
     {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), ATTRIBUTES, 0, 0, "gradcam", method_choice,
      "attribution methods; several make one comparing picture and their correlations; `netgaze methods` "
@@ -111,15 +111,15 @@ const option_row option_rows[] = {
      "out"},
     {"--input", NULL, "NAME=FILE.npy,...", OPTION_TEXT, AT(input_values), MODELS, 0, 0, NULL, NULL,
      "what the model's other inputs hold, the same for every image"},
-    {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), RUNS | SANITY, 0, 0, NULL, NULL,
+    {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), READS, 0, 0, NULL, NULL,
      "take subfolders of folders too"},
     {"--fit", NULL, "NAME", OPTION_CHOICE, AT(fit), READS, 0, 0, "squash", fit_choice,
      "how an image is brought to the input's shape"},
     {"--resize", NULL, "NAME", OPTION_CHOICE, AT(resize), READS, 0, 0, NULL, resize_choice,
      "resampling; bilinear when left out, nearest with --compat article or keras. The plain names are PIL's"},
-    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), RUNS | SANITY, -1e9, 1e9, "0", NULL,
+    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), READS, -1e9, 1e9, "0", NULL,
      "centre of the grey window of images of more than 8 bits"},
-    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), RUNS | SANITY, 0, 1e9, "0", NULL,
+    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), READS, 0, 1e9, "0", NULL,
      "and its width; 0: the image's own range"},
     {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), READS | DOCTOR | BENCH, 0, 0, "auto",
      backend_choice, "what computes: ref is plain loops, to compare with"},
@@ -133,7 +133,7 @@ const option_row option_rows[] = {
      "threads of one run; 1 when left out"},
     {"--repeat", NULL, "N", OPTION_INTEGER, AT(repeat), BENCH | TUNE, 1, 1000, "20", NULL,
      "times each is measured"},
-    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH | EVALUATE, 1, 256, "1", NULL,
+    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH, 1, 256, "1", NULL,
      "images in one run of a thread"},
     {"--candidates", NULL, NULL, OPTION_FLAG, AT(candidates), LAYERS, 0, 0, NULL, NULL,
      "only layers that can be explained"},
@@ -145,6 +145,10 @@ const option_row option_rows[] = {
      "rows of comma-separated values on standard output, with the boxes of --box; nothing else there"},
     {"--quiet", "-q", NULL, OPTION_FLAG, AT(quiet), MODELS | RENDER, 0, 0, NULL, NULL,
      "errors only on standard error"},
+    {"--format", NULL, "NAME", OPTION_CHOICE, AT(format), CONVERT, 0, 0, NULL, format_choice,
+     "what is written; by the ending of OUT when left out"},
+    {"--dtype", NULL, "TYPE", OPTION_CHOICE, AT(dtype), CONVERT, 0, 0, "float32", dtype_choice,
+     "how a TensorFlow.js model keeps its weights"},
     {"--augment", NULL, "NAME=VALUE,...", OPTION_TEXT, AT(augment), AUGMENT_PREVIEW, 0, 0, NULL, NULL,
      "flip, rotation, zoom, translation, contrast, brightness, hue, cutout, fill"},
     {"--output", "-o", "FILE", OPTION_FILE, AT(output), AUGMENT_PREVIEW, 0, 0, NULL, NULL,
@@ -161,24 +165,6 @@ const option_row option_rows[] = {
      "a JSON line for each pair on standard output, nothing else there"},
     {"--quiet", "-q", NULL, OPTION_FLAG, AT(quiet), DUPLICATES, 0, 0, NULL, NULL,
      "errors only on standard error"},
-    {"--split", NULL, "NAME", OPTION_CHOICE, AT(split), EVALUATE, 0, 0, NULL, split_choice,
-     "images to judge the model by; when left out test if the data has it, else val, else all"},
-    {"--method", NULL, "NAME", OPTION_CHOICE, AT(method), EVALUATE, 0, 0, NULL, method_choice,
-     "attribution method of the heatmaps; gradcam when left out"},
-    {"--param", "-p", "NAME=VALUE,...", OPTION_TEXT, AT(parameters), EVALUATE, 0, 0, NULL, NULL,
-     "parameters of the method; `netgaze methods` lists them"},
-    {"--layer", "-l", "NAME", OPTION_TEXT, AT(layer), EVALUATE, 0, 0, NULL, NULL,
-     "layer to explain, by path or by bare name where unique; left out: the last spatial one before the "
-     "global "
-     "pooling"},
-    {"--colormap", NULL, "NAME", OPTION_CHOICE, AT(colormap), EVALUATE, 0, 0, NULL, colormap_choice,
-     "colours of the heatmaps; turbo when left out"},
-    {"--top", "-k", "K", OPTION_INTEGER, AT(top), EVALUATE, 0, 1000, NULL, NULL,
-     "images that a section of the report shows at most, 24 when left out; of mistakes eight times as many"},
-    {"--title", NULL, "TEXT", OPTION_TEXT, AT(title), EVALUATE, 0, 0, NULL, NULL,
-     "of the report; the model's path when left out"},
-    {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), EVALUATE, 0, 2147483647, NULL, NULL,
-     "of the bootstrap that intervals come from; 0 when left out"},
     {"--help", "-h", NULL, OPTION_FLAG, AT(help), ALL_COMMANDS, 0, 0, NULL, NULL, "this text"},
 };
 const int option_row_count = (int)(sizeof option_rows / sizeof *option_rows);
@@ -349,8 +335,6 @@ int parse_options(const command *c, int argc, char **argv, settings *s)
 {
     int code = set_defaults(s);
     bool plain = false;
-    s->typed = argv;
-    s->n_typed = argc;
     s->arguments = malloc((size_t)argc * sizeof *s->arguments);
     if (!s->arguments)
         return say_out_of_memory();

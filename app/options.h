@@ -43,13 +43,13 @@ const char *compat_choice(int i);
 const char *colormap_choice(int i);
 const char *norm_choice(int i);
 const char *render_norm_choice(int i); /* with class and dataset, which are not the library's */
+const char *format_choice(int i), *dtype_choice(int i);
 const char *fit_choice(int i);
 const char *resize_choice(int i);
 const char *preprocess_choice(int i);
 const char *output_choice(int i);
 const char *picture_format_choice(int i);
 const char *backend_choice(int i);
-const char *split_choice(int i);
 
 /* nearest.c: the candidate that was most likely meant, or NULL if none is near. */
 const char *nearest_name(const char *typed, const char *const *candidates, int n);

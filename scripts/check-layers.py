@@ -23,9 +23,7 @@ ALLOWED = {
     "metrics": ["base", "tensor", "nn", "exec", "attr"],
     "data": ["base", "tensor", "image", "nn"],
     "train": ["base", "tensor", "nn", "exec", "data"],
-    "report": ["base", "tensor", "image", "nn", "viz", "metrics", "data"],
-    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data", "train",
-            "report"],
+    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data", "train"],
 }
 # header prefix -> the only places that may include it
 FOREIGN = {

@@ -8,7 +8,7 @@ import program
 import tiny_model
 from program import ProgramTest, lines, run
 
-COMMANDS = ["explain", "classify", "layers", "methods", "render", "doctor", "bench", "tune", "cache", "man", "completion"]
+COMMANDS = ["explain", "classify", "layers", "methods", "render", "doctor", "bench", "tune", "cache", "convert", "man", "completion"]
 
 
 class Usage(ProgramTest):

@@ -103,7 +103,7 @@ const option_row option_rows[] = {
      "how pixels 0..255 become the network's input: tf -1..1, torch and caffe with ImageNet means, unit "
      "0..1, raw"},
     {"--input-size", NULL, "N|HxW", OPTION_TEXT, AT(input_size), MODELS, 0, 0, NULL, NULL,
-     "input size where the model leaves it open"},
+     "input size, where the model leaves it open or another one than its own fits"},
     {"--output-layer", NULL, "NAME|N", OPTION_TEXT, AT(output_layer), MODELS, 0, 0, NULL, NULL,
      "which output is explained where the model has several; the first when left out"},
     {"--image-input", NULL, "NAME", OPTION_TEXT, AT(image_input), MODELS, 0, 0, NULL, NULL,

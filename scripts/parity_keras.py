@@ -88,12 +88,13 @@ def smooth_image(rng, size, low, high):
 
 def settle(keras, model, rng, x):
     """Random weights under which activations keep a sane size: He's scale for kernels, batch norms whose moving
-    statistics are near to those of the input but not equal."""
+    statistics are near to those of the input but not equal. Offsets are large against what varies, so that few relus are
+    near their kink (see shaken)."""
     for layer in ref.all_layers(model):
         kind, weights = type(layer).__name__, layer.get_weights()
         if kind == "BatchNormalization":
-            gamma = [rng.uniform(0.6, 1.4, weights[0].shape)] if layer.scale else []
-            beta = [rng.normal(0, 0.2, weights[0].shape)] if layer.center else []
+            gamma = [rng.uniform(0.2, 0.4, weights[0].shape)] if layer.scale else []
+            beta = [offsets(rng, weights[0].shape)] if layer.center else []
             layer.set_weights(gamma + beta + weights[len(gamma) + len(beta) :])
             layer.momentum = 0.0
         elif kind == "Normalization" and weights:
@@ -116,9 +117,13 @@ def settle(keras, model, rng, x):
             layer.momentum = 0.99
 
 
+def offsets(rng, shape):
+    return rng.choice([-1, 1], shape) * rng.uniform(0.6, 1.2, shape)
+
+
 def he(rng, weight, depthwise):
     if weight.ndim < 2:
-        return rng.normal(0, 0.05, weight.shape)
+        return offsets(rng, weight.shape)
     fan_in = weight.shape[0] * weight.shape[1] if depthwise else np.prod(weight.shape[:-1])
     return rng.normal(0, np.sqrt(2.0 / fan_in), weight.shape)
 
@@ -151,6 +156,9 @@ def shaken(net, x, rng):
 def steady_input(producer, model, paths, inputs):
     """The first of some inputs whose maps float32 can give; at worst the best of them."""
     net, best = ref.Prepared(producer, model, paths, wide=False), None
+    logits = [net(x, lambda _: [0])[0] for x in (inputs[0], inputs[0][:, ::-1])]
+    if not ref.relative(*logits) > 0.01:
+        raise ValueError("the logits hardly depend on the input: %g" % ref.relative(*logits))
     for attempt, x in enumerate(inputs):
         classes, shares, worst, float32 = shaken(net, x, np.random.RandomState(attempt))
         if best is None or max(worst) < max(best[3]):

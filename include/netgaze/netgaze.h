@@ -155,9 +155,10 @@ typedef struct ng_model_opts {
     const char *preprocess; /* tf | torch | caffe | unit | raw; NULL or "auto": from the graph, the
                                model's netgaze.json, or the architecture's name */
     const char *labels;     /* file with one label a line, or a JSON array/object; NULL: the model's */
-    int input_height;       /* size to use where the model leaves it open; 0: the model's own, else */
-    int input_width;        /*   the architecture's usual one. Default 0 */
-    const char *cache;      /* folder where the weights are kept as decoded and packed, for a quick start the
+    int input_height;       /* size to run at. Default 0: the model's own; where it leaves that open, the */
+    int input_width;   /*   architecture's usual one. Another size than the model was made for runs where the
+                               graph allows it: not with a Flatten before a Dense layer */
+    const char *cache; /* folder where the weights are kept as decoded and packed, for a quick start the
                                next time; "off": nowhere. Default NULL: $NETGAZE_CACHE, else
                                $XDG_CACHE_HOME/netgaze, else ~/.cache/netgaze */
     unsigned

@@ -194,12 +194,12 @@ static ng_status check_names(const ng_model *m, const ng_model_opts *opts, int i
 
 /* ---- Both ------------------------------------------------------------------------------------ */
 
-/* The model is another one with another output or other values. */
+/* The model is another one with another output, other values or another size. */
 static ng_status hash_ends(ng_model *m, int image, const ng_model_opts *opts, ng_error *err)
 {
     ngi_hash h;
     NGI_TRY(ngi_hash_init(&h, err));
-    int ends[2] = {m->output, image};
+    int ends[4] = {m->output, image, opts->input_height, opts->input_width};
     ngi_hash_add(&h, m->file.hash, strlen(m->file.hash));
     ngi_hash_add(&h, ends, sizeof ends);
     for (int k = 0; k < opts->input_count; k++) {
@@ -225,7 +225,7 @@ ng_status ngi_model_choose_ends(ng_model *m, const ng_model_opts *opts, ng_error
     NGI_TRY(choose_output(m, opts->output, err));
     NGI_TRY(choose_image(m, opts->image_input, &image, err));
     NGI_TRY(check_names(m, opts, image, err));
-    if (m->output > 0 || g->n_inputs > 1)
+    if (m->output > 0 || g->n_inputs > 1 || opts->input_height > 0)
         NGI_TRY(hash_ends(m, image, opts, err));
     for (int i = 0; i < g->n_inputs; i++)
         if (i != image)

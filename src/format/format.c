@@ -139,6 +139,12 @@ ng_status ngi_model_file_load(const char *path, const ngi_load_opts *opts, ngi_m
     ng_status status = ngi_model_cache_load(path, opts, out);
     if (status != NG_OK)
         status = read_model(path, opts, out, err);
+    if (status == NG_E_SHAPE && opts->input_height > 0)
+        ngi_error_prefix(
+            err,
+            "with an input of %dx%d (a Flatten before a Dense layer, or weights that lie over the "
+            "image, want the size that the model was made for)",
+            opts->input_height, opts->input_width);
     if (status == NG_OK)
         status = ngi_notes_load(path, out, err);
     if (status != NG_OK)

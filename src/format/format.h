@@ -27,7 +27,7 @@ typedef struct ngi_model_file {
 
 typedef struct ngi_load_opts {
     const char *weights;           /* separate weight file, or NULL */
-    int input_height, input_width; /* where the model leaves them open; 0: unset */
+    int input_height, input_width; /* instead of the model's own; 0: unset */
     int64_t max_values;            /* a reader's to set: numbers that the weight files can hold, so that a
                                       configuration cannot ask for more; 0: unknown */
     const char *cache;             /* folder where models are kept as read; NULL: none */

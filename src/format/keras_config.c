@@ -111,9 +111,9 @@ ng_status ngi_keras_input_shape(const ngi_keras_builder *b, const char *where, c
     for (size_t i = 1; i < rank; i++) {
         const json_t *d = json_array_get(list, i);
         int64_t n = 0;
-        if (json_is_null(d) && rank == 4 && i < 3) {
-            n = i == 1 ? b->opts->input_height : b->opts->input_width;
-            n = n > 0 ? n : b->usual_side;
+        const int asked = i == 1 ? b->opts->input_height : b->opts->input_width;
+        if (rank == 4 && i < 3 && (json_is_null(d) || asked > 0)) {
+            n = asked > 0 ? asked : b->usual_side;
             if (n == 0)
                 return ngi_fail(err, NG_E_ARGUMENT,
                                 "%s: the model leaves the height and width of its input open; give them "

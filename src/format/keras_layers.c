@@ -190,7 +190,7 @@ static ng_status count_values(ngi_keras_builder *b, const ngi_building_layer *l,
     most = by_files ? b->opts->max_values : most;
     if (n < 0 || n > most - b->values)
         return by_files
-                   ? ngi_fail(err, NG_E_FORMAT,
+                   ? ngi_fail(err, b->opts->input_height > 0 ? NG_E_SHAPE : NG_E_FORMAT,
                               "%s: the weight files hold too little for its weight '%s' of shape %s: "
                               "weights are missing, or they belong to another model",
                               l->where, name, ngi_shape_text(shape, text))

@@ -25,6 +25,7 @@ typedef struct keras_case {
     int n_maps;
     char output[64], image[64];          /* of several; empty: not said */
     char value_name[64], value_file[64]; /* of another input */
+    int height, width;                   /* run at; 0: the model's own */
     double tolerance;
     char refused[200]; /* empty: the model must load */
 } keras_case;
@@ -62,6 +63,8 @@ static void parse_line(keras_case *c, char *line)
         snprintf(c->image, sizeof c->image, "%s", value);
     else if (strcmp(line, "value") == 0)
         sscanf(value, "%63s %63s", c->value_name, c->value_file);
+    else if (strcmp(line, "size") == 0)
+        sscanf(value, "%dx%d", &c->height, &c->width);
     else if (strcmp(line, "refused") == 0)
         snprintf(c->refused, sizeof c->refused, "%s", value);
 }
@@ -254,6 +257,8 @@ static ng_status load(const keras_case *c, const char *file, ng_model **model, n
     ng_model_opts_init(&opts);
     opts.output = c->output[0] ? c->output : NULL;
     opts.image_input = c->image[0] ? c->image : NULL;
+    opts.input_height = c->height;
+    opts.input_width = c->width;
     if (c->value_name[0]) {
         value = load_npy(c, c->value_file);
         opts.inputs = &given;

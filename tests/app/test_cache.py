@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import resource
+import signal
 import struct
 import subprocess
 
@@ -166,6 +168,44 @@ class Cache(ProgramTest):
         off = {**self.env, "NETGAZE_CACHE": "off"}
         self.assertIn("no cache", run("cache", env=off).stdout)
         self.assertIn("switched off", run("cache", "clear", env=off, code=2).stderr)
+
+    def test_a_full_disk_below_the_cache(self):
+        """The maps are made all the same, nothing half-written is kept, and with room again the cache is used."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, text=True)
+        if mounted.returncode != 0:
+            self.skipTest("a small disk cannot be mounted: " + mounted.stderr.strip())
+        try:
+            self.cache = disk / "netgaze"
+            self.env["XDG_CACHE_HOME"] = str(disk)
+            expected = self.maps("--no-cache")
+            for free in (0, 4096, 600000, 1700000):  # no folder; no pack; half a pack; one of two
+                room = os.statvfs(disk)
+                with open(disk / "filler", "wb") as filler:
+                    filler.write(bytes(max(0, room.f_bavail * room.f_frsize - free)))
+                self.assertEqual(self.maps(), expected, free)
+                (disk / "filler").unlink()
+                kept = list(self.cache.iterdir()) if self.cache.exists() else []
+                self.assertEqual([p.name for p in kept if ".tmp" in p.name], [], free)
+                self.assertEqual(self.maps(), expected, free)  # what was kept is whole
+                run("cache", "clear", env=self.env)
+            self.assertEqual(self.maps(), expected)
+            self.assertTrue(self.entries())
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+
+    def test_a_limit_of_file_sizes_below_the_cache(self):
+        """Where no disk can be mounted: a pack that does not fit is not kept."""
+        expected = self.maps("--no-cache")
+        out = self.folder / "limited"
+
+        def limited():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000))
+        run("explain", self.model, self.photos, "-o", out, "-q", "--outputs", "raw,heatmap", env=self.env, preexec_fn=limited)
+        self.assertEqual({p.name: p.read_bytes() for p in out.iterdir()}, expected)
+        self.assertEqual(list(self.cache.iterdir()) if self.cache.exists() else [], [])
 
 
 if __name__ == "__main__":

@@ -86,14 +86,15 @@ def smooth_image(rng, size, low, high):
     return (low + image * (high - low)).astype(np.float32)[None]
 
 
-def settle(keras, model, rng, x):
+def settle(keras, model, rng, x, smooth):
     """Random weights under which activations keep a sane size: He's scale for kernels, batch norms whose moving
     statistics are near to those of the input but not equal. Offsets are large against what varies, so that few relus are
-    near their kink (see shaken)."""
+    near their kink (see shaken); not so in a network of smooth activations."""
+    low, high = (0.6, 1.4) if smooth else (0.2, 0.4)
     for layer in ref.all_layers(model):
         kind, weights = type(layer).__name__, layer.get_weights()
         if kind == "BatchNormalization":
-            gamma = [rng.uniform(0.2, 0.4, weights[0].shape)] if layer.scale else []
+            gamma = [rng.uniform(low, high, weights[0].shape)] if layer.scale else []
             beta = [offsets(rng, weights[0].shape)] if layer.center else []
             layer.set_weights(gamma + beta + weights[len(gamma) + len(beta) :])
             layer.momentum = 0.0
@@ -201,7 +202,7 @@ def applications(producer, job):
     model = getattr(keras.applications, keras_name)(weights=None, input_shape=(size, size, 3))
     last, middle = (last, middle) if last else spatial_layers(model)
     x = smooth_image(rng, size, 0, 255) if pixels else smooth_image(rng, size, -1, 1)
-    settle(keras, model, rng, x)
+    settle(keras, model, rng, x, smooth=name.startswith(("efficientnet", "mobilenet_v3")))
     files = []
     for form in job["formats"]:
         files.append("model." + form)

@@ -138,6 +138,8 @@ ngi_lower_function ngi_lower_identity, ngi_lower_random_crop, ngi_lower_max_pool
     ngi_lower_zero_pad, ngi_lower_crop, ngi_lower_upsample, ngi_lower_resizing, ngi_lower_center_crop,
     ngi_lower_add, ngi_lower_subtract, ngi_lower_multiply, ngi_lower_average, ngi_lower_maximum,
     ngi_lower_minimum, ngi_lower_concat, ngi_lower_scaled_sum;
+/* keras_layers_lambda.c */
+ngi_lower_function ngi_lower_layer_lambda;
 /* keras_layers_op.c: arithmetic; keras_layers_op_shape.c: indexing and shapes */
 ngi_lower_function ngi_lower_rescaling, ngi_lower_op_add, ngi_lower_op_subtract, ngi_lower_op_multiply,
     ngi_lower_op_divide, ngi_lower_op_maximum, ngi_lower_op_minimum, ngi_lower_op_negative,

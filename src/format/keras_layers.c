@@ -51,6 +51,7 @@ static const ngi_layer_row layer_rows[] = {
     {"Minimum", ngi_lower_minimum, false},
     {"Concatenate", ngi_lower_concat, false},
     {"CustomScaleLayer", ngi_lower_scaled_sum, false}, /* keras.applications.inception_resnet_v2 */
+    {"Lambda", ngi_lower_layer_lambda, false},         /* that of the same before; others are refused */
     /* Nothing happens at inference. */
     {"Identity", ngi_lower_identity, false},
     {"ActivityRegularization", ngi_lower_identity, false},

@@ -124,11 +124,6 @@ static ng_status unknown_class(const ngi_klayer *l, ng_error *err)
                         "file. Replace it by "
                         "Keras's layers and save the model again",
                         l->leaf.where, l->package_length, l->package, l->leaf.class_name);
-    if (strcmp(l->leaf.class_name, "Lambda") == 0)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
-                        "%s: a Lambda holds Python code, which is not run. Replace it by Keras's layers "
-                        "(Rescaling, Resizing, Activation ...) and save the model again",
-                        l->leaf.where);
     if (strcmp(l->leaf.class_name, "TFSMLayer") == 0 || strcmp(l->leaf.class_name, "KerasLayer") == 0)
         return ngi_fail(err, NG_E_UNSUPPORTED,
                         "%s: an opaque TensorFlow graph without layers. Rebuild the model on the base "

@@ -143,11 +143,32 @@ static void outputs_are_chosen_by_name_or_number(void **state)
     refuse(HEADS, &opts, "no output 'kind'");
 }
 
+static void sizes_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    ng_model_opts opts;
+    ng_model_opts_init(&opts);
+    opts.input_height = 21;
+    opts.input_width = 26;
+    refuse(NETGAZE_FIXTURES "/models/keras3.15_head_flatten/model.keras", &opts,
+           "with an input of 21x26 (a Flatten before");
+    opts.input_height = opts.input_width = 3;
+    refuse(NETGAZE_FIXTURES "/models/keras3.15_sequential_plain/model.keras", &opts,
+           "give a larger input size");
+    char own[64], other[64];
+    hash_of(NETGAZE_FIXTURES "/models/keras3.15_flat/model.keras", NULL, own);
+    opts.input_height = 21;
+    opts.input_width = 26;
+    hash_of(NETGAZE_FIXTURES "/models/keras3.15_flat/model.keras", &opts, other);
+    assert_string_not_equal(own, other); /* maps of the one are not taken for the other's */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_image_is_the_only_input_that_can_be),
                                        cmocka_unit_test(values_are_checked),
                                        cmocka_unit_test(a_value_is_part_of_the_model),
-                                       cmocka_unit_test(outputs_are_chosen_by_name_or_number)};
+                                       cmocka_unit_test(outputs_are_chosen_by_name_or_number),
+                                       cmocka_unit_test(sizes_that_do_not_fit_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,10 +30,10 @@ class Ends(program.ProgramTest):
     def test_what_is_wrong_is_said(self):
         model, folder = self.case("keras3.15_image_and_vector")
         arguments = ("classify", model, folder / "input.npy")
-        self.assertIn("'age' has no value", run(*arguments, code=2).stderr)
+        self.assertIn("'age' has no value", run(*arguments, code=3).stderr)
         self.assertIn("'age' is not NAME=FILE.npy", run(*arguments, "--input", "age", code=2).stderr)
         self.assertIn("none.npy", run(*arguments, "--input", "age=none.npy", code=2).stderr)
-        self.assertIn("no output 'x'", run(*arguments, "--output-layer", "x", code=2).stderr)
+        self.assertIn("no output 'x'", run(*arguments, "--output-layer", "x", code=3).stderr)
         wrong = self.folder / "wrong.npy"
         header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }".ljust(117) + "\n"
         wrong.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + struct.pack("<3f", 1, 2, 3))
@@ -43,7 +43,7 @@ class Ends(program.ProgramTest):
     def test_two_images(self):
         model, folder = self.case("keras3.15_two_images")
         given = ("--image-input", "left", "--input", f"right={folder / 'right.npy'}")
-        self.assertIn("name it with --image-input", run("classify", model, folder / "input.npy", code=2).stderr)
+        self.assertIn("name it with --image-input", run("classify", model, folder / "input.npy", code=3).stderr)
         self.assertEqual(len(lines(run("classify", model, folder / "input.npy", "--json", *given))), 2)
 
     def test_the_second_output(self):

@@ -33,7 +33,8 @@ typedef struct settings {
     const char *smooth, *fuse, *baseline;
     const char *augment;
     const char *format, *dtype;
-    int images, variants;
+    const char *figures, *deletion, *insertion, *split;
+    int images, variants, tune_images, steps;
     double box, alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
     bool eigen_smooth, csv, check, use_signed, grid, force, recursive, json, quiet, candidates, no_cache,
@@ -58,6 +59,7 @@ enum command_bit {
     SANITY = 1 << 19,
     DUPLICATES = 1 << 21,
     AUGMENT_PREVIEW = 1 << 22,
+    SCORE = 1 << 23,
     CONVERT = 1 << 25,
     ALL_COMMANDS = (1 << 28) - 1,
 };
@@ -81,6 +83,7 @@ int run_render(const settings *s);
 int run_doctor(const settings *s);
 int run_bench(const settings *s);
 int run_sanity(const settings *s);
+int run_score(const settings *s);
 int run_cache(const settings *s);
 int run_tune(const settings *s);
 int run_duplicates(const settings *s);

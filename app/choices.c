@@ -12,6 +12,24 @@ const char *method_choice(int i)
     return i < ng_method_count() && ng_method_describe(i, &info, NULL) == NG_OK ? info.name : NULL;
 }
 
+const char *score_choice(int i)
+{
+    static const char *const more[] = {"edges", "centre", "all"};
+    return i < ng_method_count() ? method_choice(i) : at(more, 3, i - ng_method_count());
+}
+
+const char *figure_choice(int i)
+{
+    static const char *const names[] = {"location", "drop", "curves", "road"};
+    return at(names, 4, i);
+}
+
+const char *substrate_choice(int i)
+{
+    static const char *const names[] = {"black", "white", "grey", "mean", "blur", "zero"};
+    return at(names, 6, i);
+}
+
 const char *target_choice(int i)
 {
     return i <= NG_TARGET_REST ? ng_target_name((ng_target)i) : NULL;

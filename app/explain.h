@@ -112,6 +112,13 @@ json_t *correlations_with(const explain_job *j, const ng_map *maps, int view, co
 void print_correlations(const explain_job *j, const ng_map *maps, FILE *out);
 void say_identities(const explain_job *j, const ng_map *maps);
 
+/* ---- controls.c: maps that look at no weights, of the input's size; without signed values ------- */
+
+/* Sobel's gradient magnitude of the input x [h,w,c], the channels summed. */
+ng_status make_edges(const ng_model_info *info, const float *x, ng_map *out, ng_error *err);
+/* A Gaussian in the middle; its standard deviation is a quarter of the side. */
+ng_status make_centre(const ng_model_info *info, ng_map *out, ng_error *err);
+
 /* ---- check.c --------------------------------------------------------------------------------- */
 
 int open_checks(explain_job *j); /* when the views are known; EXIT_DONE, or another code after saying why */

@@ -56,6 +56,29 @@ const command commands[] = {
      "  netgaze sanity model.keras photos/ --method gradcam,guidedbackprop,saliency\n"
      "  netgaze sanity model.keras dog.jpg --method gradcam --layer mixed7 --json\n",
      SANITY, run_sanity},
+    {"score", "MODEL DATA",
+     "how well methods find the thing, and whether the score depends on what they show",
+     "DATA is a CSV with a header of the columns path and label and, if wanted, split, group, mask and box\n"
+     "(\"x y width height\"), a folder of images by class, or plain images. Each method explains each "
+     "image;\n"
+     "the table has a row a method: means over the images with 95% bootstrap intervals, groups (pictures of\n"
+     "one thing) drawn whole.\n\n"
+     "Against mask or box: energy (share of the map in the region), pointing (its largest pixel is in it;\n"
+     "near: within 15 pixels), rank (share of its K largest pixels in a region of K), IoU at a threshold\n"
+     "tuned on validation images, box IoU. By running the network: deletion (low is good) and insertion\n"
+     "(high is good), areas under the probability as pixels are removed or shown in the map's order; drop "
+     "and\n"
+     "increase of the probability of the image times the map; ROAD. A forward costs about as much for each\n"
+     "of the 2 x --steps points: choose --images and --steps with that in mind.\n\n"
+     "A damaged image is reported, skipped and counted. With -o the same command again "
+     "continues.\n\n" EXIT_CODES,
+     "  # three methods and the controls on test images with masks\n"
+     "  netgaze score model.keras scenes/list.csv --method gradcam,layercam,lrp,randomcam,centre -o scores\n"
+     "  # every method, cheaply: 20 images, no curves\n"
+     "  netgaze score model.keras scenes/list.csv --method all --images 20 --figures location,drop --csv\n"
+     "  # plain images: only what needs no masks\n"
+     "  netgaze score model.keras photos/ --figures drop,road --json\n",
+     SCORE, run_score},
     {"methods", "", "the attribution methods", "", "  netgaze methods\n  netgaze methods --json\n", METHODS,
      run_methods},
     {"render", "SIDECAR...", "draw the pictures of sidecars again, in other colours if asked",

@@ -7,24 +7,25 @@
 
 #define AT(field) offsetof(settings, field)
 enum {
-    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | CONVERT,
+    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | SCORE | CONVERT,
     RUNS = EXPLAIN | CLASSIFY,
-    READS = RUNS | SANITY, /* images */
-    ATTRIBUTES = EXPLAIN | SANITY,
+    READS = RUNS | SANITY | SCORE, /* images */
+    COMPARES = EXPLAIN | SANITY,
+    ATTRIBUTES = COMPARES | SCORE,
     DRAWS = EXPLAIN | RENDER
 };
 
 const option_row option_rows[] = {
     {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
      "folder for what is written; made if missing"},
-    {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), ATTRIBUTES, 0, 0, "gradcam", method_choice,
+    {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), COMPARES, 0, 0, "gradcam", method_choice,
      "attribution methods; several make one comparing picture and their correlations; `netgaze methods` "
      "describes them"},
-    {"--layer", "-l", "NAME,...", OPTION_TEXT, AT(layer), EXPLAIN | SANITY, 0, 0, NULL, NULL,
+    {"--layer", "-l", "NAME,...", OPTION_TEXT, AT(layer), ATTRIBUTES, 0, 0, NULL, NULL,
      "layers to explain, by path or by bare name where unique; left out: the last spatial one before the "
      "global "
      "pooling; `netgaze layers` lists them"},
-    {"--class", "-c", "CLASS,...", OPTION_TEXT, AT(classes), ATTRIBUTES, 0, 0, NULL, NULL,
+    {"--class", "-c", "CLASS,...", OPTION_TEXT, AT(classes), COMPARES, 0, 0, NULL, NULL,
      "classes to explain: predicted (what is done when left out), true (see --truth), all, numbers or "
      "labels"},
     {"--truth", NULL, "FILE|folders", OPTION_TEXT, AT(truth), EXPLAIN, 0, 0, NULL, NULL,
@@ -34,7 +35,7 @@ const option_row option_rows[] = {
      "all"},
     {"--target", NULL, "SCORE", OPTION_CHOICE, AT(target), ATTRIBUTES, 0, 0, NULL, target_choice,
      "the score whose gradient is taken; logit when left out, probability with --compat article"},
-    {"--against", NULL, "CLASS", OPTION_TEXT, AT(against), ATTRIBUTES, 0, 0, NULL, NULL,
+    {"--against", NULL, "CLASS", OPTION_TEXT, AT(against), COMPARES, 0, 0, NULL, NULL,
      "the other class of --target contrast, by number or label; the most likely other one when left out"},
     {"--target-alpha", NULL, "A", OPTION_NUMBER, AT(target_alpha), ATTRIBUTES, 0, 10, "0.6", NULL,
      "weight of the neighbouring classes in --target finer"},
@@ -165,6 +166,38 @@ const option_row option_rows[] = {
      "a JSON line for each pair on standard output, nothing else there"},
     {"--quiet", "-q", NULL, OPTION_FLAG, AT(quiet), DUPLICATES, 0, 0, NULL, NULL,
      "errors only on standard error"},
+    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), SCORE, 0, 0, NULL, NULL,
+     "folder for scores.jsonl, a line an image and method, from which a rerun continues, and scores.csv"},
+    {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), SCORE, 0, 0, "gradcam,randomcam,edges,centre",
+     score_choice,
+     "attribution methods; edges (a Sobel filter) and centre (a Gaussian) look at no network: what a method "
+     "must beat; all: "
+     "every method that applies, and both"},
+    {"--class", "-c", "CLASS", OPTION_TEXT, AT(classes), SCORE, 0, 0, NULL, NULL,
+     "the class explained: true, predicted, a number or a label; when left out the true one, where the data "
+     "have labels that "
+     "the model knows"},
+    {"--figures", NULL, "NAME,...", OPTION_CHOICES, AT(figures), SCORE, 0, 0, "location,drop,curves",
+     figure_choice,
+     "what is measured. location: against mask or box; drop: average drop and increase; curves: deletion and "
+     "insertion; "
+     "road: ROAD at 20, 40, 60 and 80 % of the pixels"},
+    {"--images", NULL, "N", OPTION_INTEGER, AT(images), SCORE, 1, 1000000, NULL, NULL,
+     "only so many images, spread evenly over the data"},
+    {"--split", NULL, "NAME", OPTION_TEXT, AT(split), SCORE, 0, 0, "test", NULL,
+     "which images of data that are split: train, val or test; all of data that are not"},
+    {"--tune", NULL, "N", OPTION_INTEGER, AT(tune_images), SCORE, 0, 100000, "30", NULL,
+     "validation images on which the threshold of IoU is chosen; 0: it is half of the maximum"},
+    {"--steps", NULL, "N", OPTION_INTEGER, AT(steps), SCORE, 1, 10000, "20", NULL,
+     "of the deletion and insertion curves"},
+    {"--deletion", NULL, "NAME", OPTION_CHOICE, AT(deletion), SCORE, 0, 0, "grey", substrate_choice,
+     "what deleted pixels become; mean: the image's mean colour, zero: of the network's input"},
+    {"--insertion", NULL, "NAME", OPTION_CHOICE, AT(insertion), SCORE, 0, 0, "blur", substrate_choice,
+     "what pixels are inserted into; blur has a standard deviation of 10 pixels"},
+    {"--force", NULL, NULL, OPTION_FLAG, AT(force), SCORE, 0, 0, NULL, NULL,
+     "measure again what the folder holds"},
+    {"--csv", NULL, NULL, OPTION_FLAG, AT(csv), SCORE, 0, 0, NULL, NULL,
+     "the table as comma-separated values on standard output, nothing else there"},
     {"--help", "-h", NULL, OPTION_FLAG, AT(help), ALL_COMMANDS, 0, 0, NULL, NULL, "this text"},
 };
 const int option_row_count = (int)(sizeof option_rows / sizeof *option_rows);

@@ -36,6 +36,9 @@ extern const int option_row_count;
 
 /* choices.c: what the library knows, by index; NULL after the last. */
 const char *method_choice(int i);
+const char *score_choice(int i); /* methods, controls, all */
+const char *figure_choice(int i);
+const char *substrate_choice(int i);
 const char *target_choice(int i);
 const char *smooth_choice(int i);
 const char *fuse_choice(int i);

@@ -37,25 +37,16 @@ static ng_status explain_view_of(const explain_job *j, ng_session *session, int 
     return ng_explain(session, 0, &opts, map, err);
 }
 
-/* Sobel's gradient magnitude of the input, the channels summed, as a map of h x w cells. */
-static ng_status make_edges(const explain_job *j, const float *x, int h, int w, ng_map *out, ng_error *err)
+/* The edges of the input as a map of h x w cells. */
+static ng_status average_edges(const explain_job *j, const float *x, int h, int w, ng_map *out, ng_error *err)
 {
-    int height = j->info.input_height, width = j->info.input_width, c = j->info.input_channels;
-    ng_map edges = {.height = height, .width = width};
-    edges.data = calloc((size_t)height * (size_t)width, sizeof *edges.data);
-    for (int y = 1; edges.data && y < height - 1; y++)
-        for (int k = 1; k < width - 1; k++)
-            for (int i = 0; i < c; i++) {
-                const float *p = x + (y * width + k) * c + i;
-                int row = width * c;
-                double gx = p[c - row] + 2.0 * p[c] + p[c + row] - p[-c - row] - 2.0 * p[-c] - p[-c + row];
-                double gy =
-                    p[row - c] + 2.0 * p[row] + p[row + c] - p[-row - c] - 2.0 * p[-row] - p[-row + c];
-                edges.data[y * width + k] += (float)sqrt(gx * gx + gy * gy);
-            }
+    ng_map edges;
+    ng_status status = make_edges(&j->info, x, &edges, err);
+    if (status != NG_OK)
+        return status;
     *out = (ng_map){.height = h, .width = w};
-    out->signed_data = edges.data ? average_map(&edges, h, w) : NULL;
-    free(edges.data);
+    out->signed_data = average_map(&edges, h, w);
+    ng_map_clear(&edges);
     return out->signed_data ? NG_OK : fail_memory(err);
 }
 
@@ -90,7 +81,7 @@ static ng_status check_view(check *k, int view, const float *x, int class_index,
         status = ng_map_similarity(&original, &other, &s, err);
     if (status == NG_OK) {
         k->tallies[view].other_class += s.spearman;
-        status = make_edges(k->j, x, original.height, original.width, &edges, err);
+        status = average_edges(k->j, x, original.height, original.width, &edges, err);
     }
     if (status == NG_OK)
         status = ng_map_similarity(&original, &edges, &s, err);

@@ -549,10 +549,11 @@ NG_API NG_NODISCARD ng_status ng_mean_bootstrap(const double *values, const int 
 enum { NG_IOU_SHARES = 19 };
 
 typedef struct ng_localisation {
-    double area;       /* of the region, a share of the image: what a map without any idea scores as energy */
-    double energy;     /* share of the map's sum that lies in the region: Score-CAM's energy-based pointing game,
+    double area;   /* of the region, a share of the image: what a map without any idea scores as energy */
+    double energy; /* share of the map's sum that lies in the region: Score-CAM's energy-based pointing game,
                           relevance mass accuracy (Arras et al. 2022) */
-    double rank;       /* relevance rank accuracy (Arras et al. 2022): of the map's K largest pixels, K the region's size,
+    double
+        rank; /* relevance rank accuracy (Arras et al. 2022): of the map's K largest pixels, K the region's size,
                           the share that lies in it. Ties at the K-th share what is left evenly */
     int pointing;      /* 1: a largest pixel lies in the region (Quantus) */
     int pointing_near; /* 1: a pixel of the region is less than 15 pixels from a largest one (TorchRay) */
@@ -569,14 +570,16 @@ NG_API NG_NODISCARD ng_status ng_map_localise(const ng_map *map, const ng_geomet
  * (its signed values at the input's size; of equal ones the upper left first). Scores are probabilities of the map's class. */
 typedef struct ng_faithfulness_opts {
     size_t struct_size;
-    int drop;              /* not 0: average drop and increase, 1 forward. Default 1 */
-    int steps;             /* of the deletion and insertion curves, 2 steps + 2 forwards; 0: none. Default 20 */
-    const char *deletion;  /* what deleted pixels become: black, white, grey, mean (colour of the image), blur or */
-    const char *insertion; /*   zero (at the network's input); and what pixels are inserted into. Default grey, blur */
-    double blur;           /* standard deviation of blur, in pixels of the input, above 0 to 200. Default 10 */
-    int road;              /* ROAD at k / (road + 1) of the pixels, k = 1 .. road, 2 road forwards; 0: none. Default 0 */
-    uint64_t seed;         /* of ROAD's noise. Default 0 */
-    int threads;           /* Default 1 */
+    int drop;  /* not 0: average drop and increase, 1 forward. Default 1 */
+    int steps; /* of the deletion and insertion curves, 2 steps + 2 forwards; 0: none. Default 20 */
+    const char
+        *deletion; /* what deleted pixels become: black, white, grey, mean (colour of the image), blur or */
+    const char *
+        insertion; /*   zero (at the network's input); and what pixels are inserted into. Default grey, blur */
+    double blur;   /* standard deviation of blur, in pixels of the input, above 0 to 200. Default 10 */
+    int road; /* ROAD at k / (road + 1) of the pixels, k = 1 .. road, 2 road forwards; 0: none. Default 0 */
+    uint64_t seed; /* of ROAD's noise. Default 0 */
+    int threads;   /* Default 1 */
     /* As in ng_explain_opts. */
     int (*progress)(void *context, int done, int total);
     void *context;
@@ -587,15 +590,18 @@ NG_API void ng_faithfulness_opts_init(ng_faithfulness_opts *opts);
 /* NaN where it was not asked for. */
 typedef struct ng_faithfulness {
     double probability; /* of the image as it is: Y */
-    double drop;     /* max(0, Y - O) / Y, O the probability of the image times the map (scaled to 0..1, black where 0);
+    double
+        drop; /* max(0, Y - O) / Y, O the probability of the image times the map (scaled to 0..1, black where 0);
                         its mean is the average drop (Grad-CAM++, Chattopadhay et al. 2018) */
     double increase; /* 1: O > Y (the same) */
-    double deletion, insertion; /* areas under the curves (RISE, Petsiuk et al. 2018), by the trapezoid rule: low and
+    double deletion,
+        insertion; /* areas under the curves (RISE, Petsiuk et al. 2018), by the trapezoid rule: low and
                                    high are good */
-    double road_morf, road_lerf; /* mean probability with the most, the least relevant pixels imputed (ROAD, Rong et al.
+    double road_morf,
+        road_lerf; /* mean probability with the most, the least relevant pixels imputed (ROAD, Rong et al.
                                     2022): noisy linear imputation */
-    double road;                 /* (lerf - morf) / 2, pytorch-grad-cam's ROADCombined: high is good */
-    int runs;                    /* forwards */
+    double road;   /* (lerf - morf) / 2, pytorch-grad-cam's ROADCombined: high is good */
+    int runs;      /* forwards */
 } ng_faithfulness;
 
 /* Of a map of image `index` of the session's last run, which stays as it is. */
@@ -607,6 +613,24 @@ NG_API NG_NODISCARD ng_status ng_map_faithfulness(ng_session *session, int index
 
 /* DATA is a folder (DATA/CLASS/IMAGE or DATA/{train,val,test}/CLASS/IMAGE) or a CSV with a header of the columns path and
  * label and, if wanted, split, group, box ("x y width height") and mask. */
+
+typedef struct ng_data ng_data;
+
+/* An image of a data set. Texts are borrowed from it. */
+typedef struct ng_data_item {
+    const char *path, *label; /* of several labels the first */
+    const char *split;        /* "train" | "val" | "test"; "" where the data are not split */
+    const char *group;        /* images of one group belong together; NULL: alone */
+    const char *mask;         /* path of the thing's mask; NULL: none */
+    double box[4];            /* x, y, width, height in the image's pixels; width 0: none */
+} ng_data_item;
+
+/* Reads which images there are; decodes none. */
+NG_API NG_NODISCARD ng_status ng_data_open(const char *path, ng_data **out, ng_error *err);
+NG_API void ng_data_free(ng_data *data);
+NG_API int64_t ng_data_count(const ng_data *data);
+/* The i-th, 0 <= i < count: by split, then label, then path. */
+NG_API void ng_data_at(const ng_data *data, int64_t i, ng_data_item *out);
 
 /* Two images that are nearly the same: difference hashes that differ in at most 6 of 64 bits, and grey 16x16 pictures
  * that correlate by at least 0.97. */

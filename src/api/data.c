@@ -6,6 +6,47 @@
 
 #include <string.h>
 
+struct ng_data {
+    ngi_dataset set;
+};
+
+ng_status ng_data_open(const char *path, ng_data **out, ng_error *err)
+{
+    *out = NULL;
+    ng_data *d = ngi_alloc_zero(1, sizeof *d);
+    if (!d)
+        return ngi_fail_memory(err, sizeof *d);
+    ng_status status = ngi_dataset_open(path, NULL, &d->set, err);
+    if (status == NG_OK)
+        *out = d;
+    else
+        ng_data_free(d);
+    return status;
+}
+
+void ng_data_free(ng_data *d)
+{
+    if (d)
+        ngi_dataset_clear(&d->set);
+    ngi_free(d);
+}
+
+int64_t ng_data_count(const ng_data *d)
+{
+    return d->set.n_items;
+}
+
+void ng_data_at(const ng_data *d, int64_t i, ng_data_item *out)
+{
+    const ngi_data_item *item = &d->set.items[i];
+    *out = (ng_data_item){.path = item->path,
+                          .label = d->set.classes[item->class_index],
+                          .split = d->set.given_splits ? ngi_split_name(item->split) : "",
+                          .group = item->group,
+                          .mask = item->mask};
+    memcpy(out->box, item->box, sizeof out->box);
+}
+
 static void fill_pairs(const ngi_dataset *d, const ngi_duplicates *found, ng_duplicates *out)
 {
     for (int64_t i = 0; i < found->n; i++) {

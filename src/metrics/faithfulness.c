@@ -10,7 +10,7 @@
 #include "attr/baseline.h"
 #include "metrics/impute.h"
 
-#define ROAD_NOISE 0.01 /* in the network's input, as in the authors' code */
+#define ROAD_NOISE 0.01 /* of the range from black to white: the authors' 0.01, whatever the input's scale */
 
 /* Which inputs are run, in their order: the image times the map; then 0 .. steps deleted, 0 .. steps inserted; then most and
  * least relevant removed at each of ROAD's shares. */
@@ -157,6 +157,7 @@ static ng_status make_baselines(trial *t, ng_error *err)
 /* At share k of road + 1 the most relevant pixels are imputed, then the least relevant ones. */
 static ng_status make_imputed(trial *t, ng_error *err)
 {
+    double range = fabs((double)t->job->white[0] - t->job->black[0]);
     size_t image = (size_t)t->pixels * (size_t)t->c;
     for (int i = 0; i < 2 * t->opts->road; i++) {
         float *x = t->imputed + (size_t)i * image;
@@ -165,7 +166,8 @@ static ng_status make_imputed(trial *t, ng_error *err)
         memset(t->removed, 0, (size_t)t->pixels);
         for (int64_t p = 0; p < n; p++)
             t->removed[t->order[i % 2 ? t->pixels - 1 - p : p]] = 1;
-        NGI_TRY(ngi_impute(x, t->h, t->w, t->c, t->removed, ROAD_NOISE, t->opts->seed, (uint64_t)i, err));
+        NGI_TRY(
+            ngi_impute(x, t->h, t->w, t->c, t->removed, ROAD_NOISE * range, t->opts->seed, (uint64_t)i, err));
     }
     return NG_OK;
 }

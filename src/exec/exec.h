@@ -28,7 +28,12 @@ typedef struct ngi_step {
     const float *w[NGI_NODE_WEIGHTS];
     bool has_act;
     ngi_activation_attr act; /* fused after the bias; linear if has_act is false */
-    bool backward;           /* the gradient to inputs[0] (and the others that need one) is wanted */
+    /* A pool fused with a convolution, forward only: it comes behind the kernel's sums and before bias and activation,
+     * which is the same for a maximum over what follows (both are monotone), and for a mean over what stands before a 1x1
+     * kernel (both are linear, one over pixels, one over channels). NULL: none. */
+    const ngi_node *pool;
+    ngi_shape pool_in; /* what the kernel's sums are, the pool's input */
+    bool backward;     /* the gradient to inputs[0] (and the others that need one) is wanted */
     bool trains_kernel,
         trains_bias; /* the gradient of `kernel` (BATCHNORM: of its scale), of `bias` (its offset) is */
     /* Where weights in a kernel's own order are found and left, during `prepare` only; NULL: nowhere. `kernel` may be
@@ -42,7 +47,9 @@ typedef struct ngi_run {
     int n;
     const float *const *in; /* [n_inputs] activations, [n] + shape. Backward: kept only for the ops that
                                ngi_op_backward_reads names, else overwritten by then */
-    float *out;             /* [n] + out_shape. Backward: the forward's output, to be read only
+    int64_t
+        out_stride; /* forward, of a kernel that says `strided`: floats between pixels of out; 0: channels */
+    float *out;     /* [n] + out_shape. Backward: the forward's output, to be read only
                                where ngi_op_backward_reads names it or an activation is fused */
     const float *grad_out;  /* backward: dS/d(out), after the fused activation: the kernel applies its
                                derivative, which follows from `out` (ngi_activate_grad with x = out) */
@@ -68,6 +75,7 @@ typedef struct ngi_kernel {
     bool packed;    /* it has its own copy of step->kernel: the plan may free a folded one (bias and
                             w stay) */
     char name[64];  /* "ref", "brgconv:avx512_core": shown to the user */
+    bool strided;   /* its forward can write pixels apart from each other */
     size_t scratch; /* bytes wanted in ngi_run.scratch */
     ng_status (*forward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
     ng_status (*backward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
@@ -81,6 +89,8 @@ typedef struct ngi_backend {
     /* Makes a kernel for one step at batch <= `batch`, `threads` threads. Returns NG_E_UNSUPPORTED
      * (quietly, without touching err) to pass the step to the next back end in the list. */
     ng_status (*prepare)(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err);
+    /* Whether `prepare` would take this step with its pool. NULL: none. */
+    bool (*pools)(const ngi_step *step);
     /* Makes the kernel of a step's weight gradients, whose `backward` writes them and reads in, grad_out (activated).
      * May be NULL. */
     ng_status (*prepare_trainer)(const ngi_step *step, int batch, int threads, ngi_kernel *out,

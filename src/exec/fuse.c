@@ -130,36 +130,102 @@ static ng_status fuse(ngi_plan *p, ngi_plan_step *s, ng_error *err)
     return NG_OK;
 }
 
+/* The convolution that is the only one to read this mean's result, where nobody else wants to know that; -1: none.
+ * A mean over pixels and a sum over channels can change places. */
+static int conv_behind_mean(const ngi_plan *p, int node)
+{
+    int next = p->graph->nodes[node].op == NGI_OP_AVG_POOL && !p->visible[node] ? only_consumer(p, node) : -1;
+    bool conv = next >= 0 && p->graph->nodes[next].op == NGI_OP_CONV2D && !p->on_path[next];
+    return conv ? next : -1;
+}
+
+/* Whether the first back end takes the step with this pool; the step has it then. */
+static bool takes_pool(const ngi_plan *p, ngi_step *step, const ngi_node *pool, const ngi_shape *in)
+{
+    const ngi_backend *b = p->backends[0];
+    ngi_step asked = *step;
+    asked.pool = pool;
+    asked.pool_in = *in;
+    asked.out_shape = &p->graph->nodes[asked.node].shape;
+    if (!b->pools || !b->pools(&asked))
+        return false;
+    *step = asked;
+    return true;
+}
+
+/* A step that ends in a convolution's activation takes the maximum behind it. */
+static void fuse_maximum(ngi_plan *p, ngi_plan_step *s)
+{
+    const ngi_graph *g = p->graph;
+    int end = s->step.node, next = p->visible[end] ? -1 : only_consumer(p, end);
+    if (s->step.op != NGI_OP_CONV2D || next < 0 || g->nodes[next].op != NGI_OP_MAX_POOL || p->on_path[next])
+        return;
+    s->step.node = next;
+    if (!takes_pool(p, &s->step, &g->nodes[next], &g->nodes[end].shape))
+        s->step.node = end;
+}
+
+/* A step of a mean and the convolution behind it; false, and nothing done, where they stay apart. */
+static bool start_with_mean(const ngi_plan *p, int mean, ngi_plan_step *s)
+{
+    const ngi_graph *g = p->graph;
+    int conv = conv_behind_mean(p, mean);
+    if (conv < 0)
+        return false;
+    const ngi_node *n = &g->nodes[conv], *pool = &g->nodes[mean];
+    const ngi_shape *in = &g->nodes[pool->inputs[0]].shape;
+    ngi_step step = {.graph = g,
+                     .node = conv,
+                     .root = conv,
+                     .op = n->op,
+                     .attr = &n->attr,
+                     .n_inputs = 1,
+                     .inputs = pool->inputs,
+                     .in_shape = {in}};
+    ngi_shape sums = *in; /* of a 1x1 kernel, the only one that takes it */
+    sums.dim[sums.rank - 1] = n->shape.dim[n->shape.rank - 1];
+    if (!takes_pool(p, &step, pool, &sums))
+        return false;
+    s->step = step;
+    return true;
+}
+
 static ng_status make_step(ngi_plan *p, int node, const ngi_plan_opts *o, ng_error *err)
 {
     const ngi_graph *g = p->graph;
     const ngi_node *n = &g->nodes[node];
     ngi_plan_step *s = &p->steps[p->n_steps++];
-    s->step = (ngi_step){.graph = g,
-                         .node = node,
-                         .root = node,
-                         .op = n->op,
-                         .attr = &n->attr,
-                         .n_inputs = n->n_inputs,
-                         .inputs = n->inputs,
-                         .out_shape = &n->shape};
+    if (!o->keep_unfused && start_with_mean(p, node, s))
+        n = &g->nodes[s->step.root];
+    else
+        s->step = (ngi_step){.graph = g,
+                             .node = node,
+                             .root = node,
+                             .op = n->op,
+                             .attr = &n->attr,
+                             .n_inputs = n->n_inputs,
+                             .inputs = n->inputs,
+                             .out_shape = &n->shape};
     s->norm = s->preferred = -1;
     s->step.act.max_value = INFINITY;
     s->accumulate = ngi_alloc_zero((size_t)n->n_inputs, sizeof *s->accumulate);
     if (!s->accumulate)
         return ngi_fail_memory(err, (size_t)n->n_inputs);
-    for (int i = 0; i < n->n_inputs && i < 2; i++)
-        s->step.in_shape[i] = &g->nodes[n->inputs[i]].shape;
+    for (int i = 0; i < s->step.n_inputs && i < 2; i++)
+        s->step.in_shape[i] = &g->nodes[s->step.inputs[i]].shape;
     for (int i = 0; i < NGI_NODE_WEIGHTS; i++)
         s->step.w[i] = weight_data(g, n->weights[i]);
     if (has_kernel(n->op)) {
         s->step.kernel = s->step.w[0];
         s->step.bias = s->step.w[1];
-        if (!o->keep_unfused)
+        if (!o->keep_unfused) {
             NGI_TRY(fuse(p, s, err));
+            if (!s->step.pool)
+                fuse_maximum(p, s);
+        }
     }
     for (int i = 0; i < n->n_inputs; i++)
-        s->backward = s->backward || (p->on_path[s->step.node] && p->on_path[n->inputs[i]]);
+        s->backward = s->backward || (p->on_path[s->step.node] && p->on_path[s->step.inputs[i]]);
     s->step.backward = s->backward;
     ngi_plan_set_trained(p, s, o->trained);
     return NG_OK;
@@ -182,7 +248,7 @@ ng_status ngi_plan_make_steps(ngi_plan *p, const ngi_plan_opts *o, ng_error *err
         if (!runs)
             continue;
         status = make_step(p, i, o, err);
-        /* what was fused must not run again: at most two nodes follow each other as only consumers */
+        /* what was fused must not run again: these nodes follow each other as only consumers */
         for (int last = p->steps[p->n_steps - 1].step.node; last > i; last = g->nodes[last].inputs[0])
             done[last] = true;
     }

@@ -27,11 +27,6 @@ typedef struct layout {
     block *blocks; /* [2 * n_nodes]: activations, then gradients; size 0 where unused */
 } layout;
 
-static block *activation_block(layout *l, int node)
-{
-    return &l->blocks[l->p->storage[node]];
-}
-
 static block *gradient_block(layout *l, int node)
 {
     int storage = l->p->grad_storage[node];
@@ -51,20 +46,26 @@ static void use(layout *l, block *b, int node, int time)
     b->last = time > b->last ? time : b->last;
 }
 
+static void use_activation(layout *l, int node, int time)
+{
+    int storage = l->p->storage[node];
+    use(l, &l->blocks[storage], storage, time);
+}
+
 static void forward_uses(layout *l)
 {
     ngi_plan *p = l->p;
     for (int i = 0; i < p->n_inputs; i++)
-        use(l, activation_block(l, p->inputs[i]), p->inputs[i], 0);
+        use_activation(l, p->inputs[i], 0);
     for (int t = 0; t < p->n_steps; t++) {
         const ngi_step *s = &p->steps[t].step;
         for (int k = 0; k < s->n_inputs; k++)
-            use(l, activation_block(l, s->inputs[k]), s->inputs[k], t);
-        use(l, activation_block(l, s->node), s->node, t);
+            use_activation(l, s->inputs[k], t);
+        use_activation(l, s->node, t);
     }
     for (int i = 0; i < p->graph->n_nodes; i++)
         if (p->visible[i])
-            use(l, activation_block(l, i), i, FOREVER);
+            use_activation(l, i, FOREVER);
 }
 
 static void backward_uses(layout *l)
@@ -82,10 +83,10 @@ static void backward_uses(layout *l)
         const ngi_step *s = &p->steps[item->step].step;
         ngi_backward_reads reads = ngi_op_backward_reads(s->op);
         if (reads.out || s->has_act)
-            use(l, activation_block(l, s->node), s->node, FOREVER);
+            use_activation(l, s->node, FOREVER);
         for (int k = 0; k < s->n_inputs; k++) {
             if (reads.in || s->trains_kernel)
-                use(l, activation_block(l, s->inputs[k]), s->inputs[k], FOREVER);
+                use_activation(l, s->inputs[k], FOREVER);
             if (gradient_block(l, s->inputs[k]))
                 use(l, gradient_block(l, s->inputs[k]), s->inputs[k], time);
         }

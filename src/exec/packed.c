@@ -25,7 +25,9 @@ static ng_status hash_steps(const ngi_plan *p, char hex[NGI_HASH_TEXT])
         if (!has_kernel(s))
             continue;
         /* a dense layer's kernel is used in place in both directions */
-        int parts[] = {s->root, s->node, s->op, s->backward && s->op != NGI_OP_DENSE, p->steps[i].preferred};
+        int parts[] = {s->root,         s->node,
+                       s->op,           s->backward && s->op != NGI_OP_DENSE,
+                       s->pool != NULL, p->steps[i].preferred};
         ngi_hash_add(&h, parts, sizeof parts);
     }
     ngi_hash_finish(&h, hex);

@@ -213,12 +213,14 @@ static ng_status allocate_tables(ngi_plan *p, ng_error *err)
     p->reader = ngi_alloc_zero(n, sizeof *p->reader);
     p->step_of = ngi_alloc_zero(n, sizeof *p->step_of);
     p->storage = ngi_alloc_zero(n, sizeof *p->storage);
+    p->slice = ngi_alloc_zero(n, sizeof *p->slice);
+    p->stride = ngi_alloc_zero(n, sizeof *p->stride);
     p->grad_storage = ngi_alloc_zero(n, sizeof *p->grad_storage);
     p->offset = ngi_alloc_zero(n, sizeof *p->offset);
     p->grad_offset = ngi_alloc_zero(n, sizeof *p->grad_offset);
     bool all = p->given && p->needed && p->visible && p->wanted && p->on_path && p->trains && p->uses &&
-               p->path_uses && p->reader && p->step_of && p->storage && p->grad_storage && p->offset &&
-               p->grad_offset;
+               p->path_uses && p->reader && p->step_of && p->storage && p->slice && p->stride &&
+               p->grad_storage && p->offset && p->grad_offset;
     return all ? NG_OK : ngi_fail_memory(err, n * 32);
 }
 
@@ -263,6 +265,7 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
         ngi_plan_save_pack(p, o->cache, o->identity);
     ngi_packing_clear(&p->packing);
     NGI_TRY(ngi_plan_make_trainers(p, err));
+    ngi_plan_slice(p);
     NGI_TRY(ngi_plan_lay_out(p, err));
     return list_kernels(p, err);
 }
@@ -319,6 +322,8 @@ void ngi_plan_free(ngi_plan *p)
     ngi_free(p->reader);
     ngi_free(p->step_of);
     ngi_free(p->storage);
+    ngi_free(p->slice);
+    ngi_free(p->stride);
     ngi_free(p->grad_storage);
     ngi_free(p->offset);
     ngi_free(p->grad_offset);

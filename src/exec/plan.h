@@ -53,10 +53,12 @@ struct ngi_plan {
     int *reader;                     /* the last needed node that reads it */
     int *step_of;                    /* the step that writes it; -1: none */
     int *storage;                    /* node whose block holds this one's activations */
-    int *grad_storage;               /* likewise for gradients; -1: no gradient */
-    size_t *offset, *grad_offset;    /* bytes, of storage nodes */
-    size_t scratch;                  /* bytes at the block's start */
-    size_t bytes;                    /* of the block */
+    int64_t *slice, *stride;      /* floats from there to the first pixel, and from pixel to pixel; stride 0:
+                                        they follow each other */
+    int *grad_storage;            /* likewise for gradients; -1: no gradient */
+    size_t *offset, *grad_offset; /* bytes, of storage nodes */
+    size_t scratch;               /* bytes at the block's start */
+    size_t bytes;                 /* of the block */
     char *kernels;
     ngi_pack *pack;      /* packed weights that kernels have borrowed; NULL: they own theirs */
     ngi_packing packing; /* while kernels are made */
@@ -66,6 +68,8 @@ struct ngi_plan {
 /* fuse.c: makes the steps (fused, folded) and their kernels. */
 ng_status ngi_plan_make_steps(ngi_plan *p, const ngi_plan_opts *o, ng_error *err);
 ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err);
+/* slice.c: which nodes are written straight into the concatenation that reads them. */
+void ngi_plan_slice(ngi_plan *p);
 /* tune.c: sets `preferred` of the steps. */
 void ngi_plan_read_choices(ngi_plan *p, const char *cache);
 /* train.c: which nodes train, the kernels of their gradients. */

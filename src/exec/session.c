@@ -28,7 +28,7 @@ struct ngi_run_session {
 
 static float *activation(const ngi_run_session *s, int node)
 {
-    return (float *)(s->block + s->plan->offset[s->plan->storage[node]]);
+    return (float *)(s->block + s->plan->offset[s->plan->storage[node]]) + s->plan->slice[node];
 }
 
 static float *gradient(const ngi_run_session *s, int node)
@@ -155,6 +155,7 @@ static ngi_run run_of(const ngi_run_session *s, int step, int n)
     const step_pointers *pointers = &s->steps[step];
     return (ngi_run){.n = n,
                      .in = pointers->in,
+                     .out_stride = s->plan->stride[s->plan->steps[step].step.node],
                      .out = pointers->out,
                      .grad_out = pointers->grad_out,
                      .grad_in = pointers->grad_in,

@@ -18,11 +18,11 @@
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
-/* What decides a convolution's time; false for other steps and those with one kernel only. */
+/* What decides a convolution's time; false for other steps and those with one kernel only, as with a pool. */
 static bool shape_text(const ngi_step *s, int threads, char text[NGI_TUNE_SHAPE])
 {
     const ngi_attr *a = s->attr;
-    if (s->op != NGI_OP_CONV2D || a->groups != 1 || a->stride_h != 1 || a->stride_w != 1 ||
+    if (s->op != NGI_OP_CONV2D || s->pool || a->groups != 1 || a->stride_h != 1 || a->stride_w != 1 ||
         a->dilation_h != 1 || a->dilation_w != 1)
         return false;
     const ngi_shape *in = s->in_shape[0], *out = s->out_shape;
@@ -125,7 +125,7 @@ typedef struct contest {
     ngi_plan *plans[2]; /* the same steps, by different back ends */
     void *contexts[2];
     int threads, repeats;
-    int *steps;    /* [rows] a step of each shape */
+    int *steps[2]; /* [rows] in each plan a step of each shape */
     double *times; /* [rows][2][repeats] */
     float *in, *out;
     void *scratch; /* all large enough for every step */
@@ -156,9 +156,9 @@ static void fill(float *x, int64_t n)
     }
 }
 
-static ng_status run_one(const contest *c, int which, int step, double *time, ng_error *err)
+static ng_status run_one(const contest *c, int which, int row, double *time, ng_error *err)
 {
-    const ngi_kernel *k = &c->plans[which]->steps[step].kernel;
+    const ngi_kernel *k = &c->plans[which]->steps[c->steps[which][row]].kernel;
     ngi_run run = {.n = 1,
                    .in = (const float *const[]){c->in},
                    .out = c->out,
@@ -177,19 +177,28 @@ static ng_status measure(const contest *c, ngi_tune_row *rows, int n, ng_error *
     for (int k = -1; k < c->repeats; k++) /* once to warm up */
         for (int i = 0; i < n; i++)
             for (int which = 0; which < 2; which++)
-                NGI_TRY(run_one(c, which, c->steps[i],
-                                k < 0 ? &ignored : &c->times[(2 * i + which) * c->repeats + k], err));
+                NGI_TRY(run_one(c, which, i, k < 0 ? &ignored : &c->times[(2 * i + which) * c->repeats + k],
+                                err));
     for (int i = 0; i < n; i++) {
         for (int which = 0; which < 2; which++) {
             double *times = &c->times[(2 * i + which) * c->repeats];
             qsort(times, (size_t)c->repeats, sizeof *times, by_value);
             rows[i].milliseconds[which] = times[c->repeats / 2];
             snprintf(rows[i].kernel[which], sizeof rows[i].kernel[which], "%s",
-                     c->plans[which]->steps[c->steps[i]].kernel.name);
+                     c->plans[which]->steps[c->steps[which][i]].kernel.name);
         }
         rows[i].chosen = rows[i].milliseconds[1] < MARGIN * rows[i].milliseconds[0];
     }
     return NG_OK;
+}
+
+/* The plan's step that starts with this node; -1: none. Plans of different back ends fuse differently. */
+static int step_from(const ngi_plan *p, int root)
+{
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].step.root == root)
+            return i;
+    return -1;
 }
 
 static int find_shapes(const contest *c, ngi_tune_row *rows)
@@ -198,15 +207,17 @@ static int find_shapes(const contest *c, ngi_tune_row *rows)
     int n = 0;
     for (int i = 0; i < p->n_steps; i++) {
         char shape[NGI_TUNE_SHAPE];
-        bool choice = strcmp(p->steps[i].kernel.name, c->plans[1]->steps[i].kernel.name) != 0;
-        if (!choice || !shape_text(&p->steps[i].step, c->threads, shape))
+        int other = step_from(c->plans[1], p->steps[i].step.root);
+        if (other < 0 || strcmp(p->steps[i].kernel.name, c->plans[1]->steps[other].kernel.name) == 0 ||
+            !shape_text(&p->steps[i].step, c->threads, shape))
             continue;
         int k = 0;
         while (k < n && strcmp(rows[k].shape, shape) != 0)
             k++;
         if (k == n) {
             snprintf(rows[k].shape, sizeof rows[k].shape, "%s", shape);
-            c->steps[n++] = i;
+            c->steps[0][n] = i;
+            c->steps[1][n++] = other;
         }
         rows[k].steps++;
     }
@@ -219,7 +230,7 @@ static ng_status allocate_room(contest *c, int n, ng_error *err)
     size_t scratch = 64;
     for (int i = 0; i < n; i++)
         for (int which = 0; which < 2; which++) {
-            const ngi_plan_step *s = &c->plans[which]->steps[c->steps[i]];
+            const ngi_plan_step *s = &c->plans[which]->steps[c->steps[which][i]];
             int64_t in_count = ngi_shape_count(s->step.in_shape[0]),
                     out_count = ngi_shape_count(s->step.out_shape);
             in = in_count > in ? in_count : in;
@@ -238,9 +249,11 @@ static ng_status allocate_room(contest *c, int n, ng_error *err)
 
 static ng_status measure_all(contest *c, ngi_tune_row *rows, int *n, ng_error *err)
 {
-    c->steps = ngi_alloc((size_t)c->plans[0]->n_steps, sizeof *c->steps);
-    if (!c->steps)
-        return ngi_fail_memory(err, (size_t)c->plans[0]->n_steps * sizeof *c->steps);
+    size_t most = (size_t)c->plans[0]->n_steps;
+    c->steps[0] = ngi_alloc(most, sizeof **c->steps);
+    c->steps[1] = ngi_alloc(most, sizeof **c->steps);
+    if (!c->steps[0] || !c->steps[1])
+        return ngi_fail_memory(err, most * 2 * sizeof **c->steps);
     *n = find_shapes(c, rows);
     NGI_TRY(allocate_room(c, *n, err));
     return measure(c, rows, *n, err);
@@ -271,7 +284,8 @@ static ng_status open_contest(contest *c, const ngi_graph *g, int root, ng_error
 
 static void close_contest(contest *c)
 {
-    ngi_free(c->steps);
+    ngi_free(c->steps[0]);
+    ngi_free(c->steps[1]);
     ngi_free(c->times);
     ngi_free_aligned(c->in);
     ngi_free_aligned(c->out);

@@ -1,4 +1,5 @@
-/* The back-end row: takes the convolutions that a transform speeds up and passes on all other steps. */
+/* The back-end row: takes the convolutions that a transform speeds up, 1x1 convolutions, forward pools and pools joined with
+ * these, and passes on all other steps. */
 #include "exec/native/native.h"
 
 #include <math.h>
@@ -7,13 +8,32 @@
 
 /* Fewer channels than this don't pay for the transforms. */
 #define LEAST_CHANNELS 16
+/* Rows of tiles at a time in front of a pool: what lies between stays in the cache. */
+#define BAND           2
+
+/* One convolution of either kind; both NULL: none. */
+typedef struct native_conv {
+    ngi_winograd *winograd;
+    ngi_product *product;
+    int64_t pixels; /* of the input, of a product */
+} native_conv;
 
 typedef struct native_state {
-    ngi_winograd *forward, *backward; /* backward: NULL where no gradient is wanted */
+    native_conv forward, backward; /* backward: none where no gradient is wanted */
+    ngi_native_pool pool;          /* behind the forward, or alone; h 0: none */
+    ngi_native_end then;           /* behind the pool */
+    float *pool_bias;              /* owned: then.bias */
     ngi_activation_attr act;
-    bool has_act, clamp; /* clamp: the activation is done in the forward's output transform */
-    int64_t in_count, out_count;
+    bool has_act, clamp; /* clamp: the activation is done by the forward itself */
+    int threads;
+    int64_t in_count, out_count, out_pixels, in_c, out_c;
+    size_t at_pooled, at_joined; /* offsets in scratch: what is pooled, rows of it */
 } native_state;
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
 
 /* relu and relu6 are clamps; others are applied after the convolution. */
 static bool as_clamp(const ngi_activation_attr *a, float *low, float *high)
@@ -23,15 +43,77 @@ static bool as_clamp(const ngi_activation_attr *a, float *low, float *high)
     return a->kind == NGI_ACT_RELU6 || (a->kind == NGI_ACT_RELU && a->alpha == 0 && a->threshold == 0);
 }
 
+/* ---- Running ----------------------------------------------------------------------------------- */
+
+/* One image. */
+static void conv_run(const native_conv *c, const float *in, float *out, int64_t stride, bool accumulate,
+                     void *scratch)
+{
+    if (c->winograd)
+        ngi_winograd_run(c->winograd, in, out, stride, accumulate, scratch);
+    else
+        ngi_product_run(c->product, c->pixels, in, out, stride, accumulate);
+}
+
+/* Rows of tiles of a 2-D transform, each pooled as soon as all rows of a window are there; the rows that the next
+ * windows need stay. */
+static void run_bands(const native_state *s, const float *in, float *out, int64_t stride, char *scratch)
+{
+    const ngi_native_pool *p = &s->pool;
+    float *room = (float *)(scratch + s->at_pooled);
+    int64_t row = p->w * p->c, base = 0, done = 0,
+            next = 0; /* rows of the pool's input: in room, made; its next row */
+    while (next < p->oh) {
+        int64_t from = done / 4, to = from + BAND, first = next, y0, y1;
+        to = to < (p->h + 3) / 4 ? to : (p->h + 3) / 4;
+        ngi_winograd_rows(s->forward.winograd, in, from, to, room + (done - base) * row, p->c, false,
+                          scratch);
+        done = to * 4 < p->h ? to * 4 : p->h;
+        for (; next < p->oh; next++) {
+            ngi_native_pool_rows(p, next, &y0, &y1);
+            if (y1 > done)
+                break;
+        }
+        ngi_native_pool_run(p, room, base, first, next, out + first * p->ow * stride, stride, &s->then,
+                            scratch + s->at_joined);
+        if (next < p->oh) {
+            memmove(room, room + (y0 - base) * row, (size_t)((done - y0) * row) * sizeof *room);
+            base = y0;
+        }
+    }
+}
+
+static void run_pooled(const native_state *s, const float *in, float *out, int64_t stride, char *scratch)
+{
+    const float *pooled = in;
+    if (s->forward.winograd) {
+        run_bands(s, in, out, stride, scratch);
+        return;
+    }
+    if (s->forward.product) {
+        float *room = (float *)(scratch + s->at_pooled);
+        ngi_product_run(s->forward.product, s->forward.pixels, in, room, s->pool.c, false);
+        pooled = room;
+    }
+    ngi_native_pool_run(&s->pool, pooled, 0, 0, s->pool.oh, out, stride, &s->then, scratch + s->at_joined);
+}
+
 static ng_status forward(const ngi_kernel *k, const ngi_run *run, ng_error *err)
 {
     (void)err;
     const native_state *s = k->state;
-    for (int i = 0; i < run->n; i++)
-        ngi_winograd_run(s->forward, run->in[0] + i * s->in_count, run->out + i * s->out_count, false,
-                         run->scratch);
+    int64_t stride = run->out_stride ? run->out_stride : s->out_c;
+    for (int i = 0; i < run->n; i++) {
+        const float *in = run->in[0] + i * s->in_count;
+        float *out = run->out + i * s->out_pixels * stride;
+        if (s->pool.h)
+            run_pooled(s, in, out, stride, run->scratch);
+        else
+            conv_run(&s->forward, in, out, stride, false, run->scratch);
+    }
     if (s->has_act && !s->clamp)
-        ngi_activate(&s->act, run->out, run->out, run->n * s->out_count);
+        for (int64_t i = 0; i < run->n * s->out_pixels; i++)
+            ngi_activate(&s->act, run->out + i * stride, run->out + i * stride, s->out_c);
     return NG_OK;
 }
 
@@ -49,18 +131,27 @@ static ng_status backward(const ngi_kernel *k, const ngi_run *run, ng_error *err
             ngi_activate_grad(&s->act, run->out + i * s->out_count, grad, masked, s->out_count);
             grad = masked;
         }
-        ngi_winograd_run(s->backward, grad, run->grad_in[0] + i * s->in_count, run->accumulate[0], room);
+        conv_run(&s->backward, grad, run->grad_in[0] + i * s->in_count, s->in_c, run->accumulate[0], room);
     }
     return NG_OK;
+}
+
+static void conv_update(const native_conv *c, const float *kernel, const float *bias)
+{
+    if (c->winograd)
+        ngi_winograd_update(c->winograd, kernel, bias);
+    if (c->product)
+        ngi_product_update(c->product, kernel, bias);
 }
 
 static ng_status update(ngi_kernel *k, const float *kernel, const float *bias, ng_error *err)
 {
     (void)err;
     const native_state *s = k->state;
-    ngi_winograd_update(s->forward, kernel, bias);
-    if (s->backward)
-        ngi_winograd_update(s->backward, kernel, NULL);
+    if (s->pool_bias && bias)
+        memcpy(s->pool_bias, bias, (size_t)s->out_c * sizeof *bias);
+    conv_update(&s->forward, kernel, s->pool_bias ? NULL : bias);
+    conv_update(&s->backward, kernel, NULL);
     return NG_OK;
 }
 
@@ -69,64 +160,155 @@ static void destroy(ngi_kernel *k)
     native_state *s = k->state;
     if (!s)
         return;
-    ngi_winograd_free(s->forward);
-    ngi_winograd_free(s->backward);
+    ngi_winograd_free(s->forward.winograd);
+    ngi_winograd_free(s->backward.winograd);
+    ngi_product_free(s->forward.product);
+    ngi_product_free(s->backward.product);
+    ngi_free(s->pool_bias);
     ngi_free(s);
     k->state = NULL;
 }
 
-static bool is_ours(const ngi_step *step)
+/* ---- Preparing --------------------------------------------------------------------------------- */
+
+static bool is_pool(const ngi_step *step)
+{
+    return (step->op == NGI_OP_MAX_POOL || step->op == NGI_OP_AVG_POOL) && !step->backward && !step->has_act;
+}
+
+static bool is_1x1(const ngi_step *step)
+{
+    return step->attr->kernel_h == 1 && step->attr->kernel_w == 1;
+}
+
+static bool is_conv(const ngi_step *step)
 {
     const ngi_attr *a = step->attr;
+    const ngi_shape *out = step->pool ? &step->pool_in : step->out_shape;
     return step->op == NGI_OP_CONV2D && a->groups == 1 && a->stride_h == 1 && a->stride_w == 1 &&
            a->dilation_h == 1 && a->dilation_w == 1 && step->in_shape[0]->dim[2] >= LEAST_CHANNELS &&
-           step->out_shape->dim[2] >= LEAST_CHANNELS;
+           out->dim[2] >= LEAST_CHANNELS;
+}
+
+/* Padding around a 1x1 kernel gives pixels of nothing but bias. */
+static bool is_padded(const ngi_attr *a)
+{
+    return a->pad.top || a->pad.bottom || a->pad.left || a->pad.right;
+}
+
+static ngi_winograd_shape shape_of(const ngi_step *step, bool back)
+{
+    const ngi_shape *in = step->in_shape[0], *out = step->pool ? &step->pool_in : step->out_shape;
+    const ngi_attr *a = step->attr;
+    const ngi_shape *from = back ? out : in, *to = back ? in : out;
+    return (ngi_winograd_shape){from->dim[0], from->dim[1], from->dim[2], to->dim[0],  to->dim[1], to->dim[2],
+                                a->kernel_h,  a->kernel_w,  a->pad.top,   a->pad.left, back};
 }
 
 /* With the weights of an earlier plan if they are there. */
-static ng_status create_one(const ngi_step *step, const ngi_winograd_shape *shape, const float *bias,
-                            int threads, ngi_winograd **out, ng_error *err)
+static ng_status create_conv(const ngi_step *step, bool back, const float *bias, int threads,
+                             native_conv *out, ng_error *err)
 {
     const ngi_native_isa *isa = ngi_native_isa_best();
-    size_t bytes = ngi_winograd_weight_bytes(isa, shape);
-    if (bytes == 0)
+    ngi_winograd_shape shape = shape_of(step, back);
+    bool product = is_1x1(step);
+    size_t bytes = product ? ngi_product_weight_bytes(isa, shape.in_c, shape.out_c)
+                           : ngi_winograd_weight_bytes(isa, &shape);
+    if (bytes == 0 || (product && is_padded(step->attr)))
         return NG_E_UNSUPPORTED;
-    const char *tag = shape->transpose ? "winograd back" : "winograd";
+    const char *tag = back ? "native back" : "native";
     const float *packed = ngi_packing_find(step->packing, tag, bytes);
     if (!packed && !step->kernel)
         return NG_E_NOT_FOUND;
-    NGI_TRY(ngi_winograd_create(isa, shape, packed ? NULL : step->kernel, packed, bias, threads, out, err));
+    out->pixels = shape.in_h * shape.in_w;
+    const float *kernel = packed ? NULL : step->kernel;
+    if (product)
+        NGI_TRY(ngi_product_create(isa, shape.in_c, shape.out_c, back, kernel, packed, bias, threads,
+                                   &out->product, err));
+    else
+        NGI_TRY(ngi_winograd_create(isa, &shape, kernel, packed, bias, threads, &out->winograd, err));
     if (!packed)
-        ngi_packing_keep(step->packing, tag, (*out)->owned, bytes);
+        ngi_packing_keep(step->packing, tag, product ? out->product->owned : out->winograd->owned, bytes);
+    return NG_OK;
+}
+
+static void set_clamp(const native_conv *c, float low, float high)
+{
+    *(c->product ? &c->product->low : &c->winograd->low) = low;
+    *(c->product ? &c->product->high : &c->winograd->high) = high;
+}
+
+/* The pool takes bias and clamp over from the convolution. */
+static ng_status create_pool(const ngi_step *step, int threads, native_state *s, ng_error *err)
+{
+    const ngi_attr *attr = step->pool ? &step->pool->attr : step->attr;
+    const ngi_shape *in = step->pool ? &step->pool_in : step->in_shape[0];
+    if (!ngi_native_pool_init(&s->pool, ngi_native_isa_best(), step->pool ? step->pool->op : step->op, attr,
+                              in, step->out_shape, threads))
+        return NG_E_UNSUPPORTED;
+    if (!step->pool)
+        return NG_OK;
+    s->pool_bias = ngi_alloc_zero((size_t)s->out_c, sizeof *s->pool_bias);
+    if (!s->pool_bias)
+        return ngi_fail_memory(err, (size_t)s->out_c * sizeof *s->pool_bias);
+    if (step->bias)
+        memcpy(s->pool_bias, step->bias, (size_t)s->out_c * sizeof *s->pool_bias);
+    s->then.bias = s->pool_bias;
     return NG_OK;
 }
 
 static ng_status create(const ngi_step *step, int threads, native_state *s, ng_error *err)
 {
-    const ngi_shape *in = step->in_shape[0], *out = step->out_shape;
-    const ngi_attr *a = step->attr;
-    ngi_winograd_shape shape = {in->dim[0],  in->dim[1],  in->dim[2], out->dim[0], out->dim[1], out->dim[2],
-                                a->kernel_h, a->kernel_w, a->pad.top, a->pad.left, false};
-    NGI_TRY(create_one(step, &shape, step->bias, threads, &s->forward, err));
-    s->clamp = step->has_act && as_clamp(&step->act, &s->forward->low, &s->forward->high);
+    float low = -INFINITY, high = INFINITY;
+    s->clamp = step->has_act && as_clamp(&step->act, &low, &high);
     if (!s->clamp) {
-        s->forward->low = -INFINITY;
-        s->forward->high = INFINITY;
+        low = -INFINITY;
+        high = INFINITY;
     }
-    if (!step->backward)
+    s->then = (ngi_native_end){NULL, low, high};
+    if (step->pool || is_pool(step))
+        NGI_TRY(create_pool(step, threads, s, err));
+    if (is_pool(step))
         return NG_OK;
-    ngi_winograd_shape back = {out->dim[0], out->dim[1], out->dim[2], in->dim[0],  in->dim[1], in->dim[2],
-                               a->kernel_h, a->kernel_w, a->pad.top,  a->pad.left, true};
-    return create_one(step, &back, NULL, threads, &s->backward, err);
+    NGI_TRY(create_conv(step, false, step->pool ? NULL : step->bias, threads, &s->forward, err));
+    if (!step->pool)
+        set_clamp(&s->forward, low, high);
+    return step->backward ? create_conv(step, true, NULL, threads, &s->backward, err) : NG_OK;
 }
 
-static void name_kernel(const ngi_winograd *c, char name[64])
+static void name_kernel(const native_state *s, char name[64])
 {
-    const ngi_cook_toom *t = &c->t;
-    if (c->two_d)
-        snprintf(name, 64, "winograd:%s:F(%dx%d,%dx%d)", c->isa->name, t->m, t->m, t->r, t->r);
+    const char *pooled = s->pool.h ? ", pooled" : "";
+    const ngi_winograd *c = s->forward.winograd;
+    if (s->forward.product)
+        snprintf(name, 64, "product:%s%s", s->forward.product->isa->name, pooled);
+    else if (!c)
+        snprintf(name, 64, "pool:%s", s->pool.isa->name);
+    else if (c->two_d)
+        snprintf(name, 64, "winograd:%s:F(%dx%d,%dx%d)%s", c->isa->name, c->t.m, c->t.m, c->t.r, c->t.r,
+                 pooled);
     else
-        snprintf(name, 64, "winograd:%s:F(%d,%d)", c->isa->name, t->m, t->r);
+        snprintf(name, 64, "winograd:%s:F(%d,%d)", c->isa->name, c->t.m, c->t.r);
+}
+
+static size_t conv_scratch(const native_conv *c)
+{
+    return c->winograd ? round_up(ngi_winograd_scratch(c->winograd)) : 0;
+}
+
+/* Forward: the convolution's own, then what is pooled, then the pool's rows. Backward: the masked gradient, then its own. */
+static size_t lay_out_scratch(native_state *s)
+{
+    size_t ahead = s->at_pooled = conv_scratch(&s->forward);
+    if (s->pool.h) {
+        int64_t rows = s->forward.winograd ? 4 * BAND + s->pool.kernel[0] + s->pool.stride[0] : s->pool.h;
+        bool apart = s->forward.winograd || s->forward.product;
+        s->at_joined = ahead + (apart ? round_up((size_t)(rows * s->pool.w * s->pool.c) * sizeof(float)) : 0);
+        ahead = s->at_joined + (size_t)s->threads * ngi_native_pool_scratch(&s->pool);
+    }
+    size_t masked = s->has_act ? round_up((size_t)s->out_count * sizeof(float)) : 0;
+    size_t back = masked + conv_scratch(&s->backward);
+    return back > ahead ? back : ahead;
 }
 
 static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
@@ -136,17 +318,22 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     if (ngi_native_isa_best()->lanes < 8)
         return NG_E_UNSUPPORTED; /* oneDNN knows such old processors better */
 #endif
-    if (!is_ours(step))
+    if (!is_pool(step) && !is_conv(step))
         return NG_E_UNSUPPORTED;
     native_state *s = ngi_alloc_zero(1, sizeof *s);
     if (!s)
         return ngi_fail_memory(err, sizeof *s);
+    s->threads = threads;
     s->has_act = step->has_act;
     s->act = step->act;
     s->in_count = ngi_shape_count(step->in_shape[0]);
     s->out_count = ngi_shape_count(step->out_shape);
+    s->out_c = step->out_shape->dim[step->out_shape->rank - 1];
+    s->out_pixels = s->out_count / s->out_c;
+    s->in_c = step->in_shape[0]->dim[2];
     ngi_kernel k = {.state = s,
                     .packed = true,
+                    .strided = true,
                     .forward = forward,
                     .backward = step->backward ? backward : NULL,
                     .update = update,
@@ -156,15 +343,29 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
         destroy(&k);
         return status;
     }
-    name_kernel(s->forward, k.name);
-    k.scratch = ngi_winograd_scratch(s->forward);
-    if (s->backward) {
-        size_t masked = s->has_act ? (size_t)(s->out_count + 15) / 16 * 16 * sizeof(float) : 0;
-        size_t need = masked + ngi_winograd_scratch(s->backward);
-        k.scratch = need > k.scratch ? need : k.scratch;
-    }
+    name_kernel(s, k.name);
+    k.scratch = lay_out_scratch(s);
     *out = k;
     return NG_OK;
 }
 
-const ngi_backend ngi_backend_native = {.name = "native", .prepare = prepare};
+/* A mean over what a 1x1 kernel made of it, or a maximum behind a 2-D transform. */
+static bool pools(const ngi_step *step)
+{
+    float low, high;
+    ngi_native_pool ignored;
+#if defined(__x86_64__)
+    if (ngi_native_isa_best()->lanes < 8)
+        return false;
+#endif
+    if (!is_conv(step) || !ngi_native_pool_init(&ignored, ngi_native_isa_best(), step->pool->op,
+                                                &step->pool->attr, &step->pool_in, step->out_shape, 1))
+        return false;
+    if (step->pool->op == NGI_OP_AVG_POOL)
+        return is_1x1(step) && !is_padded(step->attr);
+    ngi_winograd_shape shape = shape_of(step, false);
+    return (!step->has_act || as_clamp(&step->act, &low, &high)) &&
+           ngi_winograd_is_2d(ngi_native_isa_best(), &shape);
+}
+
+const ngi_backend ngi_backend_native = {.name = "native", .prepare = prepare, .pools = pools};

@@ -8,6 +8,8 @@
 #define PANEL  (2 * LANES)
 #define INLINE static inline __attribute__((always_inline))
 
+enum { MAX_ROWS = 12 }; /* of a tile one vector wide */
+
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t mask_vec __attribute__((vector_size(4 * LANES)));
 typedef float loose_vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -39,73 +41,86 @@ static void store_part(float *p, vec x, int64_t n)
 
 /* ---- The matrix product ----------------------------------------------------------------------- */
 
-/* With many input channels the weights come from far: they are asked for some rows ahead. Fewer lie near, and asking
- * costs more than it gains. */
-#define FAR   64
-#define AHEAD 48
-
-/* `rows` and `far` are constants at every call. */
-INLINE void accumulate_products(int rows, bool far, int64_t k, const float *a, int64_t lda, const float *b,
-                                vec (*sum)[2])
+/* While a block of weights b [k][width * LANES] is multiplied, the one behind it is fetched into the second-level cache, a
+ * little with each row: weights come from far, once a run, and the processor's own guesses stop at every page. `ahead` is
+ * what this tile asks for, `step` floats a row. `rows` and `width` (vectors) are constants at every call, so that the sums
+ * live in registers. */
+INLINE void tile(int rows, int width, int64_t k, const float *a, int64_t lda, const float *b, float *c,
+                 bool accumulate, const float *ahead, int64_t step)
 {
+    const float *below = a + rows * lda;
+    vec sum[MAX_ROWS][2];
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < width; j++)
+            sum[i][j] = accumulate ? load(c + (i * width + j) * LANES) : (vec){0};
+    const float *at[4] = {a, a + 3 * lda, a + 6 * lda,
+                          a + 9 * lda}; /* three rows each, or there are too many pointers */
     for (int64_t p = 0; p < k; p++) {
-        if (far) {
-            __builtin_prefetch(b + (p + AHEAD) * PANEL);
-            if (LANES > 8) /* two lines a row */
-                __builtin_prefetch(b + (p + AHEAD) * PANEL + LANES);
-        }
-        vec b0 = load(b + p * PANEL), b1 = load(b + p * PANEL + LANES);
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(below, 0, 3);
+        ahead += step;
+        below += rows;
+        vec b0 = load(b), b1 = b0;
+        if (width > 1)
+            b1 = load(b + LANES);
+        b += width * LANES;
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
-            float x = a[i * lda + p];
+            float x = at[i / 3][i % 3 * lda];
             sum[i][0] += x * b0;
-            sum[i][1] += x * b1;
+            if (width > 1)
+                sum[i][1] += x * b1;
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < (rows + 2) / 3; i++) {
+            at[i]++;
+            __asm__("" : "+r"(at[i]));
         }
     }
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < width; j++)
+            store(c + (i * width + j) * LANES, sum[i][j]);
 }
 
-/* `rows` is a constant at every call, so that the accumulators live in registers. */
-INLINE void tile(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate)
-{
-    vec sum[ROWS][2];
-#pragma GCC unroll 12
-    for (int i = 0; i < rows; i++) {
-        sum[i][0] = accumulate ? load(c + i * PANEL) : (vec){0};
-        sum[i][1] = accumulate ? load(c + i * PANEL + LANES) : (vec){0};
+#define TILE(name, rows, width)                                                                             \
+    static __attribute__((noinline)) void name(int64_t k, const float *a, int64_t lda, const float *b,      \
+                                               float *c, bool accumulate, const float *ahead, int64_t step) \
+    {                                                                                                       \
+        tile(rows, width, k, a, lda, b, c, accumulate, ahead, step);                                        \
     }
-    if (k >= FAR)
-        accumulate_products(rows, true, k, a, lda, b, sum);
-    else
-        accumulate_products(rows, false, k, a, lda, b, sum);
-#pragma GCC unroll 12
-    for (int i = 0; i < rows; i++) {
-        store(c + i * PANEL, sum[i][0]);
-        store(c + i * PANEL + LANES, sum[i][1]);
-    }
-}
-
-#define TILE(n)                                                                                            \
-    static __attribute__((noinline)) void tile_##n(int64_t k, const float *a, int64_t lda, const float *b, \
-                                                   float *c, bool accumulate)                              \
-    {                                                                                                      \
-        tile(n, k, a, lda, b, c, accumulate);                                                              \
-    }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
+TILE(tile_1, 1, 2)
+TILE(tile_2, 2, 2)
+TILE(tile_3, 3, 2)
+TILE(tile_4, 4, 2)
+TILE(tile_5, 5, 2)
+TILE(tile_6, 6, 2)
 #if ROWS > 6
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
+TILE(tile_7, 7, 2)
+TILE(tile_8, 8, 2)
+TILE(tile_9, 9, 2)
+TILE(tile_10, 10, 2)
+TILE(tile_11, 11, 2)
+TILE(tile_12, 12, 2)
 #endif
+TILE(half_1, 1, 1)
+TILE(half_2, 2, 1)
+TILE(half_3, 3, 1)
+TILE(half_4, 4, 1)
+TILE(half_5, 5, 1)
+TILE(half_6, 6, 1)
+TILE(half_7, 7, 1)
+TILE(half_8, 8, 1)
+TILE(half_9, 9, 1)
+TILE(half_10, 10, 1)
+TILE(half_11, 11, 1)
+TILE(half_12, 12, 1)
 
-typedef void tile_function(int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate);
+typedef void tile_function(int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate,
+                           const float *ahead, int64_t step);
 
 static tile_function *const tiles[ROWS + 1] = {
     NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
@@ -114,14 +129,27 @@ static tile_function *const tiles[ROWS + 1] = {
 #endif
 };
 
+/* For panels of one vector. */
+static tile_function *const halves[MAX_ROWS + 1] = {NULL,   half_1, half_2, half_3,  half_4,  half_5, half_6,
+                                                    half_7, half_8, half_9, half_10, half_11, half_12};
+
+/* Rows of the next tile of `rows`: the last two tiles are made alike, rather than one full and one sliver. */
+INLINE int64_t next_rows(int64_t rows, int64_t most)
+{
+    return rows >= 2 * most ? most : rows > most ? (rows + 1) / 2 : rows;
+}
+
 static void multiply(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *c,
                      bool accumulate)
 {
-    while (rows > 0) { /* the last two tiles are made alike, rather than one full and one sliver */
-        int64_t take = rows >= 2 * ROWS ? ROWS : rows > ROWS ? (rows + 1) / 2 : rows;
-        tiles[take](k, a, lda, b, c, accumulate);
+    int64_t count = (rows + ROWS - 1) / ROWS, step = PANEL / count;
+    const float *ahead = b + k * PANEL;
+    while (rows > 0) {
+        int64_t take = next_rows(rows, ROWS);
+        tiles[take](k, a, lda, b, c, accumulate, ahead, step);
         a += take * lda;
         c += take * PANEL;
+        ahead += k * step;
         rows -= take;
     }
 }
@@ -313,5 +341,71 @@ static void output(const ngi_cook_toom *t, bool two_d, const float *m_values, in
         output_1d(10, t, m_values, stride, dst, bias, low, high, accumulate, channels);
 }
 
+/* ---- A product with its bias and clamp --------------------------------------------------------- */
+
+static void product(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *dst,
+                    int64_t stride, const float *bias, float low, float high, bool accumulate,
+                    int64_t channels)
+{
+    int64_t width = channels > LANES ? PANEL : LANES, most = channels > LANES ? ROWS : MAX_ROWS;
+    int64_t count = (rows + most - 1) / most, step = width / count;
+    const float *ahead = b + k * width;
+    float room[MAX_ROWS * PANEL] __attribute__((aligned(64)));
+    for (; rows > 0; ahead += k * step) {
+        int64_t take = next_rows(rows, most);
+        (channels > LANES ? tiles : halves)[take](k, a, lda, b, room, false, ahead, step);
+        for (int64_t i = 0; i < take; i++)
+            for (int64_t j = 0; j < channels; j += LANES)
+                finish(dst + i * stride + j, load(room + i * width + j), load(bias + j), low, high,
+                       accumulate, channels - j);
+        a += take * lda;
+        dst += take * stride;
+        rows -= take;
+    }
+}
+
+/* ---- Pools ------------------------------------------------------------------------------------ */
+
+/* Not a number wins. */
+INLINE vec larger(vec old, vec new)
+{
+    return select((new <= old) | (old != old), old, new);
+}
+
+/* `taps` is a constant at every call, or 0: it is in `n`. */
+INLINE void join_taps(bool average, int taps, int n, const float *const *src, int64_t count, float scale,
+                      const float *bias, float low, float high, float *dst)
+{
+    for (int64_t k = 0; k < count; k += LANES) {
+        vec v = load_pixel(src[0], k, count - k);
+        for (int t = 1; t < (taps ? taps : n); t++) {
+            vec x = load_pixel(src[t], k, count - k);
+            v = average ? v + x : larger(v, x);
+        }
+        if (average)
+            v *= scale;
+        if (bias)
+            finish(dst + k, v, load_part(bias + k, count - k < LANES ? count - k : LANES), low, high, false,
+                   count - k);
+        else if (count - k >= LANES)
+            store(dst + k, v);
+        else
+            store_part(dst + k, v, count - k);
+    }
+}
+
+static void join(bool average, int taps, const float *const *src, int64_t count, float scale,
+                 const float *bias, float low, float high, float *dst)
+{
+    if (taps == 3 && average)
+        join_taps(true, 3, 0, src, count, scale, bias, low, high, dst);
+    else if (taps == 3)
+        join_taps(false, 3, 0, src, count, scale, bias, low, high, dst);
+    else if (taps == 2 && !average)
+        join_taps(false, 2, 0, src, count, scale, bias, low, high, dst);
+    else
+        join_taps(average, 0, taps, src, count, scale, bias, low, high, dst);
+}
+
 extern const ngi_native_isa ISA;
-const ngi_native_isa ISA = {NAME, LANES, multiply, input, output};
+const ngi_native_isa ISA = {NAME, LANES, multiply, input, output, product, join};

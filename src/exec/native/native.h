@@ -1,5 +1,5 @@
-/* Our own convolution kernels: Winograd's (Cook-Toom) minimal filtering, NHWC, float32, for stride 1, one group, no
- * dilation and kernels with 3, 5 or 7 taps along an axis.
+/* Our own kernels, NHWC, float32: 1x1 convolutions as one matrix product, pools, and Winograd's (Cook-Toom) minimal
+ * filtering for stride 1, one group, no dilation and kernels with 3, 5 or 7 taps along an axis:
  *
  *   1-D F(m,r): tiles of m outputs along one axis, the other axis's taps summed up: 1x7, 7x1, 1x3, 3x1, 5x5.
  *   2-D F(4x4,3x3): tiles of 4x4 outputs.
@@ -43,6 +43,15 @@ typedef struct ngi_native_isa {
     void (*output)(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride,
                    float *const *dst, const float *bias, float low, float high, bool accumulate,
                    int64_t channels);
+    /* dst[i * stride + o] = min(max(a[rows][k] (row stride lda) * b + bias, low), high), added to what is there if
+     * `accumulate`, for `channels` <= panel; b [k][panel], or [k][lanes] where these are enough; bias [panel] */
+    void (*product)(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *dst,
+                    int64_t stride, const float *bias, float low, float high, bool accumulate,
+                    int64_t channels);
+    /* dst[count] = the maximum, or the sum times `scale`, of src[taps][count]; then, where there is a bias,
+     * min(max(that + bias, low), high) */
+    void (*join)(bool average, int taps, const float *const *src, int64_t count, float scale,
+                 const float *bias, float low, float high, float *dst);
 } ngi_native_isa;
 
 /* The best for this CPU; NULL never. */
@@ -79,6 +88,7 @@ typedef struct ngi_winograd {
 
 /* Bytes of the transformed weights; 0 for shapes that have no transform. */
 size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_shape *shape);
+bool ngi_winograd_is_2d(const ngi_native_isa *isa, const ngi_winograd_shape *shape);
 /* Transforms `kernel`, or borrows weights that were `packed` before (64-byte aligned; the other is NULL).
  * NG_E_UNSUPPORTED, quietly, for shapes that have no transform. */
 ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shape *shape, const float *kernel,
@@ -88,7 +98,62 @@ ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shap
 void ngi_winograd_update(ngi_winograd *c, const float *kernel, const float *bias);
 void ngi_winograd_free(ngi_winograd *c);
 size_t ngi_winograd_scratch(const ngi_winograd *c); /* bytes */
-/* One image: in [in_h,in_w,in_c], out [out_h,out_w,out_c]. */
-void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, bool accumulate, void *scratch);
+/* One image: in [in_h,in_w,in_c], out [out_h,out_w] pixels of out_c floats, `stride` floats apart. */
+void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
+                      void *scratch);
+/* 2-D: the rows of tiles [from, to), four rows of the output each; `out` is where row 4 * from goes. */
+void ngi_winograd_rows(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
+                       int64_t stride, bool accumulate, void *scratch);
+
+/* ---- 1x1 convolutions: one matrix product ------------------------------------------------------ */
+
+typedef struct ngi_product {
+    const ngi_native_isa *isa;
+    int64_t in_c, out_c;
+    bool transpose; /* of a kernel [out_c,in_c], to lead gradients back */
+    int threads;
+    const float *weights; /* [panels][in_c][panel]; the last panel has [in_c][lanes] where these are enough */
+    float *owned;         /* NULL: the weights are borrowed */
+    float *bias;          /* [panels * panel], zeros where there is none */
+    float low, high;      /* fused clamp */
+} ngi_product;
+
+size_t ngi_product_weight_bytes(const ngi_native_isa *isa, int64_t in_c, int64_t out_c);
+/* kernel [in_c,out_c], or borrows `packed` ones as ngi_winograd_create does. */
+ng_status ngi_product_create(const ngi_native_isa *isa, int64_t in_c, int64_t out_c, bool transpose,
+                             const float *kernel, const float *packed, const float *bias, int threads,
+                             ngi_product **out, ng_error *err);
+void ngi_product_update(ngi_product *c, const float *kernel, const float *bias);
+void ngi_product_free(ngi_product *c);
+/* in [rows,in_c], out [rows] of out_c floats, `stride` floats apart. */
+void ngi_product_run(const ngi_product *c, int64_t rows, const float *in, float *out, int64_t stride,
+                     bool accumulate);
+
+/* ---- Pools ------------------------------------------------------------------------------------- */
+
+typedef struct ngi_native_pool {
+    const ngi_native_isa *isa;
+    int64_t h, w, c, oh, ow;
+    int64_t kernel[2], stride[2], before[2];
+    bool average;
+    int threads;
+} ngi_native_pool;
+
+/* What is done behind a pool: bias NULL: nothing. */
+typedef struct ngi_native_end {
+    const float *bias; /* [c] */
+    float low, high;
+} ngi_native_end;
+
+/* False where a window would hold nothing but padding. */
+bool ngi_native_pool_init(ngi_native_pool *p, const ngi_native_isa *isa, ngi_op op, const ngi_attr *attr,
+                          const ngi_shape *in, const ngi_shape *out, int threads);
+size_t ngi_native_pool_scratch(const ngi_native_pool *p); /* bytes, of one thread */
+/* The input rows [from, to) that row `oy` of the result is made of. */
+void ngi_native_pool_rows(const ngi_native_pool *p, int64_t oy, int64_t *from, int64_t *to);
+/* Rows [first, end) of the result, whose row `first` is `out`, with pixels `stride` floats apart; `in` is row `in_row` of
+ * the input [h,w,c]. */
+void ngi_native_pool_run(const ngi_native_pool *p, const float *in, int64_t in_row, int64_t first,
+                         int64_t end, float *out, int64_t stride, const ngi_native_end *then, void *scratch);
 
 #endif

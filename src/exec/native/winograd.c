@@ -175,6 +175,12 @@ size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_s
     return describe(&c, isa, s) ? weight_count(&c) * sizeof(float) : 0;
 }
 
+bool ngi_winograd_is_2d(const ngi_native_isa *isa, const ngi_winograd_shape *s)
+{
+    ngi_winograd c;
+    return describe(&c, isa, s) && c.two_d;
+}
+
 static ng_status allocate(ngi_winograd *c, const float *packed, const float *bias, ng_error *err)
 {
     size_t bias_count = (size_t)(c->panels * 2 * c->isa->lanes), count = weight_count(c);
@@ -229,6 +235,8 @@ typedef struct wino_pass {
     const ngi_winograd *c;
     const float *in;
     float *out;
+    int64_t stride;  /* of the output's pixels, floats */
+    int64_t out_row; /* the output's row that `out` is */
     bool accumulate;
     int64_t first;   /* 2-D: first tile; 1-D: first line across */
     int64_t count;   /* 2-D: tiles; 1-D: lines of output */
@@ -285,7 +293,7 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
             x = c->vertical ? line : at;
         }
         dst[i] = y < c->shape.out_h && x < c->shape.out_w
-                     ? p->out + (y * c->shape.out_w + x) * c->shape.out_c + channel
+                     ? p->out + ((y - p->out_row) * c->shape.out_w + x) * p->stride + channel
                      : NULL;
     }
     int64_t channels = c->shape.out_c - channel < panel ? c->shape.out_c - channel : panel;
@@ -345,17 +353,18 @@ static void run_pass(const wino_pass *p)
 #endif
 }
 
-void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, bool accumulate, void *scratch)
+/* The tiles (2-D) or lines across [from, to). */
+static void run_part(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
+                     int64_t out_row, int64_t stride, bool accumulate, void *scratch)
 {
     int64_t along = ((c->vertical ? c->shape.out_h : c->shape.out_w) + M - 1) / M;
-    int64_t total = c->two_d      ? (c->shape.out_h + M - 1) / M * along
-                    : c->vertical ? c->shape.out_w
-                                  : c->shape.out_h;
-    for (int64_t first = 0; first < total; first += c->chunk) {
-        int64_t count = total - first < c->chunk ? total - first : c->chunk;
+    for (int64_t first = from; first < to; first += c->chunk) {
+        int64_t count = to - first < c->chunk ? to - first : c->chunk;
         wino_pass p = {.c = c,
                        .in = in,
                        .out = out,
+                       .stride = stride,
+                       .out_row = out_row,
                        .accumulate = accumulate,
                        .first = first,
                        .count = count,
@@ -366,4 +375,21 @@ void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, bool a
         p.products = p.v + c->frequencies * p.places * c->in_lanes;
         run_pass(&p);
     }
+}
+
+void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
+                      void *scratch)
+{
+    int64_t along = (c->shape.out_w + M - 1) / M;
+    int64_t total = c->two_d      ? (c->shape.out_h + M - 1) / M * along
+                    : c->vertical ? c->shape.out_w
+                                  : c->shape.out_h;
+    run_part(c, in, 0, total, out, 0, stride, accumulate, scratch);
+}
+
+void ngi_winograd_rows(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
+                       int64_t stride, bool accumulate, void *scratch)
+{
+    int64_t along = (c->shape.out_w + M - 1) / M;
+    run_part(c, in, from * along, to * along, out, from * M, stride, accumulate, scratch);
 }

@@ -226,7 +226,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
 {
     (void)batch; /* kernels run image by image, see pass.h */
     threads = threads > 0 ? threads : 1;
-    if (!is_ours(step))
+    if (!is_ours(step) || step->pool)
         return NG_E_UNSUPPORTED;
     if (step->op == NGI_OP_MAX_POOL || step->op == NGI_OP_AVG_POOL)
         return ngi_onednn_pool(step, threads, out, err);
@@ -277,5 +277,8 @@ static void context_free(void *context)
         dnnl_stream_destroy(context);
 }
 
-const ngi_backend ngi_backend_onednn = {"onednn", prepare, ngi_onednn_prepare_trainer, context_create,
-                                        context_free};
+const ngi_backend ngi_backend_onednn = {.name = "onednn",
+                                        .prepare = prepare,
+                                        .prepare_trainer = ngi_onednn_prepare_trainer,
+                                        .context_create = context_create,
+                                        .context_free = context_free};

@@ -168,18 +168,26 @@ static int64_t axis_block(const ngi_shape *s, int axis)
     return n;
 }
 
+/* Inputs that lie in their place already are left out. */
 void ngi_ref_concat_forward(const ngi_ref *k, const ngi_run *run)
 {
     int axis = k->step.attr->axis;
-    int64_t rows = run->n * k->out_count / axis_block(k->step.out_shape, axis), block[NGI_MAX_INPUTS];
-    float *out = run->out;
-    for (int i = 0; i < k->step.n_inputs; i++)
-        block[i] = axis_block(ngi_ref_in_shape(k, i), axis);
+    int64_t row = axis_block(k->step.out_shape, axis), rows = run->n * k->out_count / row,
+            block[NGI_MAX_INPUTS], at = 0;
+    int64_t stride = run->out_stride ? run->out_stride : row;
+    const float *from[NGI_MAX_INPUTS];
+    float *to[NGI_MAX_INPUTS];
+    int n = 0;
+    for (int i = 0; i < k->step.n_inputs; i++) {
+        block[n] = axis_block(ngi_ref_in_shape(k, i), axis);
+        from[n] = run->in[i];
+        to[n] = run->out + at;
+        at += block[n];
+        n += from[n] != to[n];
+    }
     for (int64_t r = 0; r < rows; r++) /* writes straight through, which is what takes the time */
-        for (int i = 0; i < k->step.n_inputs; i++) {
-            memcpy(out, run->in[i] + r * block[i], (size_t)block[i] * sizeof *out);
-            out += block[i];
-        }
+        for (int i = 0; i < n; i++)
+            memcpy(to[i] + r * stride, from[i] + r * block[i], (size_t)block[i] * sizeof(float));
 }
 
 void ngi_ref_concat_backward(const ngi_ref *k, const ngi_run *run)

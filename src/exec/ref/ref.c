@@ -66,6 +66,8 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     if (!table[step->op].forward)
         return ngi_fail(err, NG_E_INTERNAL, "%s: %s is not an operation to run",
                         step->graph->nodes[step->node].name, ngi_op_name(step->op));
+    if (step->pool)
+        return NG_E_UNSUPPORTED;
     bool has_kernel = step->op == NGI_OP_CONV2D || step->op == NGI_OP_DEPTHWISE || step->op == NGI_OP_DENSE;
     if (has_kernel && !step->kernel)
         return NG_E_NOT_FOUND; /* used in place */
@@ -83,6 +85,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
                         .backward = step->backward ? run_backward : NULL,
                         .update = update,
                         .destroy = destroy};
+    out->strided = step->op == NGI_OP_CONCAT && step->attr->axis == step->out_shape->rank - 1;
     out->scratch = k->op_scratch;
     if (step->backward && step->has_act)
         out->scratch += (size_t)batch * (size_t)k->out_count * sizeof(float);

@@ -75,7 +75,7 @@ static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s
     ngi_winograd *c;
     CHECK_OK(ngi_winograd_create(isa, s, kernel, NULL, bias, threads, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
-    ngi_winograd_run(c, in, out, false, scratch);
+    ngi_winograd_run(c, in, out, s->out_c, false, scratch);
     for (int k = 0; k < 200; k++) {
         seed = seed * 1664525u + 1013904223u;
         int64_t at = seed % (uint32_t)n_out, o = at % s->out_c, x = at / s->out_c % s->out_w,
@@ -89,7 +89,7 @@ static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s
                      (long long)o, out[at], expected);
     }
     /* again, adding: twice the same, bit for bit where nothing rounds */
-    ngi_winograd_run(c, in, out, true, scratch);
+    ngi_winograd_run(c, in, out, s->out_c, true, scratch);
     for (int k = 0; k < 20; k++) {
         int64_t at = (int64_t)k * n_out / 20, o = at % s->out_c, x = at / s->out_c % s->out_w,
                 y = at / s->out_c / s->out_w;
@@ -115,7 +115,7 @@ static void check_backward(const ngi_native_isa *isa, const ngi_winograd_shape *
     ngi_winograd *c;
     CHECK_OK(ngi_winograd_create(isa, &back, kernel, NULL, NULL, 1, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
-    ngi_winograd_run(c, grad, result, false, scratch);
+    ngi_winograd_run(c, grad, result, s->in_c, false, scratch);
     for (int k = 0; k < 100; k++) {
         seed = seed * 1664525u + 1013904223u;
         int64_t at = seed % (uint32_t)n_in, i = at % s->in_c, x = at / s->in_c % s->in_w,
@@ -169,7 +169,7 @@ static void one_thread_and_four_give_the_same_bytes(void **state)
                      err);
             void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
             out[i] = malloc(17 * 17 * 72 * sizeof **out);
-            ngi_winograd_run(c, in, out[i], false, scratch);
+            ngi_winograd_run(c, in, out[i], 72, false, scratch);
             ngi_free_aligned(scratch);
             ngi_winograd_free(c);
         }
@@ -179,6 +179,117 @@ static void one_thread_and_four_give_the_same_bytes(void **state)
         free(in);
         free(kernel);
     }
+}
+
+/* 1x1 convolutions of all widths, to pixels that lie apart, forward and back. */
+static void products(void **state)
+{
+    (void)state;
+    ng_error err;
+    for (const ngi_native_isa *const *isa = ngi_native_isa_all(); *isa; isa++)
+        for (int k = 0; k < 120; k++) {
+            int64_t rows = 1 + k * 7 % 101, ic = 1 + k * 13 % 83, oc = 1 + k * 29 % 97, gap = k % 3;
+            bool back = k % 2;
+            int threads = 1 + k % 4;
+            float *in = filled(rows * ic, true), *kernel = filled(ic * oc, false), *bias = filled(oc, false);
+            float *out = filled(rows * (oc + gap), false),
+                  *before = malloc(sizeof *out * (size_t)(rows * (oc + gap)));
+            memcpy(before, out, sizeof *out * (size_t)(rows * (oc + gap)));
+            ngi_product *c;
+            CHECK_OK(ngi_product_create(*isa, ic, oc, back, kernel, NULL, bias, threads, &c, &err), err);
+            c->low = 0;
+            for (int twice = 0; twice < 2; twice++)
+                ngi_product_run(c, rows, in, out, oc + gap, twice);
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t o = 0; o < oc + gap; o++) {
+                    double sum = o < oc ? bias[o] : 0, scale = 1;
+                    for (int64_t i = 0; i < ic && o < oc; i++) {
+                        double term =
+                            (double)in[r * ic + i] * (back ? kernel[o * ic + i] : kernel[i * oc + o]);
+                        sum += term;
+                        scale += fabs(term);
+                    }
+                    double expected = o >= oc ? before[r * (oc + gap) + o] : sum > 0 ? 2 * sum : 0;
+                    CHECK_NEAR(out[r * (oc + gap) + o], expected, 4e-6 * scale);
+                }
+            ngi_product_free(c);
+            free(in);
+            free(kernel);
+            free(bias);
+            free(out);
+            free(before);
+        }
+}
+
+/* One cell of a pool in double; *any tells whether a NaN is among what it is made of. */
+static double plain_pool(const ngi_native_pool *p, const float *in, int64_t oy, int64_t ox, int64_t c,
+                         bool *any)
+{
+    double sum = 0, most = -INFINITY;
+    int count = 0;
+    *any = false;
+    for (int64_t y = oy * p->stride[0] - p->before[0], ky = 0; ky < p->kernel[0]; ky++, y++)
+        for (int64_t x = ox * p->stride[1] - p->before[1], kx = 0; kx < p->kernel[1]; kx++, x++) {
+            if (y < 0 || y >= p->h || x < 0 || x >= p->w)
+                continue;
+            double v = in[(y * p->w + x) * p->c + c];
+            *any = *any || v != v;
+            most = v > most ? v : most;
+            sum += v;
+            count++;
+        }
+    return p->average ? sum / count : most;
+}
+
+static void check_pool(const ngi_native_isa *isa, int k)
+{
+    ngi_attr a;
+    ngi_attr_init(&a);
+    a.kernel_h = 1 + k % 4;
+    a.kernel_w = k % 7 == 0 ? 9 : 1 + k / 4 % 4;
+    a.stride_h = 1 + k % 3;
+    a.stride_w = 1 + k % 2;
+    int64_t h = 9 + k % 11, w = 9 + k % 13, c = 1 + k * 17 % 70, gap = k % 3;
+    ngi_shape in_shape = ngi_shape_of(3, h, w, c);
+    int after;
+    ngi_same_padding(h, a.kernel_h, a.stride_h, 1, &a.pad.top, &after);
+    ngi_same_padding(w, a.kernel_w, a.stride_w, 1, &a.pad.left, &after);
+    ngi_shape out_shape =
+        ngi_shape_of(3, (h + a.stride_h - 1) / a.stride_h, (w + a.stride_w - 1) / a.stride_w, c);
+    ngi_native_pool p;
+    assert_true(ngi_native_pool_init(&p, isa, k % 2 ? NGI_OP_AVG_POOL : NGI_OP_MAX_POOL, &a, &in_shape,
+                                     &out_shape, 1 + k % 4));
+    float *in = filled(h * w * c, false), *bias = filled(c, false),
+          *out = filled(p.oh * p.ow * (c + gap), false);
+    if (k % 5 == 0)
+        in[h * w / 2 * c] = NAN;
+    ngi_native_end then = {k % 3 ? bias : NULL, -0.5f, 0.5f};
+    void *scratch = ngi_alloc_aligned(ngi_native_pool_scratch(&p) * (size_t)p.threads);
+    ngi_native_pool_run(&p, in, 0, 0, p.oh, out, c + gap, &then, scratch);
+    for (int64_t i = 0; i < p.oh * p.ow * c; i++) {
+        bool any;
+        double expected = plain_pool(&p, in, i / c / p.ow, i / c % p.ow, i % c, &any);
+        float found = out[i / c * (c + gap) + i % c];
+        if (any) {
+            assert_true(found != found);
+            continue;
+        }
+        if (then.bias)
+            expected = fmin(fmax(expected + bias[i % c], -0.5), 0.5);
+        CHECK_NEAR(found, expected, 1e-6);
+    }
+    ngi_free_aligned(scratch);
+    free(in);
+    free(bias);
+    free(out);
+}
+
+static void pools(void **state)
+{
+    (void)state;
+    for (const ngi_native_isa *const *isa = ngi_native_isa_all(); *isa; isa++)
+        for (int k = 0; k < 210; k++)
+            check_pool(*isa, k);
 }
 
 /* BT, G, AT reproduce a direct 1-D convolution in double. */
@@ -233,6 +344,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transforms_are_exact),
         cmocka_unit_test(all_kernels_on_all_map_sizes),
+        cmocka_unit_test(products),
+        cmocka_unit_test(pools),
         cmocka_unit_test(one_thread_and_four_give_the_same_bytes),
         cmocka_unit_test(allocation_failures_are_reported),
     };

@@ -63,12 +63,13 @@ static void run_bands(const native_state *s, const float *in, float *out, int64_
     float *room = (float *)(scratch + s->at_pooled);
     int64_t row = p->w * p->c, base = 0, done = 0,
             next = 0; /* rows of the pool's input: in room, made; its next row */
+    int m = s->forward.winograd->t.m;
     while (next < p->oh) {
-        int64_t from = done / 4, to = from + BAND, first = next, y0, y1;
-        to = to < (p->h + 3) / 4 ? to : (p->h + 3) / 4;
+        int64_t from = done / m, to = from + BAND, first = next, y0, y1;
+        to = to < (p->h + m - 1) / m ? to : (p->h + m - 1) / m;
         ngi_winograd_rows(s->forward.winograd, in, from, to, room + (done - base) * row, p->c, false,
                           scratch);
-        done = to * 4 < p->h ? to * 4 : p->h;
+        done = to * m < p->h ? to * m : p->h;
         for (; next < p->oh; next++) {
             ngi_native_pool_rows(p, next, &y0, &y1);
             if (y1 > done)
@@ -301,7 +302,9 @@ static size_t lay_out_scratch(native_state *s)
 {
     size_t ahead = s->at_pooled = conv_scratch(&s->forward);
     if (s->pool.h) {
-        int64_t rows = s->forward.winograd ? 4 * BAND + s->pool.kernel[0] + s->pool.stride[0] : s->pool.h;
+        int64_t rows = s->forward.winograd
+                           ? s->forward.winograd->t.m * BAND + s->pool.kernel[0] + s->pool.stride[0]
+                           : s->pool.h;
         bool apart = s->forward.winograd || s->forward.product;
         s->at_joined = ahead + (apart ? round_up((size_t)(rows * s->pool.w * s->pool.c) * sizeof(float)) : 0);
         ahead = s->at_joined + (size_t)s->threads * ngi_native_pool_scratch(&s->pool);

@@ -41,6 +41,24 @@ static void store_part(float *p, vec x, int64_t n)
 
 /* ---- The matrix product ----------------------------------------------------------------------- */
 
+/* One row of b against a column of a; `at` goes on to the next. */
+INLINE void multiply_row(int rows, int width, const float **at, int64_t lda, const float *b, vec (*sum)[2])
+{
+    vec b0 = load(b), b1 = width > 1 ? load(b + LANES) : b0;
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) {
+        float x = at[i / 3][i % 3 * lda];
+        sum[i][0] += x * b0;
+        if (width > 1)
+            sum[i][1] += x * b1;
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < (rows + 2) / 3; i++) {
+        at[i]++;
+        __asm__("" : "+r"(at[i])); /* or each row gets a pointer of its own, more than there are registers */
+    }
+}
+
 /* While a block of weights b [k][width * LANES] is multiplied, the one behind it is fetched into the second-level cache, a
  * little with each row: weights come from far, once a run, and the processor's own guesses stop at every page. `ahead` is
  * what this tile asks for, `step` floats a row. `rows` and `width` (vectors) are constants at every call, so that the sums
@@ -57,28 +75,20 @@ INLINE void tile(int rows, int width, int64_t k, const float *a, int64_t lda, co
             sum[i][j] = accumulate ? load(c + (i * width + j) * LANES) : (vec){0};
     const float *at[4] = {a, a + 3 * lda, a + 6 * lda,
                           a + 9 * lda}; /* three rows each, or there are too many pointers */
-    for (int64_t p = 0; p < k; p++) {
+    int64_t p = 0;
+    for (; p + 1 < k; p += 2) { /* both are asked for once in two rows: there are few loads to spare */
         __builtin_prefetch(ahead, 0, 2);
+        if (LANES > 8) /* as wide as two lines */
+            __builtin_prefetch(ahead + step, 0, 2);
+        multiply_row(rows, width, at, lda, b, sum);
         __builtin_prefetch(below, 0, 3);
-        ahead += step;
-        below += rows;
-        vec b0 = load(b), b1 = b0;
-        if (width > 1)
-            b1 = load(b + LANES);
-        b += width * LANES;
-#pragma GCC unroll 12
-        for (int i = 0; i < rows; i++) {
-            float x = at[i / 3][i % 3 * lda];
-            sum[i][0] += x * b0;
-            if (width > 1)
-                sum[i][1] += x * b1;
-        }
-#pragma GCC unroll 4
-        for (int i = 0; i < (rows + 2) / 3; i++) {
-            at[i]++;
-            __asm__("" : "+r"(at[i]));
-        }
+        multiply_row(rows, width, at, lda, b + width * LANES, sum);
+        b += 2 * width * LANES;
+        ahead += 2 * step;
+        below += 2 * rows;
     }
+    if (p < k)
+        multiply_row(rows, width, at, lda, b, sum);
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
@@ -161,17 +171,17 @@ static void multiply(int64_t rows, int64_t k, const float *a, int64_t lda, const
 INLINE void transform_in(int a, const float (*bt)[NGI_WINO_MAX_A], const vec *d, vec *out)
 {
     vec first = bt[0][0] * d[0], last = bt[a - 1][1] * d[1];
-#pragma GCC unroll 10
+#pragma GCC unroll 12
     for (int j = 2; j < a; j += 2) {
         first += bt[0][j] * d[j];
         last += bt[a - 1][j + 1] * d[j + 1];
     }
     out[0] = first;
     out[a - 1] = last;
-#pragma GCC unroll 10
+#pragma GCC unroll 12
     for (int i = 1; i < a - 1; i += 2) {
         vec even = bt[i][0] * d[0], odd = bt[i][1] * d[1];
-#pragma GCC unroll 10
+#pragma GCC unroll 12
         for (int j = 2; j < a; j += 2) {
             even += bt[i][j] * d[j];
             odd += bt[i][j + 1] * d[j + 1];
@@ -181,25 +191,25 @@ INLINE void transform_in(int a, const float (*bt)[NGI_WINO_MAX_A], const vec *d,
     }
 }
 
-/* out = AT v, [4]: the columns of +p and -p agree in even rows and differ in sign in odd ones. */
-INLINE void transform_out(int a, const float (*at)[NGI_WINO_MAX_A], const vec *v, vec *out)
+/* out = AT v, [m]: the columns of +p and -p agree in even rows and differ in sign in odd ones. */
+INLINE void transform_out(int a, int m, const float (*at)[NGI_WINO_MAX_A], const vec *v, vec *out)
 {
-    vec y0 = v[0], y1 = {0}, y2 = {0}, y3 = v[a - 1];
-#pragma GCC unroll 10
+    out[0] = v[0];
+#pragma GCC unroll 6
+    for (int k = 1; k < m; k++)
+        out[k] = (vec){0};
+    out[m - 1] = v[a - 1];
+#pragma GCC unroll 12
     for (int i = 1; i < a - 1; i += 2) {
         vec sum = v[i] + v[i + 1], difference = v[i] - v[i + 1];
-        y0 += sum;
-        y1 += at[1][i] * difference;
-        y2 += at[2][i] * sum;
-        y3 += at[3][i] * difference;
+        out[0] += sum;
+#pragma GCC unroll 6
+        for (int k = 1; k < m; k++)
+            out[k] += at[k][i] * (k % 2 ? difference : sum);
     }
-    out[0] = y0;
-    out[1] = y1;
-    out[2] = y2;
-    out[3] = y3;
 }
 
-enum { M = 4 }; /* outputs of a tile and axis, in every transform used */
+enum { MAX_M = 6 }; /* outputs of a tile and axis */
 
 INLINE vec load_pixel(const float *p, int64_t k, int64_t left)
 {
@@ -213,38 +223,39 @@ INLINE void input_1d(int a, const ngi_cook_toom *t, const float *const *src, flo
 {
     for (int64_t k = 0; k < channels; k += LANES) {
         vec d[NGI_WINO_MAX_A], out[NGI_WINO_MAX_A];
-#pragma GCC unroll 10
+#pragma GCC unroll 12
         for (int i = 0; i < a; i++)
             d[i] = load_pixel(src[i], k, channels - k);
         transform_in(a, t->bt, d, out);
-#pragma GCC unroll 10
+#pragma GCC unroll 12
         for (int i = 0; i < a; i++)
             store(dst + i * stride + k, out[i]);
     }
 }
 
-static void input_2d(const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride,
+enum { MAX_2D = 8 }; /* inputs of a 2-D tile's axis */
+
+INLINE void input_2d(int a, const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride,
                      int64_t channels)
 {
-    enum { A = 6 };
     for (int64_t k = 0; k < channels; k += LANES) {
-        vec half[A][A];
-        for (int j = 0; j < A; j++) {
-            vec d[A], out[A];
-#pragma GCC unroll 6
-            for (int i = 0; i < A; i++)
-                d[i] = load_pixel(src[i * A + j], k, channels - k);
-            transform_in(A, t->bt, d, out);
-#pragma GCC unroll 6
-            for (int i = 0; i < A; i++)
+        vec half[MAX_2D][MAX_2D];
+        for (int j = 0; j < a; j++) {
+            vec d[MAX_2D], out[MAX_2D];
+#pragma GCC unroll 8
+            for (int i = 0; i < a; i++)
+                d[i] = load_pixel(src[i * a + j], k, channels - k);
+            transform_in(a, t->bt, d, out);
+#pragma GCC unroll 8
+            for (int i = 0; i < a; i++)
                 half[i][j] = out[i];
         }
-        for (int i = 0; i < A; i++) {
-            vec out[A];
-            transform_in(A, t->bt, half[i], out);
-#pragma GCC unroll 6
-            for (int j = 0; j < A; j++)
-                store(dst + (i * A + j) * stride + k, out[j]);
+        for (int i = 0; i < a; i++) {
+            vec out[MAX_2D];
+            transform_in(a, t->bt, half[i], out);
+#pragma GCC unroll 8
+            for (int j = 0; j < a; j++)
+                store(dst + (i * a + j) * stride + k, out[j]);
         }
     }
 }
@@ -252,14 +263,18 @@ static void input_2d(const ngi_cook_toom *t, const float *const *src, float *dst
 static void input(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
                   int64_t channels)
 {
-    if (two_d)
-        input_2d(t, src, dst, stride, channels);
+    if (two_d && t->a == 6)
+        input_2d(6, t, src, dst, stride, channels);
+    else if (two_d)
+        input_2d(8, t, src, dst, stride, channels);
     else if (t->a == 6)
         input_1d(6, t, src, dst, stride, channels);
     else if (t->a == 8)
         input_1d(8, t, src, dst, stride, channels);
-    else
+    else if (t->a == 10)
         input_1d(10, t, src, dst, stride, channels);
+    else
+        input_1d(12, t, src, dst, stride, channels);
 }
 
 INLINE vec select(mask_vec mask, vec yes, vec no)
@@ -282,47 +297,48 @@ INLINE void finish(float *dst, vec y, vec bias, float low, float high, bool accu
         store_part(dst, y, n);
 }
 
-INLINE void output_1d(int a, const ngi_cook_toom *t, const float *m_values, int64_t stride, float *const *dst,
-                      const float *bias, float low, float high, bool accumulate, int64_t channels)
+INLINE void output_1d(int a, int m, const ngi_cook_toom *t, const float *m_values, int64_t stride,
+                      float *const *dst, const float *bias, float low, float high, bool accumulate,
+                      int64_t channels)
 {
     for (int64_t k = 0; k < channels; k += LANES) {
-        vec v[NGI_WINO_MAX_A], y[M];
-#pragma GCC unroll 10
+        vec v[NGI_WINO_MAX_A], y[MAX_M];
+#pragma GCC unroll 12
         for (int i = 0; i < a; i++)
             v[i] = load(m_values + i * stride + k);
-        transform_out(a, t->at, v, y);
+        transform_out(a, m, t->at, v, y);
         vec b = load(bias + k);
-#pragma GCC unroll 4
-        for (int i = 0; i < M; i++)
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++)
             if (dst[i])
                 finish(dst[i] + k, y[i], b, low, high, accumulate, channels - k);
     }
 }
 
-static void output_2d(const ngi_cook_toom *t, const float *m_values, int64_t stride, float *const *dst,
-                      const float *bias, float low, float high, bool accumulate, int64_t channels)
+INLINE void output_2d(int a, int m, const ngi_cook_toom *t, const float *m_values, int64_t stride,
+                      float *const *dst, const float *bias, float low, float high, bool accumulate,
+                      int64_t channels)
 {
-    enum { A = 6 };
     for (int64_t k = 0; k < channels; k += LANES) {
-        vec half[M][A];
-        for (int j = 0; j < A; j++) {
-            vec v[A], y[M];
+        vec half[MAX_M][MAX_2D];
+        for (int j = 0; j < a; j++) {
+            vec v[MAX_2D], y[MAX_M];
+#pragma GCC unroll 8
+            for (int i = 0; i < a; i++)
+                v[i] = load(m_values + (i * a + j) * stride + k);
+            transform_out(a, m, t->at, v, y);
 #pragma GCC unroll 6
-            for (int i = 0; i < A; i++)
-                v[i] = load(m_values + (i * A + j) * stride + k);
-            transform_out(A, t->at, v, y);
-#pragma GCC unroll 4
-            for (int i = 0; i < M; i++)
+            for (int i = 0; i < m; i++)
                 half[i][j] = y[i];
         }
         vec b = load(bias + k);
-        for (int i = 0; i < M; i++) {
-            vec y[M];
-            transform_out(A, t->at, half[i], y);
-#pragma GCC unroll 4
-            for (int j = 0; j < M; j++)
-                if (dst[i * M + j])
-                    finish(dst[i * M + j] + k, y[j], b, low, high, accumulate, channels - k);
+        for (int i = 0; i < m; i++) {
+            vec y[MAX_M];
+            transform_out(a, m, t->at, half[i], y);
+#pragma GCC unroll 6
+            for (int j = 0; j < m; j++)
+                if (dst[i * m + j])
+                    finish(dst[i * m + j] + k, y[j], b, low, high, accumulate, channels - k);
         }
     }
 }
@@ -331,14 +347,23 @@ static void output(const ngi_cook_toom *t, bool two_d, const float *m_values, in
                    float *const *dst, const float *bias, float low, float high, bool accumulate,
                    int64_t channels)
 {
-    if (two_d)
-        output_2d(t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    bool six = t->m == 6;
+    if (two_d && six)
+        output_2d(8, 6, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else if (two_d)
+        output_2d(6, 4, t, m_values, stride, dst, bias, low, high, accumulate, channels);
     else if (t->a == 6)
-        output_1d(6, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+        output_1d(6, 4, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else if (t->a == 8 && six)
+        output_1d(8, 6, t, m_values, stride, dst, bias, low, high, accumulate, channels);
     else if (t->a == 8)
-        output_1d(8, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+        output_1d(8, 4, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else if (t->a == 10 && six)
+        output_1d(10, 6, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else if (t->a == 10)
+        output_1d(10, 4, t, m_values, stride, dst, bias, low, high, accumulate, channels);
     else
-        output_1d(10, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+        output_1d(12, 6, t, m_values, stride, dst, bias, low, high, accumulate, channels);
 }
 
 /* ---- A product with its bias and clamp --------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * filtering for stride 1, one group, no dilation and kernels with 3, 5 or 7 taps along an axis:
  *
  *   1-D F(m,r): tiles of m outputs along one axis, the other axis's taps summed up: 1x7, 7x1, 1x3, 3x1, 5x5.
- *   2-D F(4x4,3x3): tiles of 4x4 outputs.
+ *   2-D F(m x m,3x3): tiles of m x m outputs. m is 4 or 6, whichever needs fewer products on a map.
  *
  * A tile's a = m + r - 1 inputs (a x a in 2-D) are transformed, multiplied with transformed weights channel
  * by channel - one small matrix product per "frequency" - and transformed back.
@@ -12,8 +12,8 @@
 
 #include "exec/exec.h"
 
-#define NGI_WINO_MAX_A           10 /* inputs of a 1-D tile */
-#define NGI_WINO_MAX_FREQUENCIES 36
+#define NGI_WINO_MAX_A           12 /* inputs of a 1-D tile */
+#define NGI_WINO_MAX_FREQUENCIES 64
 
 /* Transform matrices of F(m,r): V = BT d, U = G g, y = AT (U * V). */
 typedef struct ngi_cook_toom {
@@ -24,7 +24,7 @@ typedef struct ngi_cook_toom {
     double g[NGI_WINO_MAX_A][NGI_WINO_MAX_A]; /* [a][r] */
 } ngi_cook_toom;
 
-/* m + r - 1 must be 6, 8 or 10: points 0, +-1, +-2, +-1/2, +-3/2 and infinity come in pairs then. */
+/* m + r - 1 must be 6, 8, 10 or 12, m 4 or 6: the points are then 0, pairs of +p and -p, and infinity. */
 void ngi_cook_toom_init(ngi_cook_toom *t, int m, int r);
 
 /* The arithmetic for one instruction set. `lanes` floats a vector; a panel is 2 * lanes output channels. */
@@ -101,7 +101,7 @@ size_t ngi_winograd_scratch(const ngi_winograd *c); /* bytes */
 /* One image: in [in_h,in_w,in_c], out [out_h,out_w] pixels of out_c floats, `stride` floats apart. */
 void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
                       void *scratch);
-/* 2-D: the rows of tiles [from, to), four rows of the output each; `out` is where row 4 * from goes. */
+/* 2-D: the rows of tiles [from, to), m rows of the output each; `out` is where row m * from goes. */
 void ngi_winograd_rows(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
                        int64_t stride, bool accumulate, void *scratch);
 

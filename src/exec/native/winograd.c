@@ -12,7 +12,7 @@
 #endif
 
 enum {
-    M = 4,          /* outputs of a tile and axis */
+    MAX_M = 6,      /* outputs of a tile and axis */
     MAX_PANEL = 32, /* output channels of a panel: twice the lanes of AVX-512 */
     MAX_TAPS = 49,  /* of the largest kernel, 7x7 */
 };
@@ -21,6 +21,20 @@ enum {
 
 /* 2-D tiles waste more at the rim of small maps than they save in products. */
 #define LEAST_2D_SIDE 12
+
+static int64_t tiles_of(int64_t outputs, int m)
+{
+    return (outputs + m - 1) / m;
+}
+
+/* Products of a channel and line (2-D: map) with tiles of m outputs. */
+static int64_t products(const ngi_winograd *c, int m, int r)
+{
+    int64_t a = m + r - 1;
+    if (c->two_d)
+        return tiles_of(c->shape.out_h, m) * tiles_of(c->shape.out_w, m) * a * a;
+    return tiles_of(c->vertical ? c->shape.out_h : c->shape.out_w, m) * a;
+}
 
 static bool choose_transform(ngi_winograd *c)
 {
@@ -34,7 +48,7 @@ static bool choose_transform(ngi_winograd *c)
     if (!c->two_d && !c->vertical && !(kernel_h == 1 && taps_w) && !square)
         return false;
     int r = c->vertical ? kernel_h : kernel_w;
-    ngi_cook_toom_init(&c->t, M, r);
+    ngi_cook_toom_init(&c->t, products(c, 6, r) < products(c, 4, r) ? 6 : 4, r);
     c->frequencies = c->two_d ? c->t.a * c->t.a : c->t.a;
     c->others = c->two_d || c->vertical ? 1 : kernel_h;
     return true;
@@ -126,14 +140,14 @@ static int64_t choose_chunk(const ngi_winograd *c)
     int64_t tile = c->frequencies * c->in_lanes * (int64_t)sizeof(float);
     int64_t tiles = budget / tile;
     if (c->two_d) {
-        int64_t all = ((c->shape.out_h + M - 1) / M) * ((c->shape.out_w + M - 1) / M);
+        int64_t all = tiles_of(c->shape.out_h, c->t.m) * tiles_of(c->shape.out_w, c->t.m);
         tiles = tiles < 24 ? 24 : tiles;
         int64_t passes = (all + tiles - 1) / tiles;
         return (all + passes - 1) / passes;
     }
     int64_t along = c->vertical ? c->shape.out_h : c->shape.out_w,
             across = c->vertical ? c->shape.out_w : c->shape.out_h;
-    int64_t lines = tiles / ((along + M - 1) / M) - (c->others - 1);
+    int64_t lines = tiles / tiles_of(along, c->t.m) - (c->others - 1);
     if (lines < 2 * c->others)
         lines = 2 * c->others;
     int64_t passes = (across + lines - 1) / lines;
@@ -259,15 +273,15 @@ static void transform_place(const wino_pass *p, int64_t place)
 {
     const ngi_winograd *c = p->c;
     const float *src[NGI_WINO_MAX_FREQUENCIES];
-    int a = c->t.a;
+    int a = c->t.a, m = c->t.m;
     if (c->two_d) {
-        int64_t tile = p->first + place, y = tile / p->along * M - c->pad_top,
-                x = tile % p->along * M - c->pad_left;
+        int64_t tile = p->first + place, y = tile / p->along * m - c->pad_top,
+                x = tile % p->along * m - c->pad_left;
         for (int i = 0; i < a; i++)
             for (int j = 0; j < a; j++)
                 src[i * a + j] = pixel(p, y + i, x + j);
     } else {
-        int64_t line = p->first + place / p->along, start = place % p->along * M;
+        int64_t line = p->first + place / p->along, start = place % p->along * m;
         for (int i = 0; i < a; i++)
             src[i] = c->vertical ? pixel(p, start + i - c->pad_top, line - c->pad_left)
                                  : pixel(p, line - c->pad_top, start + i - c->pad_left);
@@ -279,16 +293,17 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
 {
     const ngi_winograd *c = p->c;
     int64_t panel = 2 * c->isa->lanes, channel = panel_index * panel;
-    float *dst[M * M];
-    int outputs = c->two_d ? M * M : M;
+    float *dst[MAX_M * MAX_M];
+    int m = c->t.m;
+    int outputs = c->two_d ? m * m : m;
     int64_t tile = c->two_d ? p->first + row : 0;
     for (int i = 0; i < outputs; i++) {
         int64_t y, x;
         if (c->two_d) {
-            y = tile / p->along * M + i / M;
-            x = tile % p->along * M + i % M;
+            y = tile / p->along * m + i / m;
+            x = tile % p->along * m + i % m;
         } else {
-            int64_t line = p->first + row / p->along, at = row % p->along * M + i;
+            int64_t line = p->first + row / p->along, at = row % p->along * m + i;
             y = c->vertical ? at : line;
             x = c->vertical ? line : at;
         }
@@ -318,7 +333,7 @@ static int64_t most_places(const ngi_winograd *c, int64_t *rows)
 {
     if (c->two_d)
         return *rows = c->chunk;
-    int64_t along = ((c->vertical ? c->shape.out_h : c->shape.out_w) + M - 1) / M;
+    int64_t along = tiles_of(c->vertical ? c->shape.out_h : c->shape.out_w, c->t.m);
     *rows = c->chunk * along;
     return (c->chunk + c->others - 1) * along;
 }
@@ -357,7 +372,7 @@ static void run_pass(const wino_pass *p)
 static void run_part(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
                      int64_t out_row, int64_t stride, bool accumulate, void *scratch)
 {
-    int64_t along = ((c->vertical ? c->shape.out_h : c->shape.out_w) + M - 1) / M;
+    int64_t along = tiles_of(c->vertical ? c->shape.out_h : c->shape.out_w, c->t.m);
     for (int64_t first = from; first < to; first += c->chunk) {
         int64_t count = to - first < c->chunk ? to - first : c->chunk;
         wino_pass p = {.c = c,
@@ -380,8 +395,8 @@ static void run_part(const ngi_winograd *c, const float *in, int64_t from, int64
 void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
                       void *scratch)
 {
-    int64_t along = (c->shape.out_w + M - 1) / M;
-    int64_t total = c->two_d      ? (c->shape.out_h + M - 1) / M * along
+    int64_t along = tiles_of(c->shape.out_w, c->t.m);
+    int64_t total = c->two_d      ? tiles_of(c->shape.out_h, c->t.m) * along
                     : c->vertical ? c->shape.out_w
                                   : c->shape.out_h;
     run_part(c, in, 0, total, out, 0, stride, accumulate, scratch);
@@ -390,6 +405,6 @@ void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_
 void ngi_winograd_rows(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
                        int64_t stride, bool accumulate, void *scratch)
 {
-    int64_t along = (c->shape.out_w + M - 1) / M;
-    run_part(c, in, from * along, to * along, out, from * M, stride, accumulate, scratch);
+    int64_t along = tiles_of(c->shape.out_w, c->t.m);
+    run_part(c, in, from * along, to * along, out, from * c->t.m, stride, accumulate, scratch);
 }

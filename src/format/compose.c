@@ -112,20 +112,29 @@ static ng_status copy_weights(const ngi_flat *f, const ngi_graph *from, const ng
 
 /* ---- The whole --------------------------------------------------------------------------------- */
 
-ng_status ngi_file_source(const ngi_model_file *file, ngi_keras_source *out, ng_error *err)
+ng_status ngi_file_open(const ngi_model_file *file, ngi_keras_source *out, ng_error *err)
 {
     *out = (ngi_keras_source){0};
     const ngi_graph *g = file->graph;
-    const ngi_shape *input = &g->nodes[g->inputs[0]].shape;
     ngi_load_opts opts = {.values_later = true};
     if (!file->config)
         return ngi_fail(err, NG_E_UNSUPPORTED,
                         "the model has no Keras configuration, from which it could be written");
-    if (input->rank == 3) {
-        opts.input_height = (int)input->dim[0];
+    for (int i = 0; i < g->n_inputs; i++) {
+        const ngi_shape *input = &g->nodes[g->inputs[i]].shape;
+        if (input->rank != 3)
+            continue;
+        opts.input_height = (int)input->dim[0]; /* where the configuration leaves it open */
         opts.input_width = (int)input->dim[1];
+        break;
     }
-    NGI_TRY(ngi_keras_open("model", file->config, file->config_size, &opts, out, err));
+    return ngi_keras_open("model", file->config, file->config_size, &opts, out, err);
+}
+
+ng_status ngi_file_source(const ngi_model_file *file, ngi_keras_source *out, ng_error *err)
+{
+    const ngi_graph *g = file->graph;
+    NGI_TRY(ngi_file_open(file, out, err));
     if (out->graph->n_nodes != g->n_nodes || out->graph->n_weights != g->n_weights ||
         out->graph->n_layers != g->n_layers)
         return ngi_fail(err, NG_E_INTERNAL,
@@ -181,8 +190,8 @@ ng_status ngi_model_compose(const ngi_model_file *base, int layer, const ngi_new
     if (status == NG_OK) {
         growing g = {&flat, flat.producer[base->graph->layers[layer].node]};
         status = grow_head(&g, head, err);
-        flat.outputs[0] = g.end;
-        flat.n_outputs = 1;
+        flat.ends[flat.n_ins] = g.end;
+        flat.n_outs = 1;
     }
     if (status == NG_OK)
         status = ngi_flat_finish(&flat, err);

@@ -229,7 +229,8 @@ static ng_status build(const char *path, const ngi_load_opts *opts, ngi_pack *p,
     if (!config || ngi_keras_build(path, config, size, &later, &out->graph, &root, NULL) != NG_OK)
         return NG_E_NOT_FOUND;
     ngi_keras_layer_free(root);
-    bool whole = take_values(out->graph, p) && take_facts(out, p);
+    bool whole = take_values(out->graph, p) && take_facts(out, p) &&
+                 ngi_model_keep_config(out, config, size, NULL) == NG_OK;
     if (!whole) {
         ngi_model_file_clear(out);
         return NG_E_NOT_FOUND;

@@ -88,6 +88,22 @@ static ng_status make_notes(const ngi_model_file *file, const ngi_save_opts *opt
     return ngi_notes_make(labels, opts->labels ? opts->n_labels : file->n_labels, preprocess, out, err);
 }
 
+/* What was printed is read again before anything is written: as many layers, each with its weights. */
+static ng_status check_config(const ngi_model_file *file, const ngi_saving *s, ng_error *err)
+{
+    ngi_keras_source again;
+    const ngi_model_file printed = {
+        .graph = file->graph, .config = (char *)s->config, .config_size = s->config_size};
+    ng_status status = ngi_file_open(&printed, &again, err);
+    for (int i = 0; i < s->flat->n_layers && status == NG_OK; i++)
+        if (again.tree->n_children != s->flat->n_layers ||
+            again.tree->children[i].n_weights != s->flat->layers[i].n_weights)
+            status = ngi_fail(err, NG_E_INTERNAL, "%s: layer '%s' would not be read as it was", s->path,
+                              s->flat->layers[i].name);
+    ngi_keras_close(&again);
+    return status;
+}
+
 static ng_status save_flat(const ngi_model_file *file, const ngi_flat *flat, const target *t,
                            const char *path, const ngi_save_opts *opts, ng_error *err)
 {
@@ -97,7 +113,9 @@ static ng_status save_flat(const ngi_model_file *file, const ngi_flat *flat, con
     s.dtype = opts->dtype ? opts->dtype : "float32";
     NGI_TRY(ngi_flat_print(flat, true, &config, &s.config_size, err));
     s.config = config;
-    ng_status status = make_notes(file, opts, &notes, err);
+    ng_status status = check_config(file, &s, err);
+    if (status == NG_OK)
+        status = make_notes(file, opts, &notes, err);
     s.notes = notes;
     if (status == NG_OK)
         status = t->save(&s, err);

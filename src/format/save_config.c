@@ -181,12 +181,8 @@ static json_t *all_layers(const ngi_flat *f, const int *number, bool open)
 static json_t *ends(const ngi_flat *f, const int *number, bool inputs)
 {
     json_t *list = json_array();
-    if (!inputs)
-        for (int i = 0; i < f->n_outputs; i++)
-            json_array_append_new(list, reference(f, number, f->outputs[i]));
-    for (int i = 0; inputs && i < f->n_calls; i++)
-        if (f->layers[f->calls[i].layer].is_input)
-            json_array_append_new(list, reference(f, number, i));
+    for (int i = inputs ? 0 : f->n_ins; i < (inputs ? f->n_ins : f->n_ins + f->n_outs); i++)
+        json_array_append_new(list, reference(f, number, f->ends[i]));
     if (json_array_size(list) != 1 || f->dialect == NGI_DIALECT_TFJS)
         return list;
     json_t *one = json_incref(json_array_get(list, 0));

@@ -27,7 +27,7 @@ void ngi_flat_clear(ngi_flat *f)
     ngi_free(f->layers);
     ngi_free(f->calls);
     ngi_free(f->inputs);
-    ngi_free(f->outputs);
+    ngi_free(f->ends);
     ngi_free(f->producer);
     ngi_free(f->written);
     *f = (ngi_flat){0};
@@ -139,6 +139,7 @@ static ng_status add_as_layer(ngi_flat *f, const ngi_traced_call *call, int laye
         NGI_TRY(ngi_save_node(f, call, last, &made, err));
         f->producer[last] = made;
     }
+    f->producer[call->output] = made;
     return NG_OK;
 }
 
@@ -168,8 +169,8 @@ ng_status ngi_flat_init(ngi_flat *f, const ngi_keras_source *source, ngi_dialect
     *f = (ngi_flat){.source = source, .dialect = dialect};
     f->producer = ngi_alloc((size_t)g->n_nodes, sizeof *f->producer);
     f->written = ngi_alloc((size_t)g->n_layers, sizeof *f->written);
-    f->outputs = ngi_alloc((size_t)g->n_outputs, sizeof *f->outputs);
-    if (!f->producer || !f->written || !f->outputs)
+    f->ends = ngi_alloc((size_t)g->n_inputs + (size_t)g->n_outputs, sizeof *f->ends);
+    if (!f->producer || !f->written || !f->ends)
         return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *f->producer);
     for (int i = 0; i < g->n_nodes; i++)
         f->producer[i] = -1;
@@ -177,8 +178,10 @@ ng_status ngi_flat_init(ngi_flat *f, const ngi_keras_source *source, ngi_dialect
         f->written[i] = -1;
     for (int i = 0; i < source->trace.n_calls; i++)
         NGI_TRY(add_traced(f, &source->trace.calls[i], err));
+    for (int i = 0; i < g->n_inputs; i++)
+        f->ends[f->n_ins++] = f->producer[g->inputs[i]];
     for (int i = 0; i < g->n_outputs; i++)
-        f->outputs[f->n_outputs++] = f->producer[g->outputs[i]];
+        f->ends[f->n_ins + f->n_outs++] = f->producer[g->outputs[i]];
     return NG_OK;
 }
 
@@ -300,8 +303,14 @@ static void place_calls(const order *o, const int *layer_to, int *call_to)
         f->calls[n++] = c;
     }
     f->n_calls = n;
-    for (int i = 0; i < f->n_outputs; i++)
-        f->outputs[i] = call_to[f->outputs[i]];
+    int ends = 0, ins = 0;
+    for (int i = 0; i < f->n_ins + f->n_outs; i++) {
+        int call = call_to[f->ends[i]];
+        ins += i < f->n_ins && call >= 0;
+        if (call >= 0) /* else an input of what was cut away */
+            f->ends[ends++] = call;
+    }
+    f->n_ins = ins;
     ngi_free(f->producer); /* they count the calls of before */
     ngi_free(f->written);
     f->producer = f->written = NULL;
@@ -328,8 +337,8 @@ static ng_status sort_layers(ngi_flat *f, ng_error *err)
     memset(o.call_depth, 0, calls * sizeof *o.call_depth);
     memset(o.layer_depth, 0, layers * sizeof *o.layer_depth);
     memset(o.met, -1, layers * sizeof *o.met);
-    for (int i = 0; i < f->n_outputs; i++)
-        walk(&o, f->outputs[i]);
+    for (int i = 0; i < f->n_outs; i++)
+        walk(&o, f->ends[f->n_ins + i]);
     measure(&o);
     ng_status status = place_layers(&o, layer_to, err);
     if (status == NG_OK)

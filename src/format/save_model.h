@@ -40,8 +40,8 @@ typedef struct ngi_flat {
         calls; /* in an order in which they can be computed; those of one layer in the order of their numbers */
     int *inputs;
     int n_layers, layer_capacity, n_calls, call_capacity, n_inputs, input_capacity;
-    int *outputs; /* calls */
-    int n_outputs;
+    int *ends; /* calls: the model's inputs that are needed, then its outputs, each in its order */
+    int n_ins, n_outs;
     int *producer; /* [graph nodes] the call whose output a node is; -1 */
     int *written;  /* [graph layers] the flat layer; -1 */
 } ngi_flat;
@@ -60,7 +60,8 @@ const ngi_weight *ngi_flat_weight(const ngi_flat_layer *l, int k, const ngi_grap
 /* Drops what no output needs, puts layers in the order in which Keras keeps them, and names them. */
 NG_NODISCARD ng_status ngi_flat_finish(ngi_flat *f, ng_error *err);
 
-/* compose.c: the traced configuration of a model, whose graph borrows the weights of the model. */
+/* compose.c: the traced configuration of a model, without weights; with those of the model, lent. */
+NG_NODISCARD ng_status ngi_file_open(const ngi_model_file *file, ngi_keras_source *out, ng_error *err);
 NG_NODISCARD ng_status ngi_file_source(const ngi_model_file *file, ngi_keras_source *out, ng_error *err);
 
 /* save_layers.c: what a layer class becomes. *known is false where the target has no such layer, or not with these

@@ -263,7 +263,8 @@ static ng_status put_channels(writing *w, int in, int *out, ng_error *err)
 {
     const ngi_attr *a = &w->node->attr;
     int64_t from = w->f->calls[in].shape.dim[2], to = w->node->shape.dim[2];
-    ngi_weight kernel = {.name = (char *)"kernel", .shape = ngi_shape_of(4, (int64_t)1, (int64_t)1, from, to)};
+    ngi_weight kernel = {.name = (char *)"kernel",
+                         .shape = ngi_shape_of(4, (int64_t)1, (int64_t)1, from, to)};
     int64_t n = ngi_shape_count(&kernel.shape);
     if (n < 0 || n > 1 << 24)
         return refuse(w, "an index along very many channels", err);
@@ -366,6 +367,8 @@ static ng_status put_node(writing *w, const int *in, int n, int *out, ng_error *
         return put_merge(w, "Minimum", in, n, out, err);
     case NGI_OP_CONCAT:
         return put_merge(w, "Concatenate", in, n, out, err);
+    case NGI_OP_CONV2D:
+        return refuse(w, "a convolution in groups", err);
     default:
         return refuse(w, ngi_op_name(w->node->op), err);
     }

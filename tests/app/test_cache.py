@@ -146,6 +146,23 @@ class Cache(ProgramTest):
         self.assertEqual(lines(run("cache", "limit", "--json", env=self.env))[0]["limit"], 3 << 19)
         self.assertIn("netgaze", run("doctor", env=self.env).stdout.split("cache  ")[1])
 
+    def test_kept_models_are_saved_alike_with_their_labels(self):
+        labels = self.folder / "labels.txt"
+        labels.write_text("a\nb\nc d\n")
+        once, twice = self.folder / "once.keras", self.folder / "twice.keras"
+        run("convert", self.model, once, "-q", env=self.env)
+        run("convert", self.model, twice, "-q", env=self.env)
+        self.assertEqual(once.read_bytes(), twice.read_bytes())
+        self.assertEqual([e["title"] for e in self.entries()], [f"weights of {self.model}"])
+        run("convert", self.model, once, "-q", "--labels", labels, "--preprocess", "caffe", env=self.env)
+        t = once.stat().st_mtime - 100
+        os.utime(once, (t, t))
+        results = [run("classify", once, self.photos, "--json", env=self.env) for _ in range(2)]
+        self.assertEqual(results[0].stdout, results[1].stdout)
+        self.assertIn("c d", results[1].stdout)
+        self.assertIn("caffe", results[1].stderr)
+        self.assertIn(f"weights of {once}", [e["title"] for e in self.entries()])
+
     def test_tune_is_kept_until_cleared(self):
         rows = lines(run("tune", self.model, "--json", "--repeat", 2, "-q", env=self.env))
         for row in rows:

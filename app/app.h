@@ -20,10 +20,21 @@ enum exit_code {
     EXIT_INTERRUPTED = 130,
 };
 
+/* Options of train and probe. */
+typedef struct train_settings {
+    const char *group, *base_layer, *pooling, *hidden, *loss, *unfreeze, *optimizer, *schedule, *memory,
+        *folder, *features;
+    int epochs, fine_epochs, batch, warmup, patience, micro_batch;
+    double val, test, dropout, label_smoothing, rate, fine_rate, momentum, weight_decay, clip, ema,
+        checkpoint_minutes;
+    bool no_duplicates, train_norms, class_weights, balanced, keep_last, resume;
+} train_settings;
+
 /* Every option's value. Not given and without a default: NULL, NAN, -1 or false. Strings are borrowed from argv. */
 typedef struct settings {
     int shuffle_head;     /* seed, for --check and sanity; no option */
     double shuffle_depth; /* see ng_model_opts; no option */
+    train_settings train;
     const char *model, *weights, *preprocess, *labels, *input_size;
     const char *image_input, *input_values, *output_layer;
     const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
@@ -53,6 +64,8 @@ enum command_bit {
     DOCTOR = 1 << 5,
     MANUAL = 1 << 6,
     COMPLETION = 1 << 7,
+    TRAIN = 1 << 8,
+    PROBE = 1 << 9,
     BENCH = 1 << 16,
     CACHE = 1 << 17,
     TUNE = 1 << 18,
@@ -77,6 +90,7 @@ extern const int command_count;
 
 int run_explain(const settings *s);
 int run_classify(const settings *s);
+int run_train(const settings *s);
 int run_layers(const settings *s);
 int run_methods(const settings *s);
 int run_render(const settings *s);
@@ -111,6 +125,9 @@ json_t *json_text(const char *text);
 json_t *json_number(double value);
 /* One compact line, float32 with 9 digits; takes the object. False when memory ran out. */
 bool write_json_line(FILE *f, json_t *object);
+
+/* cache.c: "2G", "500M", "1000000". */
+bool read_bytes(const char *text, uint64_t *bytes);
 
 /* ---- model.c -------------------------------------------------------------------------------- */
 

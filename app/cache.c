@@ -68,8 +68,7 @@ static int list_entries(const settings *s)
     return code;
 }
 
-/* "2G", "500M", "1000000". */
-static bool read_bytes(const char *text, uint64_t *bytes)
+bool read_bytes(const char *text, uint64_t *bytes)
 {
     static const char units[] = "KMGT";
     char *end;

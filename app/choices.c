@@ -116,3 +116,24 @@ const char *backend_choice(int i)
     static const char *const names[] = {"auto", "onednn", "ref"};
     return at(names, 3, i);
 }
+
+const char *pooling_choice(int i)
+{
+    static const char *const names[] = {"avg", "max", "flatten"};
+    return at(names, 3, i);
+}
+
+const char *loss_choice(int i)
+{
+    return ng_train_loss(i);
+}
+
+const char *optimizer_choice(int i)
+{
+    return ng_train_optimizer(i);
+}
+
+const char *schedule_choice(int i)
+{
+    return ng_train_schedule(i);
+}

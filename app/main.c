@@ -41,6 +41,29 @@ const command commands[] = {
      "  # every class of every image of a folder, for a script\n"
      "  netgaze classify model/ photos/ --json --top 0 > predictions.jsonl\n",
      CLASSIFY, run_classify},
+    {"train", "BASE DATA -o OUT",
+     "a new classifier on an old network: a head on its features, then, if wanted, its top",
+     "BASE is a MODEL of `netgaze explain`; DATA is that of `netgaze duplicates`: its folders are the "
+     "classes.\n"
+     "The base is cut before its head; its features of every image are computed once and kept; a new head\n"
+     "(global average pooling, dropout, dense) learns from them. With --unfreeze, the base's top is then\n"
+     "trained with it at a small learning rate, on augmented images. Batch norms always use their moving\n"
+     "statistics. The saved model has labels and preprocessing inside, is opened again and must say what\n"
+     "training said.\n\n"
+     "In OUT's folder NAME-train/ are metrics.jsonl, event files for TensorBoard, the features, and, until "
+     "it\n"
+     "is done, the checkpoint. Ctrl-C keeps a checkpoint; --resume goes on from it and ends with the same\n"
+     "bytes. Images that cannot be read are left out and named.\n\n" EXIT_CODES,
+     "  # a head on InceptionV3's features\n"
+     "  netgaze train inception_v3.h5 photos/ -o flowers.keras\n"
+     "  # the base cut earlier, and its top trained too\n"
+     "  netgaze train base.keras photos/ -o flowers.keras --base-layer mixed8 --unfreeze mixed6 \\\n"
+     "    --augment flip=horizontal,rotation=0.05,zoom=0.1\n"
+     "  # rare classes, patients that must not be in two splits\n"
+     "  netgaze train base.keras scans.csv -o scans.h5 --class-weights --group '^(p[0-9]+)_' --test 0.2\n"
+     "  # after an interruption\n"
+     "  netgaze train inception_v3.h5 photos/ -o flowers.keras --resume\n",
+     TRAIN, run_train},
     {"layers", "MODEL", "the layers, which can be explained, and the automatic choice",
      "A row per layer: path, class, output shape, input pixels per cell, parameters, trainable. * marks\n"
      "the layer that is explained by default, + the others that can be.\n",

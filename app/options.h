@@ -53,6 +53,10 @@ const char *preprocess_choice(int i);
 const char *output_choice(int i);
 const char *picture_format_choice(int i);
 const char *backend_choice(int i);
+const char *pooling_choice(int i);
+const char *loss_choice(int i);
+const char *optimizer_choice(int i);
+const char *schedule_choice(int i);
 
 /* nearest.c: the candidate that was most likely meant, or NULL if none is near. */
 const char *nearest_name(const char *typed, const char *const *candidates, int n);

@@ -664,6 +664,125 @@ NG_API NG_NODISCARD ng_status ng_augment_sheet(const char *data, const char *aug
 /* The i-th thing that an augmentation can have, and its name; NULL behind the last. */
 NG_API const char *ng_augment_help(int i, const char **name);
 
+/* ---- Training ------------------------------------------------------------------------------ */
+
+typedef struct ng_train_epoch {
+    const char *stage;                   /* "head" | "top" */
+    int epoch;                           /* from 1, over both stages */
+    double loss, accuracy;               /* while training: with dropout and augmentation */
+    double val_loss, val_accuracy;       /* at its end, without; NaN where there are no validation images */
+    double learning_rate, gradient_norm; /* of its last step */
+    double seconds;
+    int64_t images, skipped; /* learnt from; that could not be read */
+} ng_train_epoch;
+
+typedef enum ng_train_event_kind {
+    NG_TRAIN_DUPLICATES, /* done of total images looked at for near-duplicates */
+    NG_TRAIN_FEATURES,   /* done of total images through the base */
+    NG_TRAIN_STEP,       /* done of total images of the epoch */
+    NG_TRAIN_EPOCH,      /* `epochs` has a new last one; `model` is the network as it is now */
+    NG_TRAIN_NOTE,       /* `text` is worth knowing */
+    NG_TRAIN_WARNING     /* `text` may spoil the result */
+} ng_train_event_kind;
+
+typedef struct ng_train_event {
+    ng_train_event_kind kind;
+    int64_t done, total;
+    int epoch,
+        epoch_total; /* of NG_TRAIN_STEP: the running one, from 1, and how many there will be at most */
+    double loss;     /* of NG_TRAIN_STEP: the epoch's mean so far */
+    const char *text;
+    const ng_train_epoch *epochs; /* [epoch_count] so far */
+    int epoch_count;
+    const ng_model
+        *model; /* of NG_TRAIN_EPOCH: may be explained during the call; sessions must be freed before it
+                              returns */
+} ng_train_event;
+
+typedef struct ng_train_opts {
+    size_t struct_size;
+    /* Data. DATA is that of ng_duplicates_find; splits that it names are kept. */
+    double val, test; /* shares of the images to set aside, stratified. Default 0.2 and 0 */
+    const char
+        *group;     /* POSIX extended regular expression over file names: what it matches stays in one split.
+                           Default NULL */
+    int duplicates; /* near-duplicates across splits are looked for and warned of. Default 1 */
+    ng_fit fit;     /* Default NG_FIT_SQUASH */
+    ng_resample resample;       /* Default NG_RESAMPLE_PIL_BILINEAR */
+    const ng_image_opts *image; /* NULL: the defaults */
+    /* Network. */
+    int base_layer;      /* where the base is cut. Default -1: the layer before the old head */
+    const char *pooling; /* "avg" | "max" | "flatten". Default "avg" */
+    const int *hidden; /* [hidden_count] units of dense layers with relu before the last one. Default none */
+    int hidden_count;
+    double dropout; /* before each dense layer, 0 to below 1. Default 0.2 */
+    const char
+        *loss; /* "softmax" | "sigmoid" | "focal" | "ordinal". Default NULL: sigmoid where images have several
+                         labels, else softmax */
+    double label_smoothing; /* 0 to below 1. Default 0 */
+    /* How it learns. */
+    int epochs;            /* of the head, at most. Default 30 */
+    int fine_epochs;       /* of the unfrozen top, at most. Default 10 */
+    int unfreeze_layer;    /* it and everything behind it is trained after the head. Default -1: nothing is */
+    int train_norms;       /* gamma and beta of batch norms too. Default 0. Their statistics never change */
+    int batch;             /* images an update, 1 to 4096. Default 32 */
+    const char *optimizer; /* "sgd" | "adam" | "adamw". Default "adam" */
+    double rate, fine_rate; /* learning rates of the stages. Default 1e-3 and 1e-5 */
+    double momentum;        /* of sgd. Default 0.9 */
+    double weight_decay;    /* Default -1: Keras's, 0.004 for adamw, else 0 */
+    double clip;            /* largest global norm of the gradients. Default 0: not clipped */
+    double ema; /* momentum of the moving average of the weights, which is what is kept. Default 0: none */
+    const char *schedule; /* "constant" | "cosine" | "step" | "plateau". Default "constant" */
+    int warmup;           /* updates before the full learning rate. Default 0 */
+    int balanced_weights; /* rare classes weigh more in the loss. Default 0 */
+    int balanced_sampler; /* classes come equally often. Default 0 */
+    int patience;  /* epochs without a better validation loss that end a stage. Default 10; 0: none do */
+    int keep_last; /* the last epoch's weights are kept, not the best one's. Default 0 */
+    const char *augment; /* of the unfrozen top's images, as of ng_augment_sheet. Default NULL: none */
+    /* The run. */
+    uint64_t seed; /* of splits, order, first weights, dropout, augmentation. Default 0 */
+    int threads;   /* Default 1. The result's bytes do not depend on it */
+    int micro_batch; /* images a thread runs at a time when the top is trained. Default 4. It changes rounding */
+    int64_t memory; /* bytes for activations: micro-batches become smaller. Default 0: no limit */
+    int resume;     /* goes on from the folder's checkpoint, if there is one. Default 0 */
+    double
+        checkpoint_minutes; /* between checkpoints, beside those of epochs' ends. Default 5; 0: only those */
+    const char
+        *folder; /* of metrics, checkpoint and features. Default NULL: OUT without its ending + "-train" */
+    const char *
+        features; /* file of the base's features, which several runs may share. Default NULL: in the folder */
+    const char *backend; /* as in ng_session_opts */
+    int (*progress)(void *context,
+                    const ng_train_event *event); /* not 0 stops after a checkpoint: NG_E_CANCELLED */
+    void *context;
+} ng_train_opts;
+
+NG_API void ng_train_opts_init(ng_train_opts *opts);
+/* The i-th name that the option may have; NULL behind the last. */
+NG_API const char *ng_train_loss(int i);
+NG_API const char *ng_train_optimizer(int i);
+NG_API const char *ng_train_schedule(int i);
+
+typedef struct ng_train_result {
+    int resumed,
+        finished_before; /* it went on from a checkpoint; all was done already and nothing was trained */
+    int epoch_count, best_epoch;                   /* best_epoch from 1 over both stages */
+    int64_t train_images, val_images, test_images; /* that could be read */
+    int64_t unreadable;
+    int64_t duplicates_across;     /* pairs of near-duplicates in two splits; -1: not looked for */
+    double val_loss, val_accuracy; /* of the saved model; NaN where there is no such split */
+    double test_loss, test_accuracy;
+    int checked_images;        /* run again through the saved file */
+    double largest_difference; /* between its logits and training's */
+    char folder[4096];         /* where metrics are */
+} ng_train_result;
+
+/* Makes a classifier of base and images and writes it to `path` (.keras, .h5 or a TF.js folder) with labels and
+ * preprocessing inside; then opens that file and checks that it says what training said. Batch norms keep their moving
+ * statistics throughout. */
+NG_API NG_NODISCARD ng_status ng_train(const ng_model *base, const char *data, const char *path,
+                                       const ng_train_opts *opts, ng_train_result *out, ng_error *err);
+
 /* ---- Arrays -------------------------------------------------------------------------------- */
 
 /* A NumPy array in memory, float32. */

@@ -6,6 +6,7 @@
 #include "attr/attr.h"
 #include "base/cache.h"
 #include "format/format.h"
+#include "format/save.h"
 #include "nn/preprocess.h"
 
 struct ng_model {
@@ -30,6 +31,9 @@ struct ng_model {
 /* ends.c: chooses the image input and the output, and fixes the other inputs: one of each is left. */
 NG_NODISCARD ng_status ngi_model_choose_ends(ng_model *m, const ng_model_opts *opts, ng_error *err);
 const char *ngi_model_output_name(const ng_model *m);
+/* A model of a file that was read or made; takes what `file` holds, also on failure. path is for messages. */
+NG_NODISCARD ng_status ngi_model_of_file(ngi_model_file *file, const char *path, const ng_model_opts *opts,
+                                         ng_model **out, ng_error *err);
 
 /* shuffle.c: reorders the kernel of the last layer with weights; the hash is a new one then. */
 NG_NODISCARD ng_status ngi_shuffle_head(ngi_model_file *file, const ngi_head *head, unsigned seed,

@@ -92,16 +92,9 @@ static ng_status find_extremes(ng_model *m, ng_error *err)
     return ngi_preprocess_apply(m->preprocess, pixels[1], 1, channels, m->white, err);
 }
 
-static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, ng_error *err)
+/* All that follows from the file. */
+static ng_status complete(ng_model *m, const ng_model_opts *opts, ng_error *err)
 {
-    if (!(m->path = ngi_strdup(path)))
-        return ngi_fail_memory(err, strlen(path));
-    m->cache = ngi_cache_folder(opts->shuffle_head ? "off" : opts->cache);
-    ngi_load_opts load_opts = {.weights = opts->weights,
-                               .input_height = opts->input_height,
-                               .input_width = opts->input_width,
-                               .cache = m->cache};
-    NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
     m->graph = m->file.graph;
     NGI_TRY(ngi_model_choose_ends(m, opts, err));
     m->head = ngi_head_of(m->graph);
@@ -114,6 +107,43 @@ static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, 
     ngi_preprocess_range(m->graph, m->preprocess, &m->low, &m->high);
     NGI_TRY(find_extremes(m, err));
     return prepare_labels(m, opts->labels, err);
+}
+
+static ng_status load(ng_model *m, const char *path, const ng_model_opts *opts, ng_error *err)
+{
+    if (!(m->path = ngi_strdup(path)))
+        return ngi_fail_memory(err, strlen(path));
+    m->cache = ngi_cache_folder(opts->shuffle_head ? "off" : opts->cache);
+    ngi_load_opts load_opts = {.weights = opts->weights,
+                               .input_height = opts->input_height,
+                               .input_width = opts->input_width,
+                               .cache = m->cache};
+    NGI_TRY(ngi_model_file_load(path, &load_opts, &m->file, err));
+    return complete(m, opts, err);
+}
+
+ng_status ngi_model_of_file(ngi_model_file *file, const char *path, const ng_model_opts *opts, ng_model **out,
+                            ng_error *err)
+{
+    *out = NULL;
+    ng_model_opts defaults;
+    ng_model_opts_init(&defaults);
+    ng_model *m = ngi_alloc_zero(1, sizeof *m);
+    if (m)
+        m->file = *file;
+    else
+        ngi_model_file_clear(file);
+    *file = (ngi_model_file){0};
+    if (!m)
+        return ngi_fail_memory(err, sizeof *m);
+    m->path = ngi_strdup(path);
+    ng_status status =
+        m->path ? complete(m, opts ? opts : &defaults, err) : ngi_fail_memory(err, strlen(path));
+    if (status == NG_OK)
+        *out = m;
+    else
+        ng_model_free(m);
+    return status;
 }
 
 ng_status ng_model_load(const char *path, const ng_model_opts *opts, ng_model **out, ng_error *err)

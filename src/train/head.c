@@ -1,0 +1,212 @@
+/* Dense layers with dropout before them. Sums run over images or inputs in order, the outputs innermost, so that they are
+ * vectorised without being reordered. */
+#include "train/head.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <string.h>
+
+#define DROPOUT_STREAM 0x64726f706f7574 /* "dropout" */
+#define KERNEL_STREAM  0x6b65726e656c   /* "kernel" */
+
+/* ---- What there is in the graph ---------------------------------------------------------------- */
+
+static bool passes(const ngi_graph *g, const ngi_node *n)
+{
+    return n->op == NGI_OP_IDENTITY ||
+           (n->op == NGI_OP_RESHAPE && g->nodes[n->inputs[0]].shape.rank == n->shape.rank);
+}
+
+static bool is_relu(const ngi_node *n)
+{
+    return n->op == NGI_OP_ACTIVATION && n->attr.act.kind == NGI_ACT_RELU && n->attr.act.alpha == 0 &&
+           n->attr.act.threshold == 0 && isinf(n->attr.act.max_value);
+}
+
+static ngi_head_dense dense_of(const ngi_graph *g, const ngi_node *n, bool relu)
+{
+    const ngi_weight *kernel = &g->weights[n->weights[0]];
+    return (ngi_head_dense){.in = (int)kernel->shape.dim[0],
+                            .out = (int)kernel->shape.dim[1],
+                            .kernel = kernel->data,
+                            .bias = g->weights[n->weights[1]].data,
+                            .kernel_index = n->weights[0],
+                            .bias_index = n->weights[1],
+                            .relu = relu};
+}
+
+ng_status ngi_train_head_find(const ngi_graph *g, double dropout, ngi_train_head *out, ng_error *err)
+{
+    *out = (ngi_train_head){.dropout = dropout};
+    ngi_activation act;
+    bool softmax;
+    int at = ngi_graph_logits(g, &act, &softmax);
+    bool relu = false;
+    for (;;) {
+        const ngi_node *n = &g->nodes[at];
+        if (n->op == NGI_OP_DENSE && out->n < NGI_HEAD_MOST && n->weights[1] >= 0 &&
+            g->nodes[n->inputs[0]].shape.rank == 1) {
+            memmove(out->dense + 1, out->dense, (size_t)out->n++ * sizeof *out->dense);
+            out->dense[0] = dense_of(g, n, relu);
+            relu = false;
+        } else if (is_relu(n) && out->n && g->nodes[n->inputs[0]].op == NGI_OP_DENSE) {
+            relu = true;
+        } else if (!passes(g, n)) {
+            break;
+        }
+        at = n->inputs[0];
+    }
+    out->features = at;
+    if (out->n == 0 || g->nodes[at].shape.rank != 1)
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "the model does not end in dense layers: its head cannot be trained");
+    return NG_OK;
+}
+
+void ngi_train_head_initialise(const ngi_train_head *h, uint64_t seed)
+{
+    for (int i = 0; i < h->n; i++) {
+        const ngi_head_dense *d = &h->dense[i];
+        double limit = sqrt(6.0 / (d->in + d->out));
+        for (int64_t k = 0; k < (int64_t)d->in * d->out; k++)
+            d->kernel[k] =
+                (float)((2 * ngi_random_uniform(seed, KERNEL_STREAM + (uint64_t)i, (uint64_t)k) - 1) * limit);
+        memset(d->bias, 0, (size_t)d->out * sizeof *d->bias);
+    }
+}
+
+int ngi_train_head_classes(const ngi_train_head *h)
+{
+    return h->dense[h->n - 1].out;
+}
+
+/* ---- Room -------------------------------------------------------------------------------------- */
+
+ng_status ngi_head_work_create(const ngi_train_head *h, int most, ngi_head_work *out, ng_error *err)
+{
+    *out = (ngi_head_work){.most = most};
+    size_t each = 0;
+    for (int i = 0; i < h->n; i++)
+        each += (size_t)h->dense[i].in + 2 * (size_t)h->dense[i].out;
+    float *at = out->block = ngi_alloc(each * (size_t)most, sizeof *out->block);
+    if (!at)
+        return ngi_fail_memory(err, each * (size_t)most * sizeof *out->block);
+    for (int i = 0; i < h->n; i++) {
+        out->in[i] = at;
+        out->out[i] = out->in[i] + (size_t)most * (size_t)h->dense[i].in;
+        out->grad[i] = out->out[i] + (size_t)most * (size_t)h->dense[i].out;
+        at = out->grad[i] + (size_t)most * (size_t)h->dense[i].out;
+    }
+    return NG_OK;
+}
+
+void ngi_head_work_clear(ngi_head_work *w)
+{
+    ngi_free(w->block);
+    *w = (ngi_head_work){0};
+}
+
+/* ---- Dropout ----------------------------------------------------------------------------------- */
+
+/* x [n,width] *= mask / (1 - rate). A unit is kept where 16 bits of Philox are not below rate * 65536. */
+static void drop(const ngi_train_head *h, int layer, float *x, int n, const ngi_head_draw *draw)
+{
+    if (!draw || h->dropout == 0)
+        return;
+    int width = h->dense[layer].in;
+    uint32_t bound = (uint32_t)(h->dropout * 65536 + 0.5);
+    float scale = (float)(1 / (1 - h->dropout));
+    uint64_t key_bits = ngi_random_bits(draw->seed, DROPOUT_STREAM + (uint64_t)layer, (uint64_t)draw->epoch);
+    const uint32_t key[2] = {(uint32_t)key_bits, (uint32_t)(key_bits >> 32)};
+    for (int i = 0; i < n; i++) {
+        uint64_t place = (uint64_t)(draw->first + i);
+        for (int k = 0; k < width; k += 8) {
+            const uint32_t counter[4] = {(uint32_t)(k / 8), 0, (uint32_t)place, (uint32_t)(place >> 32)};
+            uint32_t words[4];
+            ngi_philox(counter, key, words);
+            for (int b = 0; b < 8 && k + b < width; b++) {
+                uint32_t bits = words[b / 2] >> (b % 2 * 16) & 0xFFFF;
+                x[(size_t)i * (size_t)width + (size_t)(k + b)] *= bits < bound ? 0.0f : scale;
+            }
+        }
+    }
+}
+
+/* ---- Forward and backward ---------------------------------------------------------------------- */
+
+static void dense_forward(const ngi_head_dense *d, const float *in, float *out, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float *y = out + (size_t)i * (size_t)d->out;
+        const float *x = in + (size_t)i * (size_t)d->in;
+        memcpy(y, d->bias, (size_t)d->out * sizeof *y);
+        for (int k = 0; k < d->in; k++) {
+            const float *row = d->kernel + (size_t)k * (size_t)d->out;
+            for (int o = 0; x[k] != 0 && o < d->out; o++) /* relu and dropout leave many zeros */
+                y[o] += x[k] * row[o];
+        }
+        for (int o = 0; d->relu && o < d->out; o++)
+            y[o] = y[o] > 0 ? y[o] : 0;
+    }
+}
+
+const float *ngi_train_head_forward(const ngi_train_head *h, ngi_head_work *w, const float *features, int n,
+                                    const ngi_head_draw *draw)
+{
+    const float *from = features;
+    for (int i = 0; i < h->n; i++) {
+        memcpy(w->in[i], from, (size_t)n * (size_t)h->dense[i].in * sizeof *from);
+        drop(h, i, w->in[i], n, draw);
+        dense_forward(&h->dense[i], w->in[i], w->out[i], n);
+        from = w->out[i];
+    }
+    return from;
+}
+
+static void add_weight_grads(const ngi_head_dense *d, const float *in, const float *grad, int n,
+                             float *kernel_grad, float *bias_grad)
+{
+    for (int i = 0; i < n; i++) {
+        const float *x = in + (size_t)i * (size_t)d->in, *g = grad + (size_t)i * (size_t)d->out;
+        for (int k = 0; k < d->in; k++) {
+            float *row = kernel_grad + (size_t)k * (size_t)d->out;
+            for (int o = 0; x[k] != 0 && o < d->out; o++)
+                row[o] += x[k] * g[o];
+        }
+        for (int o = 0; o < d->out; o++)
+            bias_grad[o] += g[o];
+    }
+}
+
+static void find_input_grad(const ngi_head_dense *d, const float *grad, int n, float *out)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < d->in; k++) {
+            const float *row = d->kernel + (size_t)k * (size_t)d->out, *g = grad + (size_t)i * (size_t)d->out;
+            float sum = 0;
+            for (int o = 0; o < d->out; o++)
+                sum += g[o] * row[o];
+            out[(size_t)i * (size_t)d->in + (size_t)k] = sum;
+        }
+}
+
+void ngi_train_head_backward(const ngi_train_head *h, ngi_head_work *w, const float *logits_grad, int n,
+                             const ngi_head_draw *draw, float *const *kernel_grads, float *const *bias_grads,
+                             float *features_grad)
+{
+    int last = h->n - 1;
+    memcpy(w->grad[last], logits_grad, (size_t)n * (size_t)h->dense[last].out * sizeof *logits_grad);
+    for (int i = last; i >= 0; i--) {
+        const ngi_head_dense *d = &h->dense[i];
+        size_t count = (size_t)n * (size_t)d->out;
+        for (size_t k = 0; d->relu && k < count; k++)
+            w->grad[i][k] = w->out[i][k] > 0 ? w->grad[i][k] : 0;
+        add_weight_grads(d, w->in[i], w->grad[i], n, kernel_grads[i], bias_grads[i]);
+        float *to = i ? w->grad[i - 1] : features_grad;
+        if (!to)
+            continue;
+        find_input_grad(d, w->grad[i], n, to);
+        drop(h, i, to, n, draw);
+    }
+}

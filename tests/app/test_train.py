@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""netgaze train: what it writes, interruptions, and what goes wrong. Usage: test_train.py PROGRAM"""
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import time
+import zlib
+
+import program
+import tiny_model
+from program import ProgramTest, lines, run
+
+CLASSES = ["a", 'b "q", é', "c's\\"]
+
+
+def write_picture(path, colour, seed):
+    """32x32 pixels of one colour's shades, in blocks."""
+    rng = random.Random(seed)
+    rows = b""
+    for _ in range(8):
+        row = b"\0" + b"".join(bytes(min(255, rng.randrange(120) + 90 * (c == colour)) for c in range(3)) * 4
+                               for _ in range(8))
+        rows += row * 4
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+class Train(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.data = self.folder / "data"
+        for c, name in enumerate(CLASSES):
+            (self.data / name).mkdir(parents=True)
+            for i in range(10):
+                write_picture(self.data / name / f"{i}.png", c, 100 * c + i)
+        self.out = self.folder / "new.keras"
+        self.train_folder = self.folder / "new-train"
+
+    def command(self, *options, out=None):
+        return ["train", self.model, self.data, "-o", out or self.out, "--json", "-q", "--batch", 8, *options]
+
+    def train(self, *options, code=0, out=None):
+        return lines(run(*self.command(*options, out=out), code=code))
+
+    def metrics(self):
+        return [json.loads(line) for line in (self.train_folder / "metrics.jsonl").read_text().splitlines()]
+
+    def test_a_head(self):
+        *epochs, end = self.train("--epochs", 40, "--rate", 0.05)
+        self.assertEqual([e["epoch"] for e in epochs], list(range(1, len(epochs) + 1)))
+        self.assertLess(epochs[-1]["loss"], epochs[0]["loss"])
+        self.assertEqual((end["train_images"], end["val_images"], end["test_images"]), (24, 6, 0))
+        self.assertGreater(end["val_accuracy"], 0.8)
+        self.assertEqual(end["checked_images"], 8)
+        self.assertLess(end["largest_difference"], 1e-4)
+        self.assertEqual([e["val_loss"] for e in epochs], [m["val_loss"] for m in self.metrics()])
+        self.assertEqual(sorted(p.name for p in self.train_folder.iterdir()),
+                         ["features", "metrics.jsonl", "train", "validation"])
+        # The file alone, as anyone uses it: labels and preprocessing are inside.
+        right = 0
+        for c, name in enumerate(CLASSES):
+            for result in lines(run("classify", self.out, self.data / name, "--json", "--top", 1)):
+                right += result["predictions"][0]["label"] == name
+        self.assertGreater(right, 24)
+        first = run("classify", self.out, self.data / "a").stderr
+        self.assertIn("netgaze.json", first)
+
+    def test_the_same_bytes(self):
+        options = ["--epochs", 4, "--unfreeze", "b", "--fine-epochs", 2, "--augment", "flip=horizontal,mixup=0.2", "--ema", 0.9]
+        self.train("--threads", 1, *options)
+        first = self.out.read_bytes()
+        shutil.rmtree(self.train_folder)
+        self.train("--threads", 3, *options)
+        self.assertEqual(first, self.out.read_bytes())
+        self.train("--threads", 2, "--seed", 5, *options)
+        self.assertNotEqual(first, self.out.read_bytes())
+
+    def test_other_formats(self):
+        for name in ["new.h5", "new-tfjs"]:
+            self.train("--epochs", 2, out=self.folder / name)
+            self.assertEqual(len(lines(run("classify", self.folder / name, self.data / "a", "--json"))), 10)
+
+    def test_killed_ten_times(self):
+        """At any moment, by kill -9 or Ctrl-C: the same bytes as a run that was left alone."""
+        options = ["--epochs", 200, "--patience", 0, "--unfreeze", "b", "--fine-epochs", 100, "--augment", "rotation=0.1",
+                   "--checkpoint-minutes", 0.0005]
+        began = time.monotonic()
+        self.train(*options, out=self.folder / "whole.keras")
+        longest = max(0.05, (time.monotonic() - began) / 8)  # ten parts of half that do not reach the end
+        rng = random.Random(3)
+        kills = 0
+        while kills < 10:  # what is done stays done: each time the next part is reached
+            child = subprocess.Popen([program.PROGRAM, *map(str, self.command(*options, "--resume"))],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            time.sleep(rng.uniform(0.01, longest))
+            sent = rng.choice([signal.SIGKILL, signal.SIGINT])
+            child.send_signal(sent)
+            _, said = child.communicate(timeout=60)
+            self.assertIn(child.returncode, [-signal.SIGKILL, 130, -signal.SIGINT, 0], said)
+            kills += 1
+            self.assertNotEqual(child.returncode, 0, f"done before it was interrupted {kills} times")
+        self.train(*options, "--resume")
+        self.assertEqual((self.folder / "whole.keras").read_bytes(), self.out.read_bytes())
+        self.assertFalse((self.train_folder / "checkpoint").exists())
+        result = run(*self.command(*options, "--resume"))
+        self.assertIn("nothing to resume", result.stderr)
+
+    def test_an_interrupt_says_how_to_go_on(self):
+        child = subprocess.Popen([program.PROGRAM, *map(str, self.command("--epochs", 100000, "--patience", 0))],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 130)
+        self.assertIn("--resume", said)
+        self.assertTrue((self.train_folder / "checkpoint").exists())
+        self.assertFalse(self.out.exists())
+        result = run(*self.command("--epochs", 7, "--resume"), code=2)
+        self.assertIn("another run", result.stderr)
+        result = run(*self.command("--epochs", 1))
+        self.assertIn("not finished", result.stderr)
+
+    def test_damage_among_the_images(self):
+        (self.data / "a" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+        result = run(*self.command("--epochs", 1), code=1)
+        self.assertIn("broken.png", result.stderr)
+        self.assertEqual(lines(result)[-1]["unreadable"], 1)
+        self.assertTrue(self.out.exists())
+
+    def test_odd_data(self):
+        (self.data / "single").mkdir()
+        write_picture(self.data / "single" / "x.png", 1, 7)
+        result = run(*self.command("--epochs", 1))
+        self.assertIn("'single' has a single image", result.stderr)
+        shutil.copy(self.data / "a" / "0.png", self.data / "c's\\" / "copy.png")
+        for i in range(40):
+            shutil.copy(self.data / "a" / "1.png", self.data / "a" / f"copy{i}.png")
+        result = run(*self.command("--epochs", 1))
+        self.assertIn("near-duplicates lie in two splits", result.stderr)
+        self.assertGreater(lines(result)[-1]["duplicates_across"], 0)
+        self.assertNotIn("near-duplicates", run(*self.command("--epochs", 1, "--no-duplicates")).stderr)
+        for name in CLASSES:
+            shutil.rmtree(self.data / name)
+        self.assertIn("two at least", run(*self.command(), code=2).stderr)
+
+    def test_several_labels(self):
+        table = self.data / "list.csv"
+        rows = [f"{name}/{i}.png,{label}" for name, label in [("a", "x"), ("c's\\", "y")] for i in range(10)]
+        rows += [f"a/{i}.png,z" for i in range(0)] + ['"b ""q"", é/%d.png",x|y' % i for i in range(10)]
+        table.write_text("path,label\n" + "\n".join(rows) + "\n")
+        *_, end = lines(run("train", self.model, table, "-o", self.out, "--json", "-q", "--epochs", 60, "--rate", 0.05))
+        self.assertGreater(end["val_accuracy"], 0.7)
+        result = run("train", self.model, table, "-o", self.out, "--loss", "softmax", code=2)
+        self.assertIn("several labels", result.stderr)
+
+    def test_divergence(self):
+        result = run(*self.command("--optimizer", "sgd", "--rate", 1000, "--momentum", 0.999, "--epochs", 2000, "--patience", 0,
+                                   "--unfreeze", "a", "--fine-rate", 1000), code=2)
+        self.assertRegex(result.stderr, r"epoch \d+, step \d+: .* diverged")
+        self.assertFalse(self.out.exists())
+
+    def test_wrong_usage(self):
+        for options, words in [(["--augment", "flip=horizontal"], "second stage"), (["--base-layer", "q"], "no layer 'q'"),
+                               (["--unfreeze", "pool", "--base-layer", "b"], ""), (["--memory", "lots"], "not a size"),
+                               (["--hidden", "3,x"], "--hidden"), (["--loss", "l2"], "softmax"),
+                               (["--unfreeze", "b", "--memory", "1"], "MB are allowed")]:
+            self.assertIn(words, run(*self.command(*options), code=2).stderr)
+        run("train", self.model, code=2)
+        run("train", self.model, self.data, code=2)
+        run("train", self.model, self.folder / "nowhere", "-o", self.out, code=2)
+        self.assertFalse(self.out.exists())
+
+    def test_no_space(self):
+        def limit(size):
+            def set_limit():
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            return set_limit
+        for size in [64, 4000]:  # the features; what comes after them
+            result = run(*self.command("--epochs", 2), code=4, preexec_fn=limit(size))
+            self.assertRegex(result.stderr, "File too large|too large")
+            self.assertFalse(self.out.exists())
+        self.train("--epochs", 2)
+
+    def test_many_files(self):
+        for i in range(3000):
+            os.link(self.data / "a" / f"{i % 10}.png", self.data / "a" / f"link{i}.png")
+        *_, end = self.train("--epochs", 1, "--no-duplicates", "--balanced")
+        self.assertEqual(end["train_images"] + end["val_images"], 3030)
+
+
+if __name__ == "__main__":
+    program.main()

@@ -195,6 +195,7 @@ def store(folder, out, facts, x):
 def applications(producer, job):
     folder, name = job["folder"], job["model"]
     keras_name, size, last, middle, pixels = MODELS[name]
+    size = job["size"] or size
     producer.clear()
     rng = np.random.RandomState(job["seed"])
     keras = producer.keras

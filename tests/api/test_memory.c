@@ -2,15 +2,23 @@
  * further image. */
 #include "check.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* with an allocator of their own */
+size_t __sanitizer_get_current_allocated_bytes(void);             /* its header is Clang's only */
+#else
 #include <malloc.h>
+#endif
 
 static ng_error err;
 
 /* Bytes that the process has allocated. */
 static size_t allocated(void)
 {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return __sanitizer_get_current_allocated_bytes();
+#else
     struct mallinfo2 m = mallinfo2();
     return m.uordblks + m.hblkhd;
+#endif
 }
 
 static void explain(ng_session *s, const float *input, int n)

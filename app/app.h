@@ -39,7 +39,7 @@ typedef struct settings {
     const char *image_input, *input_values, *output_layer;
     const char *output, *method, *layer, *classes, *target, *compat, *colormap, *norm, *fit, *resize,
         *outputs;
-    const char *backend, *image;
+    const char *backend, *precision, *calibrate, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
     const char *smooth, *fuse, *baseline;
     const char *augment;

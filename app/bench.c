@@ -1,6 +1,6 @@
 /* netgaze bench: how long a forward run, a Grad-CAM and a gradient at the input take on this machine, on noise that is
  * always the same. The three take turns, so that whatever else the machine does strikes all of them alike. */
-#include "app.h"
+#include "precision.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +26,8 @@ typedef struct bench {
     ng_model_info info;
     ng_layer_info layer;
     int layer_index, batch, threads;
-    float *input; /* [batch] + the model's input */
+    ng_calibration *calibration; /* by that noise, for int8; else NULL */
+    float *input;                /* [batch] + the model's input */
     measured measured[N_MEASURED];
     double load, prepare; /* milliseconds: the model, and Grad-CAM's session */
     long peak;            /* bytes, after a first Grad-CAM */
@@ -70,7 +71,8 @@ static int open_measured(const bench *b, measured *m)
 {
     ng_session_opts opts;
     ng_session_opts_init(&opts);
-    opts.backend = b->s->backend;
+    opts.backend = arithmetic_of(b->s);
+    opts.calibration = b->calibration;
     opts.batch = b->batch;
     opts.threads = b->threads;
     opts.layers = &m->layer;
@@ -126,9 +128,22 @@ static int open_all(bench *b)
     return EXIT_DONE;
 }
 
+static int calibrate(bench *b)
+{
+    ng_error err;
+    if (!is_short(b->s) || strcmp(b->s->precision, "int8") != 0)
+        return EXIT_DONE;
+    if (ng_calibration_create(b->model, &b->calibration, &err) != NG_OK ||
+        ng_calibration_add(b->calibration, b->input, &err) != NG_OK)
+        return fail(&err);
+    return EXIT_DONE;
+}
+
 static int measure(bench *b)
 {
-    int code = open_all(b);
+    int code = calibrate(b);
+    if (code == EXIT_DONE)
+        code = open_all(b);
     for (int k = 0; code == EXIT_DONE && k < b->s->repeat; k++)
         for (int i = 0; code == EXIT_DONE && i < N_MEASURED; i++) {
             measured *m = &b->measured[i];
@@ -289,6 +304,7 @@ int run_bench(const settings *s)
         ng_session_free(b.measured[i].session);
         free(b.measured[i].times);
     }
+    ng_calibration_free(b.calibration);
     free(b.input);
     ng_model_free(b.model);
     return code;

@@ -49,7 +49,7 @@ int open_checks(explain_job *j)
         explain_job with = *j;
         with.s = &quiet;
         with.model = j->shuffled_model;
-        code = open_for_views(&with, &j->shuffled);
+        code = open_for_views(&with, false, &j->shuffled);
     }
     return code;
 }

@@ -111,6 +111,12 @@ const char *picture_format_choice(int i)
     return at(names, 4, i);
 }
 
+const char *precision_choice(int i)
+{
+    static const char *const names[] = {"f32", "bf16", "int8"};
+    return at(names, 3, i);
+}
+
 const char *backend_choice(int i)
 {
     static const char *const names[] = {"auto", "onednn", "ref"};

@@ -1,6 +1,7 @@
 /* netgaze classify: labels and probabilities. */
-#include "work.h"
+#include "precision.h"
 #include "ranking.h"
+#include "work.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -145,7 +146,7 @@ int run_classify(const settings *s)
     if (code == EXIT_DONE)
         code = open_model(s, &model, &rest);
     if (code == EXIT_DONE)
-        code = open_session(s, model, NULL, 0, true, &session);
+        code = open_checked(s, model, &c.in, &c.fit, NULL, 0, true, &session);
     c.model = model;
     if (code == EXIT_DONE)
         code = classify_all(&c, session);

@@ -304,7 +304,7 @@ int run_explain(const settings *s)
     if (code == EXIT_DONE)
         code = prepare(j, model);
     if (code == EXIT_DONE)
-        code = open_for_views(j, &session);
+        code = open_for_views(j, true, &session);
     if (code == EXIT_DONE)
         code = work(j, session);
     ng_session_free(session);

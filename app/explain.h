@@ -3,6 +3,7 @@
 #ifndef NETGAZE_APP_EXPLAIN_H
 #define NETGAZE_APP_EXPLAIN_H
 
+#include "precision.h"
 #include "work.h"
 
 enum {
@@ -91,7 +92,8 @@ int make_views(explain_job *j);   /* after */
 void free_views(explain_job *j);
 /* The library's options for a view; class, progress and time are left to be set. */
 void set_view_opts(const explain_job *j, int view, ng_explain_opts *opts);
-int open_for_views(const explain_job *j, ng_session **session); /* a session that keeps what the views need */
+/* A session that keeps what the views need; `checked`: at the precision that is asked for (precision.h). */
+int open_for_views(const explain_job *j, bool checked, ng_session **session);
 
 /* ---- baseline.c: --baseline -------------------------------------------------------------------- */
 
@@ -104,7 +106,6 @@ int read_truth(explain_job *j);
 
 /* ---- compare.c: maps of one class under several views; maps [n_views] ------------------------ */
 
-double correlation(const float *a, const float *b, int n);
 /* The map averaged onto h x w cells, at most its own size; to be freed. */
 float *average_map(const ng_map *m, int h, int w);
 /* Of a view's map with those of the views before it. */

@@ -200,6 +200,14 @@ const option_row option_rows[] = {
      "and its width; 0: the image's own range"},
     {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), FITS | DOCTOR | BENCH, 0, 0, "auto",
      backend_choice, "what computes: ref is plain loops, to compare with"},
+    {"--precision", NULL, "NAME", OPTION_CHOICE, AT(precision), RUNS | BENCH, 0, 0, "f32", precision_choice,
+     "numbers that convolutions multiply: bf16 and int8 are faster where the processor has instructions for "
+     "them, and "
+     "less exact: how much, on these images, is said; refused where they are slower"},
+    {"--calibrate", NULL, "FOLDER", OPTION_FILE, AT(calibrate), RUNS, 0, 0, NULL, NULL,
+     "images, up to 64, from which --precision int8 learns the ranges of its numbers; the images of the run "
+     "when "
+     "left out"},
     {"--exact", NULL, NULL, OPTION_FLAG, AT(exact), RUNS | DOCTOR | BENCH, 0, 0, NULL, NULL,
      "no Winograd kernels; slower mostly. The scores are within 1e-5 of double arithmetic either way"},
     {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), FITS, 1, 1024, NULL, NULL,

@@ -202,7 +202,7 @@ static int open_stage(check *k, int stage)
         explain_job other = *k->j;
         other.s = &with;
         other.model = k->shuffled_models[stage];
-        code = open_for_views(&other, &k->shuffled[stage]);
+        code = open_for_views(&other, false, &k->shuffled[stage]);
     }
     return code;
 }
@@ -239,7 +239,7 @@ static int open_all(check *k, ng_model **model)
     if (code == EXIT_DONE && s->baseline)
         code = read_baseline(j);
     if (code == EXIT_DONE)
-        code = open_for_views(j, &k->session);
+        code = open_for_views(j, false, &k->session);
     for (int i = 0; i < STAGES && code == EXIT_DONE; i++)
         code = open_stage(k, i);
     return code;

@@ -288,7 +288,7 @@ int run_score(const settings *s)
     if (code == EXIT_DONE)
         code = prepare(k, s->method, rest);
     if (code == EXIT_DONE)
-        code = open_for_views(&k->j, &session);
+        code = open_for_views(&k->j, false, &session);
     if (code == EXIT_DONE)
         code = run_jobs(&k->s, session, k->j.in.count, score_images, k);
     if (code == EXIT_DONE || code == EXIT_SOME_FAILED) {

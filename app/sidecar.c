@@ -124,7 +124,9 @@ json_t *make_conventions(const explain_job *j, const map_view *v)
     json_object_set_new(o, "preprocess", json_string(j->info.preprocess.mode));
     json_object_set_new(
         o, "input", json_pack("[i,i,i]", j->info.input_height, j->info.input_width, j->info.input_channels));
-    json_object_set_new(o, "backend", json_string(j->s->backend));
+    json_object_set_new(o, "backend", json_string(arithmetic_of(j->s)));
+    if (j->s->calibrate)
+        json_object_set_new(o, "calibrate", json_text(j->s->calibrate));
     json_object_set_new(o, "outputs", kinds);
     if (j->smooth)
         json_object_set_new(o, "smooth", json_string(ng_smooth_name(j->smooth)));
@@ -269,7 +271,7 @@ json_t *make_sidecar(const explain_job *j, const set *t, const picture *p, const
     json_object_set_new(o, "geometry", geometry_json(&p->geometry));
     json_object_set_new(
         o, "backend",
-        json_pack("{s:s, s:s, s:s}", "name", j->s->backend, "onednn", build.onednn, "isa", build.isa));
+        json_pack("{s:s, s:s, s:s}", "name", arithmetic_of(j->s), "onednn", build.onednn, "isa", build.isa));
     return o;
 }
 

@@ -296,7 +296,7 @@ static void add_once(int *layers, int *n, int layer)
         layers[(*n)++] = layer;
 }
 
-int open_for_views(const explain_job *j, ng_session **session)
+int open_for_views(const explain_job *j, bool checked, ng_session **session)
 {
     int layers[MOST_VIEWS + 1], n = 0;
     bool gradient = false, input = false;
@@ -310,5 +310,6 @@ int open_for_views(const explain_job *j, ng_session **session)
     }
     if (input)
         layers[n++] = j->info.input_layer;
-    return open_session(j->s, j->model, layers, n, !gradient, session);
+    return checked ? open_checked(j->s, j->model, &j->in, &j->fit, layers, n, !gradient, session)
+                   : open_session(j->s, j->model, layers, n, !gradient, session);
 }

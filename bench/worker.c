@@ -1,4 +1,4 @@
-/* bench-worker MODEL INPUT.npy THREADS: netgaze's side of bench/compare.py. Reads a line, does it, answers with a line:
+/* bench-worker MODEL INPUT.npy THREADS [BACKEND]: netgaze's side of bench/compare.py. Reads a line, does it, answers with a line:
  *   forward | METHOD        milliseconds of one forward run, or of one with an explanation at the automatic layer
  *   save WHAT FILE          writes the logits ("forward") or the signed map (METHOD) of WHAT's last run */
 #include <netgaze/netgaze.h>
@@ -16,6 +16,7 @@ typedef struct worker {
     ng_array input;
     ng_map map;
     int threads;
+    const char *backend; /* NULL: the automatic one */
 } worker;
 
 static ng_error err;
@@ -65,25 +66,34 @@ static void open_sessions(worker *w)
     ng_session_opts opts;
     ng_session_opts_init(&opts);
     opts.threads = w->threads;
+    opts.backend = w->backend;
+    ng_calibration *calibration = NULL; /* by the one input: its error is not what is measured here */
+    if (w->backend && strcmp(w->backend, "int8") == 0) {
+        must(ng_calibration_create(w->model, &calibration, &err));
+        must(ng_calibration_add(calibration, w->input.data, &err));
+    }
+    opts.calibration = calibration;
     opts.forward_only = 1;
     must(ng_session_create(w->model, &opts, &w->forward, &err));
     opts.forward_only = 0;
     opts.layers = &w->info.automatic_layer;
     opts.layer_count = 1;
     must(ng_session_create(w->model, &opts, &w->explain, &err));
+    ng_calibration_free(calibration);
 }
 
 int main(int argc, char **argv)
 {
     worker w = {.model = NULL};
-    if (argc != 4) {
-        fprintf(stderr, "usage: %s MODEL INPUT.npy THREADS\n", argv[0]);
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: %s MODEL INPUT.npy THREADS [BACKEND]\n", argv[0]);
         return 2;
     }
     must(ng_model_load(argv[1], NULL, &w.model, &err));
     ng_model_describe(w.model, &w.info);
     must(ng_npy_load(argv[2], &w.input, &err));
     w.threads = atoi(argv[3]);
+    w.backend = argv[4]; /* NULL at the end */
     open_sessions(&w);
     printf("ready netgaze %s\n", ng_version());
     fflush(stdout);

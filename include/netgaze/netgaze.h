@@ -261,16 +261,32 @@ NG_API NG_NODISCARD ng_status ng_model_save(const ng_model *model, const char *p
 
 typedef struct ng_session ng_session;
 
+/* What 8-bit arithmetic needs to know: the range of every convolution's input over some images, a few dozen of the kind
+ * that the network will see. It runs the network in float32 and belongs to one thread while images are added; sessions
+ * read it only when they are created. */
+typedef struct ng_calibration ng_calibration;
+
+NG_API NG_NODISCARD ng_status ng_calibration_create(const ng_model *model, ng_calibration **out,
+                                                    ng_error *err);
+NG_API void ng_calibration_free(ng_calibration *calibration);
+/* Widens the ranges by those of one input [h,w,c]. */
+NG_API NG_NODISCARD ng_status ng_calibration_add(ng_calibration *calibration, const float *input,
+                                                 ng_error *err);
+
 typedef struct ng_session_opts {
     size_t struct_size;
-    int batch;           /* images per run at most. Default 1 */
-    int threads;         /* threads per run. Default 1: run one session a core instead */
-    const char *backend; /* "auto" | "onednn" | "ref". Default NULL: auto */
-    const int *layers;   /* [layer_count] layers that will be explained; their activations and */
+    int batch;   /* images per run at most. Default 1 */
+    int threads; /* threads per run. Default 1: run one session a core instead */
+    /* "auto" | "onednn" | "ref" in float32. "bf16" | "int8": convolutions behind no wanted gradient multiply shorter
+     * numbers and add them up in float32 and integers; where the processor has no such instructions they are float32.
+     * Default NULL: auto */
+    const char *backend;
+    const int *layers; /* [layer_count] layers that will be explained; their activations and */
     int layer_count; /*   gradients are kept. Default 0. Methods with at_input want the input layer among them */
     int exact;       /* no Winograd kernels: sums of products as the definition has them. Slower mostly; the
                             scores are within 1e-5 of double arithmetic either way. Default 0 */
     int forward_only; /* activations only, no gradients: for methods that take none. Default 0 */
+    const ng_calibration *calibration; /* wanted by "int8"; read by ng_session_create only. Default NULL */
 } ng_session_opts;
 
 NG_API void ng_session_opts_init(ng_session_opts *opts);

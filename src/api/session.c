@@ -129,6 +129,7 @@ static ng_status make_plan(const ng_model *model, const ng_session_opts *opts, n
                                    .grads = taps,
                                    .n_grads = with_gradients,
                                    .root = model->head.logits,
+                                   .ranges = ngi_calibration_of(opts->calibration),
                                    .cache = model->cache,
                                    .identity = model->file.hash};
         status = ngi_plan_create(g, &plan_opts, plan, err);
@@ -145,6 +146,9 @@ ng_status ng_session_create(const ng_model *model, const ng_session_opts *opts, 
     ng_session_opts_init(&defaults);
     if (!opts)
         opts = &defaults;
+    if (opts->backend && strcmp(opts->backend, "int8") == 0 && !opts->calibration)
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "back end int8 wants a calibration: the ranges that activations have on images");
     if (opts->batch < 1 || opts->batch > 4096 || opts->threads < 1 || opts->threads > 1024 ||
         opts->layer_count < 0)
         return ngi_fail(err, NG_E_ARGUMENT,

@@ -8,17 +8,27 @@ static const ngi_backend *const with_native[] = {&ngi_backend_native, &ngi_backe
 static const ngi_backend *const with_onednn[] = {&ngi_backend_onednn, &ngi_backend_ref, NULL};
 static const ngi_backend *const with_ref[] = {&ngi_backend_ref, NULL};
 
+static const ngi_backend *const with_bf16[] = {&ngi_backend_bf16, &ngi_backend_native, &ngi_backend_onednn,
+                                               &ngi_backend_ref, NULL};
+static const ngi_backend *const with_int8[] = {&ngi_backend_int8, &ngi_backend_native, &ngi_backend_onednn,
+                                               &ngi_backend_ref, NULL};
+
 static const struct {
     const char *name;
     const ngi_backend *const *list;
-} lists[] = {{"auto", with_native}, {"onednn", with_onednn}, {"ref", with_ref}};
+} lists[] = {{"auto", with_native},
+             {"onednn", with_onednn},
+             {"ref", with_ref},
+             {"bf16", with_bf16},
+             {"int8", with_int8}};
 
 const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err)
 {
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         if (strcmp(lists[i].name, name) == 0)
             return lists[i].list;
-    (void)ngi_fail(err, NG_E_ARGUMENT, "back end '%s' is not known; expected auto, onednn or ref", name);
+    (void)ngi_fail(err, NG_E_ARGUMENT, "back end '%s' is not known; expected auto, onednn, ref, bf16 or int8",
+                   name);
     return NULL;
 }
 

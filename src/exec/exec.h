@@ -26,6 +26,7 @@ typedef struct ngi_step {
      * rounded once); bias NULL if none. Other ops: their weights as they are in w. */
     const float *kernel, *bias;
     const float *w[NGI_NODE_WEIGHTS];
+    float in_low, in_high; /* what inputs[0] was seen to lie in (ngi_plan_opts.ranges); 0, 0: not known */
     bool has_act;
     ngi_activation_attr act; /* fused after the bias; linear if has_act is false */
     /* A pool fused with a convolution, forward only: it comes behind the kernel's sums and before bias and activation,
@@ -100,7 +101,8 @@ typedef struct ngi_backend {
     void (*context_free)(void *context);
 } ngi_backend;
 
-extern const ngi_backend ngi_backend_native, ngi_backend_onednn, ngi_backend_ref;
+extern const ngi_backend ngi_backend_native, ngi_backend_onednn, ngi_backend_bf16, ngi_backend_int8,
+    ngi_backend_ref;
 /* "auto": native, onednn, then ref. "onednn": onednn, then ref (for what it has no kernel for). "ref": ref only. */
 const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /* NULL-terminated list */
 
@@ -113,6 +115,10 @@ const char *ngi_native_isa_name(void);
 /* ---- Plans ----------------------------------------------------------------------------------- */
 
 typedef struct ngi_plan ngi_plan;
+
+typedef struct ngi_span {
+    float low, high;
+} ngi_span;
 
 typedef struct ngi_plan_opts {
     int batch, threads;
@@ -131,6 +137,8 @@ typedef struct ngi_plan_opts {
     const char *cache, *identity;
     const bool *
         trained; /* [n_weights]: the gradients of these are wanted, and they change between runs. NULL: none */
+    const ngi_span
+        *ranges;       /* [n_nodes] of activations, for 8-bit kernels; NULL: not known, there are none */
     bool keep_unfused; /* no batch norm or activation is fused: for tests */
 } ngi_plan_opts;
 

@@ -213,6 +213,10 @@ static ng_status make_step(ngi_plan *p, int node, const ngi_plan_opts *o, ng_err
         return ngi_fail_memory(err, (size_t)n->n_inputs);
     for (int i = 0; i < s->step.n_inputs && i < 2; i++)
         s->step.in_shape[i] = &g->nodes[s->step.inputs[i]].shape;
+    if (o->ranges && s->step.n_inputs) {
+        s->step.in_low = o->ranges[s->step.inputs[0]].low;
+        s->step.in_high = o->ranges[s->step.inputs[0]].high;
+    }
     for (int i = 0; i < NGI_NODE_WEIGHTS; i++)
         s->step.w[i] = weight_data(g, n->weights[i]);
     if (has_kernel(n->op)) {

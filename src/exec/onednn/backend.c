@@ -96,6 +96,7 @@ static void destroy(ngi_kernel *kernel)
     if (k) {
         ngi_pass_clear(&k->forward);
         ngi_pass_clear(&k->backward);
+        ngi_free(k->scales);
         ngi_free(k);
     }
     *kernel = (ngi_kernel){0};
@@ -127,6 +128,8 @@ static dnnl_status_t make_attr(ngi_onednn_kernel *k, dnnl_primitive_attr_t *out)
 static ng_status make_passes(ngi_onednn_kernel *k, const ngi_step *step, ng_error *err)
 {
     dnnl_primitive_attr_t attr = NULL;
+    if (k->type == dnnl_s8)
+        return ngi_onednn_int8(k, step, err);
     ng_status status = ngi_onednn_status(make_attr(k, &attr), "attributes", err);
     if (status == NG_OK) {
         if (step->op == NGI_OP_DENSE)
@@ -192,8 +195,9 @@ static void describe(const ngi_onednn_kernel *k, char *name, size_t size)
 {
     const char *ahead = ngi_dnnl_name(k->forward.main.desc);
     const char *back = k->backward.main.desc ? ngi_dnnl_name(k->backward.main.desc) : ahead;
+    const char *numbers = k->type == dnnl_bf16 ? "bf16 " : k->type == dnnl_s8 ? "int8 " : "";
     if (strcmp(ahead, back) == 0)
-        snprintf(name, size, "%s", ahead);
+        snprintf(name, size, "%s%s", numbers, ahead);
     else
         snprintf(name, size, "%s, back %s", ahead, back);
 }
@@ -222,9 +226,9 @@ static void fill(ngi_onednn_kernel *k, const ngi_step *step, ngi_kernel *out)
     describe(k, out->name, sizeof out->name);
 }
 
-static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
+static ng_status prepare_as(const ngi_step *step, dnnl_data_type_t type, int threads, ngi_kernel *out,
+                            ng_error *err)
 {
-    (void)batch; /* kernels run image by image, see pass.h */
     threads = threads > 0 ? threads : 1;
     if (!is_ours(step) || step->pool)
         return NG_E_UNSUPPORTED;
@@ -239,6 +243,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     k->step = *step;
     k->step.packing = NULL;
     k->threads = threads;
+    k->type = type;
     k->has_act = step->has_act && step->act.kind != NGI_ACT_LINEAR;
     k->act = step->act;
     int before = ngi_onednn_threads_enter(k->threads);
@@ -252,6 +257,30 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     set_counts(k);
     fill(k, step, out);
     return NG_OK;
+}
+
+static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
+{
+    (void)batch; /* kernels run image by image, see pass.h */
+    return prepare_as(step, dnnl_f32, threads, out, err);
+}
+
+/* Convolutions of shorter numbers, of which no gradient is wanted; all else is left to the back ends behind. */
+static bool can_be_short(const ngi_step *step)
+{
+    return step->op == NGI_OP_CONV2D && !step->backward && !step->trains_kernel && !step->trains_bias;
+}
+
+static ng_status prepare_bf16(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
+{
+    (void)batch;
+    return can_be_short(step) ? prepare_as(step, dnnl_bf16, threads, out, err) : NG_E_UNSUPPORTED;
+}
+
+static ng_status prepare_int8(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
+{
+    (void)batch;
+    return can_be_short(step) ? prepare_as(step, dnnl_s8, threads, out, err) : NG_E_UNSUPPORTED;
 }
 
 /* ---- Sessions -------------------------------------------------------------------------------- */
@@ -282,3 +311,7 @@ const ngi_backend ngi_backend_onednn = {.name = "onednn",
                                         .prepare_trainer = ngi_onednn_prepare_trainer,
                                         .context_create = context_create,
                                         .context_free = context_free};
+const ngi_backend ngi_backend_bf16 = {
+    .name = "bf16", .prepare = prepare_bf16, .context_create = context_create, .context_free = context_free};
+const ngi_backend ngi_backend_int8 = {
+    .name = "int8", .prepare = prepare_int8, .context_create = context_create, .context_free = context_free};

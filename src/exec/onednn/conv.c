@@ -11,6 +11,7 @@
 typedef struct conv_case {
     dnnl_engine_t engine;
     const_dnnl_primitive_attr_t attr;
+    dnnl_data_type_t type; /* of the products, in the forward pass; the sums and the result are float32 */
     ngi_window window;
     dnnl_dims_t in, out; /* n, c, h, w; n = 1 */
     int weight_rank;     /* 4: oihw, 5: goihw */
@@ -19,7 +20,7 @@ typedef struct conv_case {
     bool lasting; /* the kernel outlives the pass */
     ngi_packing *packing;
     const char *tag;
-    float *(*make)(const void *self, ng_error *err); /* of the kernel, where that is not at hand */
+    void *(*make)(const void *self, ng_error *err); /* of the kernel, where that is not at hand */
     const void *self;
     ngi_md kernel_md, bias_md; /* as they are: [kh,kw,ic/groups,oc], [oc] */
 } conv_case;
@@ -107,11 +108,11 @@ static dnnl_status_t describe(const conv_case *c, dnnl_format_tag_t tag, const_d
                               dnnl_primitive_desc_t *out)
 {
     ngi_md in = {0}, result = {0}, weights = {0};
-    dnnl_status_t status = ngi_md_init(&in, 4, c->in, tag);
+    dnnl_status_t status = ngi_md_init_as(&in, 4, c->in, c->type, tag);
     if (status == dnnl_success)
         status = ngi_md_init(&result, 4, c->out, tag);
     if (status == dnnl_success)
-        status = ngi_md_init(&weights, c->weight_rank, c->weights, dnnl_format_tag_any);
+        status = ngi_md_init_as(&weights, c->weight_rank, c->weights, c->type, dnnl_format_tag_any);
     if (status == dnnl_success)
         status =
             hint ? ngi_dnnl_conv_backward(out, c->engine, &in, &weights, &result, &c->window, hint, c->attr)
@@ -204,7 +205,7 @@ typedef struct turning {
     int64_t taps, groups, per_in, per_out;
 } turning;
 
-static float *make_kernel(const void *self, ng_error *err)
+static void *make_kernel(const void *self, ng_error *err)
 {
     const turning *t = self;
     size_t count = (size_t)(t->taps * t->per_in * t->groups * t->per_out);
@@ -219,7 +220,7 @@ static float *make_kernel(const void *self, ng_error *err)
 static ng_status make_turned(const conv_case *c, const ngi_step *step, const_dnnl_primitive_attr_t attr,
                              ngi_pass *pass, ng_error *err)
 {
-    conv_case t = {.engine = c->engine, .attr = attr};
+    conv_case t = {.engine = c->engine, .attr = attr, .type = dnnl_f32};
     int64_t groups = groups_of(step);
     turning how = {c, c->window.kernel[0] * c->window.kernel[1], groups, c->in[1] / groups,
                    c->out[1] / groups};
@@ -255,7 +256,7 @@ static ng_status make_backward(conv_case *c, const ngi_step *step, ngi_onednn_ke
 ng_status ngi_onednn_conv(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr,
                           ng_error *err)
 {
-    conv_case c = {.engine = ngi_onednn_engine(), .attr = attr, .lasting = true};
+    conv_case c = {.engine = ngi_onednn_engine(), .attr = attr, .type = k->type, .lasting = true};
     if (step->in_shape[0]->rank != 3 || step->out_shape->rank != 3)
         return NG_E_UNSUPPORTED;
     ng_status status = ngi_onednn_status(case_init(&c, step), "convolution", err);

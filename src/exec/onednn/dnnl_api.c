@@ -11,11 +11,17 @@ const char *ngi_dnnl_name(const_dnnl_primitive_desc_t desc)
     return name;
 }
 
-#if DNNL_VERSION_MAJOR >= 3
-
 dnnl_status_t ngi_md_init(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
 {
-    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&md->desc, rank, dims, dnnl_f32, tag);
+    return ngi_md_init_as(md, rank, dims, dnnl_f32, tag);
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+
+dnnl_status_t ngi_md_init_as(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                             dnnl_format_tag_t tag)
+{
+    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&md->desc, rank, dims, type, tag);
     md->set = status == dnnl_success;
     return status;
 }
@@ -88,9 +94,10 @@ dnnl_status_t ngi_dnnl_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind,
 
 #else /* 2.x */
 
-dnnl_status_t ngi_md_init(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+dnnl_status_t ngi_md_init_as(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                             dnnl_format_tag_t tag)
 {
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&md->desc, rank, dims, dnnl_f32, tag);
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&md->desc, rank, dims, type, tag);
     md->set = status == dnnl_success;
     return status;
 }

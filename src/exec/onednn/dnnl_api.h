@@ -1,7 +1,7 @@
 /* The part of oneDNN's C API that differs between 2.x (Debian 12) and 3.x (Debian 13, Ubuntu 24.04):
  * memory descriptors (structs, later opaque pointers), the making of primitive descriptors (from an
  * operation descriptor, later directly) and eltwise post-ops. The other files of this folder use these
- * wrappers and are the same for both. Everything is float32. */
+ * wrappers and are the same for both. */
 #ifndef NGI_ONEDNN_DNNL_API_H
 #define NGI_ONEDNN_DNNL_API_H
 
@@ -24,7 +24,9 @@ typedef const_dnnl_memory_desc_t ngi_md_view;
 typedef const dnnl_memory_desc_t *ngi_md_view;
 #endif
 
-dnnl_status_t ngi_md_init(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag);
+dnnl_status_t ngi_md_init(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag); /* float32 */
+dnnl_status_t ngi_md_init_as(ngi_md *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                             dnnl_format_tag_t tag);
 void ngi_md_clear(ngi_md *md);
 ngi_md_view ngi_md_get(const ngi_md *md); /* NULL for one that is not set: "no bias" */
 

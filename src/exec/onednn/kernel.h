@@ -9,7 +9,9 @@ typedef struct ngi_onednn_kernel {
     const char *node; /* its name, borrowed from the graph */
     ngi_step step;    /* of one that trains: what its passes are made anew from; packing NULL */
     int threads;
+    dnnl_data_type_t type;      /* of a convolution's products in the forward pass */
     ngi_pass forward, backward; /* backward.main.primitive NULL: none */
+    float *scales;              /* of int8: [2,out channels], the results' and the weights'; else NULL */
     bool has_act;
     ngi_activation_attr act;
     bool act_by_hand;          /* applied after the primitive, not by it */
@@ -22,6 +24,8 @@ ng_status ngi_onednn_conv(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl
                           ng_error *err);
 ng_status ngi_onednn_dense(ngi_onednn_kernel *k, const ngi_step *step, const_dnnl_primitive_attr_t attr,
                            ng_error *err);
+/* int8.c: the forward pass of a convolution whose input's range is known, k->has_act and k->act set. */
+ng_status ngi_onednn_int8(ngi_onednn_kernel *k, const ngi_step *step, ng_error *err);
 /* The whole kernel of a pool, which needs no oneDNN. */
 ng_status ngi_onednn_pool(const ngi_step *step, int threads, ngi_kernel *out, ng_error *err);
 

@@ -6,7 +6,7 @@
 #include "exec/onednn/kernel.h"
 
 #define ALIGNMENT 64
-#define MAX_ARGS  5
+#define MAX_ARGS  7
 
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t engine_of_process;
@@ -157,7 +157,7 @@ static dnnl_status_t weight_memory(dnnl_memory_t *out, ngi_md_view md, const voi
     return dnnl_memory_create(out, md, ngi_onednn_engine(), (void *)(uintptr_t)weights);
 }
 
-static dnnl_status_t pack_weights(ngi_pass *pass, const ngi_md *plain, const float *weights)
+static dnnl_status_t pack_weights(ngi_pass *pass, const ngi_md *plain, const void *weights)
 {
     ngi_md_view wanted = md_of(&pass->main, DNNL_ARG_WEIGHTS);
     dnnl_memory_t source = NULL;
@@ -185,7 +185,7 @@ static ng_status find_or_pack(ngi_pass *pass, const ngi_pass_weights *w, ng_erro
         return ngi_onednn_status(weight_memory(&pass->weights, wanted, found), "weights", err);
     if (!w->weights && !w->make)
         return NG_E_NOT_FOUND;
-    float *made = w->weights ? NULL : w->make(w->self, err);
+    void *made = w->weights ? NULL : w->make(w->self, err);
     if (!w->weights && !made)
         return NG_E_MEMORY;
     dnnl_status_t status = pack_weights(pass, w->plain, w->weights ? w->weights : made);
@@ -208,7 +208,9 @@ static ng_status set_weights(ngi_pass *pass, const ngi_pass_weights *w, ng_error
 static dnnl_status_t set_reorders(ngi_pass *pass)
 {
     ngi_md_view in = md_of(&pass->main, pass->arg_in), out = md_of(&pass->main, pass->arg_out);
-    if (!dnnl_memory_desc_equal(in, ngi_md_get(&pass->in))) {
+    if (pass->quantizes != 0) {
+        pass->blocked_in = ngi_onednn_round_up(dnnl_memory_desc_get_size(in));
+    } else if (!dnnl_memory_desc_equal(in, ngi_md_get(&pass->in))) {
         DNNL_TRY(ngi_prim_reorder(&pass->reorder_in, ngi_md_get(&pass->in), in));
         pass->blocked_in = ngi_onednn_round_up(dnnl_memory_desc_get_size(in));
     }
@@ -244,6 +246,8 @@ void ngi_pass_clear(ngi_pass *pass)
         dnnl_memory_destroy(pass->weights);
     if (pass->bias)
         dnnl_memory_destroy(pass->bias);
+    for (int i = 0; i < pass->n_operands; i++)
+        dnnl_memory_destroy(pass->operands[i]);
     ngi_free_aligned(pass->packed);
     ngi_prim_clear(&pass->reorder_in);
     ngi_prim_clear(&pass->reorder_out);
@@ -273,7 +277,8 @@ static dnnl_status_t memory_create(const ngi_pass *pass, const float *in, float 
 {
     dnnl_engine_t engine = ngi_onednn_engine();
     char *at = scratch;
-    DNNL_TRY(dnnl_memory_create(&m->in, ngi_md_get(&pass->in), engine, (void *)(uintptr_t)in));
+    void *from = pass->quantizes != 0 ? scratch : (void *)(uintptr_t)in;
+    DNNL_TRY(dnnl_memory_create(&m->in, ngi_md_get(&pass->in), engine, from));
     DNNL_TRY(dnnl_memory_create(&m->out, ngi_md_get(&pass->out), engine, out));
     if (pass->reorder_in.primitive)
         DNNL_TRY(dnnl_memory_create(&m->blocked_in, md_of(&pass->main, pass->arg_in), engine, at));
@@ -296,12 +301,49 @@ static dnnl_status_t run_image(const ngi_pass *pass, dnnl_stream_t stream, const
         args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, pass->weights};
     if (pass->bias)
         args[n_args++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, pass->bias};
+    for (int i = 0; i < pass->n_operands; i++)
+        args[n_args++] =
+            (dnnl_exec_arg_t){DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1, pass->operands[i]};
     DNNL_TRY(ngi_prim_run(&pass->main, stream, args, n_args, pad));
     if (m->blocked_out) {
         dnnl_exec_arg_t back[MAX_ARGS + 1] = {{DNNL_ARG_FROM, m->blocked_out}, {DNNL_ARG_TO, m->out}};
         DNNL_TRY(ngi_prim_run(&pass->reorder_out, stream, back, 2, pad));
     }
     return dnnl_success;
+}
+
+/* The loops below are a sixth of an 8-bit network's time as plain x86-64 code; every version gives the same bytes. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define BY_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define BY_PROCESSOR
+#endif
+
+/* The nearest levels; what is beyond the calibrated range is cut off, and what is no number is 0. */
+BY_PROCESSOR static void to_u8(const float *x, int64_t n, float levels, uint8_t *q)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] * levels + 0.5f;
+        v = v > 0 ? v : 0;
+        q[i] = (uint8_t)(int)(v < 255 ? v : 255);
+    }
+}
+
+BY_PROCESSOR static void to_s8(const float *x, int64_t n, float levels, int8_t *q)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] * levels + 127.5f; /* 127 above, so that cutting digits off rounds */
+        v = v > 0 ? v : 0;
+        q[i] = (int8_t)((int)(v < 254 ? v : 254) - 127);
+    }
+}
+
+static void quantize(const float *x, int64_t n, float levels, void *out)
+{
+    if (levels > 0)
+        to_u8(x, n, levels, out);
+    else
+        to_s8(x, n, -levels, out);
 }
 
 dnnl_status_t ngi_pass_run(const ngi_pass *pass, dnnl_stream_t stream, const float *in, float *out, int n,
@@ -311,8 +353,12 @@ dnnl_status_t ngi_pass_run(const ngi_pass *pass, dnnl_stream_t stream, const flo
     void *pad = (char *)scratch + pass->blocked_in + pass->blocked_out;
     dnnl_status_t status = memory_create(pass, in, out, scratch, &m);
     for (int i = 0; i < n && status == dnnl_success; i++) {
+        const float *image = in + i * pass->in_count;
+        if (pass->quantizes != 0)
+            quantize(image, pass->in_count, pass->quantizes, scratch);
         if (i > 0) {
-            status = dnnl_memory_set_data_handle(m.in, (void *)(uintptr_t)(in + i * pass->in_count));
+            if (pass->quantizes == 0)
+                status = dnnl_memory_set_data_handle(m.in, (void *)(uintptr_t)image);
             if (status == dnnl_success)
                 status = dnnl_memory_set_data_handle(m.out, out + i * pass->out_count);
         }

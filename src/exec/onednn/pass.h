@@ -25,8 +25,12 @@ typedef struct ngi_pass {
     ngi_prim reorder_in, reorder_out; /* NULL where `main` takes channels last */
     size_t blocked_in, blocked_out;   /* bytes of the reordered tensors; 0 without a reorder */
     dnnl_memory_t weights, bias;      /* NULL: none */
-    bool apart;                       /* the weights are in oneDNN's own order, not used in place */
-    float *packed;  /* they, if they are this pass's own: NULL where they are borrowed from a pack */
+    /* Of a pass on 8-bit numbers: its input is rounded to them in scratch. */
+    float quantizes;           /* levels a unit: in 0..255, or, where it is negative, in -127..127. 0: none */
+    dnnl_memory_t operands[2]; /* [n_operands] of the primitive's binary post-ops */
+    int n_operands;
+    bool apart;     /* the weights are in oneDNN's own order, not used in place */
+    void *packed;   /* they, if they are this pass's own: NULL where they are borrowed from a pack */
     size_t scratch; /* bytes wanted by ngi_pass_run */
 } ngi_pass;
 
@@ -44,9 +48,9 @@ bool ngi_prim_is_reference(const_dnnl_primitive_desc_t desc);
 
 /* What a pass multiplies with; NULLs where there is none. */
 typedef struct ngi_pass_weights {
-    const ngi_md *plain;                             /* describes `weights`; NULL: there are none */
-    const float *weights;                            /* NULL: to be made, or found in the packing */
-    float *(*make)(const void *self, ng_error *err); /* makes them (ngi_free), NULL out of memory; or NULL */
+    const ngi_md *plain;                            /* describes `weights`; NULL: there are none */
+    const void *weights;                            /* NULL: to be made, or found in the packing */
+    void *(*make)(const void *self, ng_error *err); /* makes them (ngi_free), NULL out of memory; or NULL */
     const void *self;
     ngi_packing *packing;
     const char *tag; /* tells the passes of a step apart */

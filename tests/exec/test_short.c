@@ -1,0 +1,202 @@
+/* Convolutions of bf16 and 8-bit numbers are exact for the rounded numbers: inputs and weights are rounded here by their
+ * definition, multiplied and added in double, and the kernels must agree. Where the processor has no such kernels the step
+ * is float32, and agrees with the numbers as they are. */
+#include "exec/net.h"
+
+#include "exec/calibrate.h"
+
+typedef struct scene {
+    ngi_graph *g;
+    int input, conv;
+    float *x;
+} scene;
+
+typedef struct variant {
+    int side, in, out, kernel, stride;
+    bool bias, relu, positive; /* inputs from 0 up */
+} variant;
+
+static const variant variants[] = {
+    {9, 16, 24, 1, 1, true, true, true},    {9, 16, 24, 1, 1, false, false, true},
+    {12, 32, 16, 3, 1, true, true, true},   {13, 16, 32, 3, 2, true, true, true},
+    {10, 24, 20, 5, 1, true, false, false}, {8, 48, 32, 3, 1, false, true, false},
+    {17, 64, 64, 3, 1, true, true, true},
+};
+
+static scene make_scene(const variant *v)
+{
+    scene s = {.g = net_new()};
+    ng_error err = {0};
+    net_random_state = 5;
+    s.input = net_image(s.g, v->side, v->side, v->in);
+    s.conv = net_conv(s.g, s.input, net_window(v->kernel, v->kernel, v->stride, 1, true), v->out, v->bias);
+    net_output(s.g, v->relu ? net_activation(s.g, NGI_ACT_RELU, s.conv) : s.conv);
+    CHECK_OK(ngi_graph_infer(s.g, &err), err);
+    int64_t n = ngi_shape_count(&s.g->nodes[s.input].shape);
+    s.x = net_floats(n);
+    for (int64_t i = 0; i < n && v->positive; i++)
+        s.x[i] = fabsf(s.x[i]);
+    return s;
+}
+
+/* ---- Rounding by definition -------------------------------------------------------------------- */
+
+/* To the nearest of the 8-bit mantissas, ties to even. */
+static double to_bf16(double value)
+{
+    float f = (float)value;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    bits += 0x7FFF + (bits >> 16 & 1);
+    bits &= 0xFFFF0000;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* Values [n] as multiples of range / levels. */
+static void to_levels(const float *from, int64_t n, int64_t step, double range, double levels, double *to)
+{
+    for (int64_t i = 0; i < n; i += step)
+        to[i] = range > 0 ? rint(from[i] * (levels / range)) * (range / levels) : 0;
+}
+
+static double largest(const float *x, int64_t n, int64_t step)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i += step)
+        most = fmax(most, fabs(x[i]));
+    return most;
+}
+
+/* x [n] and the kernel w [m], whose innermost axis has `out` channels, as the back end sees them. */
+static void round_both(const char *backend, const variant *v, const float *x, int64_t n, const float *w,
+                       int64_t m, double *rx, double *rw)
+{
+    bool bf16 = strcmp(backend, "bf16") == 0, int8 = strcmp(backend, "int8") == 0;
+    for (int64_t i = 0; i < n; i++)
+        rx[i] = bf16 ? to_bf16(x[i]) : x[i];
+    for (int64_t i = 0; i < m; i++)
+        rw[i] = bf16 ? to_bf16(w[i]) : w[i];
+    if (!int8)
+        return;
+    to_levels(x, n, 1, largest(x, n, 1), v->positive ? 255 : 127, rx);
+    for (int o = 0; o < v->out; o++)
+        to_levels(w + o, m - o, v->out, largest(w + o, m - o, v->out), 127, rw + o);
+}
+
+/* One output [y,x,o] of a "same" convolution. */
+static double convolve(const scene *s, const variant *v, const double *x, const double *w, int64_t row,
+                       int64_t column, int o)
+{
+    const ngi_attr *a = &s->g->nodes[s->conv].attr;
+    double sum = v->bias ? s->g->weights[s->g->nodes[s->conv].weights[1]].data[o] : 0;
+    for (int ky = 0; ky < v->kernel; ky++)
+        for (int kx = 0; kx < v->kernel; kx++) {
+            int64_t y = row * v->stride + ky - a->pad.top, at = column * v->stride + kx - a->pad.left;
+            if (y < 0 || at < 0 || y >= v->side || at >= v->side)
+                continue;
+            for (int c = 0; c < v->in; c++)
+                sum +=
+                    x[(y * v->side + at) * v->in + c] * w[((ky * v->kernel + kx) * v->in + c) * v->out + o];
+        }
+    return v->relu && sum < 0 ? 0 : sum;
+}
+
+/* ---- The kernels ------------------------------------------------------------------------------- */
+
+static void check_outputs(const scene *s, const variant *v, const char *arithmetic, const float *out)
+{
+    const ngi_shape *shape = &s->g->nodes[s->conv].shape;
+    const ngi_weight *kernel = &s->g->weights[s->g->nodes[s->conv].weights[0]];
+    int64_t n = ngi_shape_count(&s->g->nodes[s->input].shape), m = ngi_shape_count(&kernel->shape);
+    double *rx = malloc((size_t)n * sizeof *rx), *rw = malloc((size_t)m * sizeof *rw);
+    assert_true(rx && rw);
+    round_both(arithmetic, v, s->x, n, kernel->data, m, rx, rw);
+    double most = 0;
+    for (int64_t i = 0; i < ngi_shape_count(shape); i++)
+        most = fmax(most, fabs(out[i]));
+    assert_true(most > 0);
+    for (int64_t y = 0; y < shape->dim[0]; y++)
+        for (int64_t x = 0; x < shape->dim[1]; x++)
+            for (int o = 0; o < v->out; o++) {
+                double wanted = convolve(s, v, rx, rw, y, x, o);
+                double found = out[(y * shape->dim[1] + x) * v->out + o];
+                if (!(fabs(found - wanted) <= 2e-4 * most))
+                    fail_msg("%s, %dx%d kernel: [%d,%d,%d] is %.7g, expected %.7g", arithmetic, v->kernel,
+                             v->kernel, (int)y, (int)x, o, found, wanted);
+            }
+    free(rx);
+    free(rw);
+}
+
+static void check_variant(const variant *v, const char *backend, const char *mark)
+{
+    scene s = make_scene(v);
+    ngi_calibration *c;
+    ngi_plan *plan;
+    ngi_run_session *run;
+    ng_error err = {0};
+    int root = s.g->outputs[0];
+    CHECK_OK(ngi_calibration_create(s.g, root, &c, &err), err);
+    const float *input = s.x;
+    CHECK_OK(ngi_calibration_add(c, input, &err), err);
+    ngi_plan_opts o = {
+        .batch = 1, .threads = 1, .backend = backend, .root = root, .ranges = ngi_calibration_ranges(c)};
+    CHECK_OK(ngi_plan_create(s.g, &o, &plan, &err), err);
+    CHECK_OK(ngi_run_session_create(plan, &run, &err), err);
+    CHECK_OK(ngi_run_forward(run, &input, 1, &err), err);
+    bool is_short = strstr(ngi_plan_kernels(plan), mark) != NULL;
+    if (!is_short)
+        print_message("%s: float32 here (%s)\n", backend, ngi_plan_kernels(plan));
+    check_outputs(&s, v, is_short ? backend : "f32", ngi_run_activation(run, root));
+    ngi_run_session_free(run);
+    ngi_plan_free(plan);
+    ngi_calibration_free(c);
+    free(s.x);
+    ngi_graph_free(s.g);
+}
+
+static void bf16_products_are_exact(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        check_variant(&variants[i], "bf16", "bf16");
+}
+
+static void int8_products_are_exact(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        check_variant(&variants[i], "int8", "int8");
+}
+
+/* Without ranges, and where a gradient is wanted, convolutions stay what they are. */
+static void float32_where_it_must_be(void **state)
+{
+    (void)state;
+    static const char *const backends[] = {"bf16", "int8"};
+    scene s = make_scene(&variants[0]);
+    int root = s.g->outputs[0];
+    ng_error err = {0};
+    for (int i = 0; i < 2; i++) {
+        ngi_plan *plan;
+        ngi_plan_opts o = {
+            .batch = 1, .threads = 1, .backend = backends[i], .grads = &s.input, .n_grads = 1, .root = root};
+        CHECK_OK(ngi_plan_create(s.g, &o, &plan, &err), err);
+        assert_null(strstr(ngi_plan_kernels(plan), "bf16"));
+        assert_null(strstr(ngi_plan_kernels(plan), "int8"));
+        ngi_plan_free(plan);
+    }
+    free(s.x);
+    ngi_graph_free(s.g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bf16_products_are_exact),
+        cmocka_unit_test(int8_products_are_exact),
+        cmocka_unit_test(float32_where_it_must_be),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -129,6 +129,29 @@ void ngi_product_free(ngi_product *c);
 void ngi_product_run(const ngi_product *c, int64_t rows, const float *in, float *out, int64_t stride,
                      bool accumulate);
 
+/* ---- Convolutions with strides ------------------------------------------------------------------ */
+
+/* Without padding, as a sum of matrix products: a row of the kernel meets pixels that follow each other. */
+typedef struct ngi_direct {
+    const ngi_native_isa *isa;
+    int64_t in_h, in_w, in_c, out_h, out_w, out_c; /* out_c a whole number of panels */
+    int kernel_h, kernel_w, stride_h, stride_w;
+    int threads;
+    const float *weights; /* [panels][kernel_h][kernel_w * in_c][panel] */
+    float *owned;         /* NULL: the weights are borrowed */
+    float *bias;          /* [out_c] */
+    float low, high;      /* fused clamp */
+} ngi_direct;
+
+size_t ngi_direct_weight_bytes(const ngi_direct *c);
+/* Completes a *c whose isa, sizes and threads are set. */
+ng_status ngi_direct_init(ngi_direct *c, const float *kernel, const float *packed, const float *bias,
+                          ng_error *err);
+void ngi_direct_update(ngi_direct *c, const float *kernel, const float *bias);
+void ngi_direct_clear(ngi_direct *c);
+size_t ngi_direct_scratch(const ngi_direct *c); /* bytes */
+void ngi_direct_run(const ngi_direct *c, const float *in, float *out, int64_t stride, void *scratch);
+
 /* ---- Pools ------------------------------------------------------------------------------------- */
 
 typedef struct ngi_native_pool {

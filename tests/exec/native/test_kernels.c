@@ -221,6 +221,68 @@ static void products(void **state)
         }
 }
 
+/* One number of a convolution with strides and without padding, in double. */
+static double plain_direct(const ngi_direct *c, const float *in, const float *kernel, int64_t y, int64_t x,
+                           int64_t o, double *scale)
+{
+    double sum = 0;
+    *scale = 1;
+    for (int ky = 0; ky < c->kernel_h; ky++)
+        for (int kx = 0; kx < c->kernel_w; kx++)
+            for (int64_t i = 0; i < c->in_c; i++) {
+                double term =
+                    (double)in[((y * c->stride_h + ky) * c->in_w + x * c->stride_w + kx) * c->in_c + i] *
+                    kernel[((ky * c->kernel_w + kx) * c->in_c + i) * c->out_c + o];
+                sum += term;
+                *scale += fabs(term);
+            }
+    return sum;
+}
+
+static void check_direct(const ngi_native_isa *isa, int k)
+{
+    ng_error err;
+    ngi_direct c = {.isa = isa,
+                    .in_h = 7 + k % 19,
+                    .in_w = 8 + k * 5 % 23,
+                    .in_c = 1 + k * 13 % 37,
+                    .out_c = (1 + k % 3) * 2 * isa->lanes,
+                    .kernel_h = 1 + k % 4,
+                    .kernel_w = 1 + k / 4 % 4,
+                    .stride_h = 1 + k % 3,
+                    .stride_w = 1 + k / 3 % 3,
+                    .threads = 1 + k % 4};
+    c.out_h = (c.in_h - c.kernel_h) / c.stride_h + 1;
+    c.out_w = (c.in_w - c.kernel_w) / c.stride_w + 1;
+    int64_t stride = c.out_c + k % 3, pixels = c.out_h * c.out_w;
+    float *in = filled(c.in_h * c.in_w * c.in_c, true), *bias = filled(c.out_c, false),
+          *out = filled(pixels * stride, false);
+    float *kernel = filled(c.kernel_h * c.kernel_w * c.in_c * c.out_c, false);
+    CHECK_OK(ngi_direct_init(&c, kernel, NULL, bias, &err), err);
+    c.low = 0;
+    void *scratch = ngi_alloc_aligned(ngi_direct_scratch(&c));
+    ngi_direct_run(&c, in, out, stride, scratch);
+    for (int64_t at = 0; at < pixels * c.out_c; at += 1 + at % 5) {
+        double scale, sum = bias[at % c.out_c] + plain_direct(&c, in, kernel, at / c.out_c / c.out_w,
+                                                              at / c.out_c % c.out_w, at % c.out_c, &scale);
+        CHECK_NEAR(out[at / c.out_c * stride + at % c.out_c], sum > 0 ? sum : 0, 2e-6 * scale);
+    }
+    ngi_direct_clear(&c);
+    ngi_free_aligned(scratch);
+    free(in);
+    free(bias);
+    free(out);
+    free(kernel);
+}
+
+static void strides(void **state)
+{
+    (void)state;
+    for (const ngi_native_isa *const *isa = ngi_native_isa_all(); *isa; isa++)
+        for (int k = 0; k < 100; k++)
+            check_direct(*isa, k);
+}
+
 /* One cell of a pool in double; *any tells whether a NaN is among what it is made of. */
 static double plain_pool(const ngi_native_pool *p, const float *in, int64_t oy, int64_t ox, int64_t c,
                          bool *any)
@@ -347,6 +409,7 @@ int main(void)
         cmocka_unit_test(all_kernels_on_all_map_sizes),
         cmocka_unit_test(products),
         cmocka_unit_test(pools),
+        cmocka_unit_test(strides),
         cmocka_unit_test(one_thread_and_four_give_the_same_bytes),
         cmocka_unit_test(allocation_failures_are_reported),
     };

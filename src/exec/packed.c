@@ -39,7 +39,7 @@ static bool make_key(const ngi_plan *p, const char *identity, char key[NGI_PACK_
     char steps[NGI_HASH_TEXT];
     if (hash_steps(p, steps) != NG_OK)
         return false;
-    int n = snprintf(key, NGI_PACK_KEY, "plan 1 of netgaze %d.%d.%d: %s %s, %s, %d threads, %s, onednn %s %s",
+    int n = snprintf(key, NGI_PACK_KEY, "plan 2 of netgaze %d.%d.%d: %s %s, %s, %d threads, %s, onednn %s %s",
                      NG_VERSION_MAJOR, NG_VERSION_MINOR, NG_VERSION_PATCH, identity, steps, p->backend,
                      p->threads, ngi_native_isa_name(), ngi_onednn_version(), ngi_onednn_isa());
     return n > 0 && n < NGI_PACK_KEY;

@@ -91,7 +91,7 @@ def localisation():
     off = on.copy()
     off[0, 0] = 5  # a corner of the crop, far from it
     near = np.zeros((MH, MW), np.float32)
-    near[2, 1] = 3  # less than 15 pixels from it
+    near[2, 0] = 3  # 10 pixels from it
     for name, m in (("on", on), ("off", off), ("near", near)):
         emit(f"map_{name}", m, "float")
         emit(f"located_{name}", localise(m.astype(float), mask, 0.3))

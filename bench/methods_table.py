@@ -1,0 +1,67 @@
+"""docs/methods-scored.md from the tables of bench/score.sh: methods_table.py RESULTS > docs/methods-scored.md"""
+import csv
+import pathlib
+import sys
+
+HEAD = """# Methods scored
+
+Made by `bench/score.sh`; the numbers with all digits are in `bench/results/methods-*.csv`. Scenes: cut-outs of photographs
+pasted on other photographs with exact masks (`scripts/stamps.sh`, 400 a class, six classes), split by cut-out and by
+background. Model: the real InceptionV3 of `make demo` up to mixed7, global average pooling and a Dense head trained on the
+training scenes (`bench/stamps_head.py`). Figures are of test scenes, the true class and the logit, at mixed7 (17x17 cells), with
+95% bootstrap intervals over cut-outs. What is in one row's interval and in another's is no difference that these data show.
+
+The thing covers {area} of its image (that is the energy of a map without any idea), and the class explained is the predicted one in
+{right} of the {images} images: this is a weak classifier (chance is 17%), on purpose on things it never saw.
+
+energy: share of the map in the mask. pointing: its largest pixel is in the mask. IoU: at the threshold that was best on {tuned}
+validation scenes, in brackets. box: of the largest region at 0.15. drop: of the probability on the image times the map, low is
+good; it favours maps that show much of the image. deletion (low is good) and insertion (high is good): grey and blur, 8
+steps. seconds: processor time of a thread for the map alone; forwards: the same in forward runs, the first one included.
+"""
+NAMES = [("energy", "energy"), ("pointing", "pointing"), ("rank", "rank"), ("iou", "IoU"), ("box_iou", "box"), ("drop", "drop")]
+CURVES = [("deletion", "deletion"), ("insertion", "insertion")]
+
+
+def read(path):
+    with open(path, newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def mean(row, name):
+    if not row or not row[name]:
+        return "-"
+    value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+    return f"{value:.2f} ({low:.2f}-{high:.2f})"
+
+
+def table(rows, curves):
+    names = NAMES + (CURVES if curves else [])
+    print("| method | " + " | ".join(title for _, title in names) + " | seconds | forwards |")
+    print("| --- |" + " --- |" * (len(names) + 2))
+    for row in sorted(rows, key=lambda r: -float(r["energy"])):
+        cells = [mean(row, name) for name, _ in NAMES] + [mean(curves.get(row["method"]), name) for name, _ in CURVES if curves]
+        if row["iou"]:
+            cells[3] += f" [{float(row['iou_threshold']):g}]"
+        label = row["method"] + (f" {row['parameters']}" if row["parameters"] else "")
+        seconds, forwards = float(row["seconds"]), float(row["forwards"])
+        print(f"| {label} | " + " | ".join(cells) + f" | {seconds:.3f} | {forwards:.1f} |")
+
+
+def main(folder):
+    folder = pathlib.Path(folder)
+    location, curves, costly = (read(folder / f"methods-{n}.csv") for n in ("location", "curves", "costly"))
+    first = location[0]
+    print(HEAD.format(area=f"{float(first['area']):.1%}", right=f"{float(first['right']):.0%}", images=first["images"],
+                      tuned=first["iou_tuned_on"]))
+    print(f"## Methods of a few forward runs: {first['images']} scenes, curves on {curves[0]['images']}\n")
+    table(location, {r["method"]: r for r in curves})
+    print("\ncam, hirescam, xgradcam and shapleycam (of the logit) are gradcam here, as they must be behind global average pooling "
+          "and Dense;\nthe curves were run for one of them.\n")
+    print(f"## Methods of many forward runs: {costly[0]['images']} of these scenes, fewer samples than the defaults\n")
+    print("So few scenes tell only large differences. IoU at half of the maximum.\n")
+    table(costly, {})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

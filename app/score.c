@@ -16,15 +16,15 @@ const char *const control_names[CONTROL_COUNT] = {
 
 /* ---- Methods and controls -------------------------------------------------------------------- */
 
-/* Adds a name to the list of methods, which has room for all of them. */
-static void add_name(char *list, const char *name)
+/* Adds a name to the list of `size` bytes, which has room for all of them. */
+static void add_name(char *list, size_t size, const char *name)
 {
-    strcat(list, *list ? "," : "");
-    strcat(list, name);
+    size_t used = strlen(list);
+    snprintf(list + used, size - used, "%s%s", used ? "," : "", name);
 }
 
 /* Every method that applies at the layer, for "all". */
-static void add_all(const scoring *k, char *list)
+static void add_all(const scoring *k, char *list, size_t size)
 {
     const ng_model_info *info = &k->j.info;
     int layer = info->automatic_layer;
@@ -36,7 +36,7 @@ static void add_all(const scoring *k, char *list)
         if (ng_method_describe(i, &m, NULL) != NG_OK)
             continue;
         if (ng_method_check(k->j.model, m.name, m.at_layer ? layer : info->input_layer, &err) == NG_OK)
-            add_name(list, m.name);
+            add_name(list, size, m.name);
         else
             complain("%s is left out: %s", m.name, err.text);
     }
@@ -45,7 +45,8 @@ static void add_all(const scoring *k, char *list)
 /* Splits --method into methods, as k->s.method (to be freed), and controls. */
 static int split_methods(scoring *k, const char *given)
 {
-    char *list = calloc(1, strlen(given) + (size_t)ng_method_count() * 32 + 1), *copy = strdup(given);
+    size_t size = strlen(given) + (size_t)ng_method_count() * 32 + 1;
+    char *list = calloc(1, size), *copy = strdup(given);
     if (!list || !copy) {
         free(list);
         free(copy);
@@ -58,9 +59,9 @@ static int split_methods(scoring *k, const char *given)
             if (strcmp(name, control_names[i]) == 0 || strcmp(name, "all") == 0)
                 is_control = k->controls[i] = true;
         if (strcmp(name, "all") == 0)
-            add_all(k, list);
+            add_all(k, list, size);
         else if (!is_control)
-            add_name(list, name);
+            add_name(list, size, name);
     }
     free(copy);
     k->s.method = list;

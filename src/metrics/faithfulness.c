@@ -147,7 +147,7 @@ static ng_status find_baseline(const char *name, const char *what, ngi_baseline 
 
 static ng_status make_baselines(trial *t, ng_error *err)
 {
-    ngi_baseline deletion, insertion;
+    ngi_baseline deletion = NGI_BASELINE_GREY, insertion = NGI_BASELINE_BLUR;
     NGI_TRY(find_baseline(t->opts->deletion, "deletion", &deletion, err));
     NGI_TRY(find_baseline(t->opts->insertion, "insertion", &insertion, err));
     NGI_TRY(ngi_baseline_make(t->job, deletion, t->opts->blur, t->deleted, err));
@@ -276,7 +276,7 @@ ng_status ngi_faithfulness(const ngi_attr_job *job, const ng_map *map, const ng_
     t.count = t.n_drop + 2 * t.n_curve + 2 * opts->road;
     *out = (ng_faithfulness){job->probability, NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0};
     ng_status status = t.count ? run(&t, map, err) : NG_OK;
-    if (status == NG_OK)
+    if (status == NG_OK && t.scores)
         conclude(&t, out);
     trial_clear(&t);
     return status;

@@ -163,16 +163,18 @@ ng_status ng_map_localise(const ng_map *map, const ng_geometry *geometry, const 
         return ngi_fail(err, NG_E_ARGUMENT, "the mask is empty: no pixel of it is above 127");
     s.values = ngi_alloc(s.n, sizeof *s.values);
     void *room = ngi_alloc(s.n, sizeof(int) > sizeof(float) ? sizeof(int) : sizeof(float));
-    ng_status status = s.values && room ? NG_OK : ngi_fail_memory(err, 2 * s.n * sizeof *s.values);
-    if (status == NG_OK) {
-        float low;
-        ngi_map_spread(map->data, map->height, map->width, geometry, s.values);
-        ngi_min_max(s.values, (int64_t)s.n, &low, &s.max);
-        out->area = (double)s.inside / (double)s.n;
-        if (s.max > 0)
-            measure(&s, box_share, room, out);
+    if (!s.values || !room) {
+        ngi_free(s.values);
+        ngi_free(room);
+        return ngi_fail_memory(err, 2 * s.n * sizeof *s.values);
     }
+    float low;
+    ngi_map_spread(map->data, map->height, map->width, geometry, s.values);
+    ngi_min_max(s.values, (int64_t)s.n, &low, &s.max);
+    out->area = (double)s.inside / (double)s.n;
+    if (s.max > 0)
+        measure(&s, box_share, room, out);
     ngi_free(s.values);
     ngi_free(room);
-    return status;
+    return NG_OK;
 }

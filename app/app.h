@@ -24,7 +24,7 @@ enum exit_code {
 typedef struct train_settings {
     const char *group, *base_layer, *pooling, *hidden, *loss, *unfreeze, *optimizer, *schedule, *memory,
         *folder, *features;
-    int epochs, fine_epochs, batch, warmup, patience, micro_batch;
+    int folds, images, epochs, fine_epochs, batch, warmup, patience, micro_batch;
     double val, test, dropout, label_smoothing, rate, fine_rate, momentum, weight_decay, clip, ema,
         checkpoint_minutes;
     bool no_duplicates, train_norms, class_weights, balanced, keep_last, resume;
@@ -91,6 +91,7 @@ extern const int command_count;
 int run_explain(const settings *s);
 int run_classify(const settings *s);
 int run_train(const settings *s);
+int run_probe(const settings *s);
 int run_layers(const settings *s);
 int run_methods(const settings *s);
 int run_render(const settings *s);

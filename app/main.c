@@ -64,6 +64,14 @@ const command commands[] = {
      "  # after an interruption\n"
      "  netgaze train inception_v3.h5 photos/ -o flowers.keras --resume\n",
      TRAIN, run_train},
+    {"probe", "BASE DATA", "which layer of a network a new head is best put on",
+     "BASE and DATA are those of `netgaze train`. For the end of each block, from one pass over the images:\n"
+     "how many of them a linear head on its pooled features says rightly (logistic regression, cross-\n"
+     "validated, groups kept together), Wilson's 95 % interval, the standard error over the folds, and the\n"
+     "part of the base's multiply-adds that lead there. Images for testing are left out.\n\n" EXIT_CODES,
+     "  netgaze probe inception_v3.h5 photos/\n"
+     "  netgaze probe base.keras scans.csv --group '^(p[0-9]+)_' --layer mixed5,mixed7,mixed10 --json\n",
+     PROBE, run_probe},
     {"layers", "MODEL", "the layers, which can be explained, and the automatic choice",
      "A row per layer: path, class, output shape, input pixels per cell, parameters, trainable. * marks\n"
      "the layer that is explained by default, + the others that can be.\n",

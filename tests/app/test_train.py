@@ -196,6 +196,24 @@ class Train(ProgramTest):
         *_, end = self.train("--epochs", 1, "--no-duplicates", "--balanced")
         self.assertEqual(end["train_images"] + end["val_images"], 3030)
 
+    def test_probe(self):
+        rows = lines(run("probe", self.model, self.data, "--json", "-q", "--threads", 1))
+        self.assertEqual([r["layer"] for r in rows], ["a", "b"])
+        self.assertEqual([r["features"] for r in rows], [8, 16])
+        self.assertEqual(sum(r["recommended"] for r in rows), 1)
+        self.assertLess(rows[0]["cost"], rows[1]["cost"])
+        for row in rows:
+            self.assertTrue(row["low"] <= row["accuracy"] <= row["high"])
+            self.assertGreater(row["accuracy"], 0.6)
+        self.assertEqual(rows, lines(run("probe", self.model, self.data, "--json", "-q", "--threads", 3)))
+        row, = lines(run("probe", self.model, self.data, "--json", "-q", "--layer", "b", "--images", 21, "--folds", 3))
+        self.assertTrue(row["images"] <= 21 and row["recommended"])
+        self.assertIn("earliest layer within one standard error", run("probe", self.model, self.data).stdout)
+        (self.data / "a" / "broken.png").write_bytes(b"no")
+        self.assertIn("1 images could not be read", run("probe", self.model, self.data, code=1).stderr)
+        run("probe", self.model, code=2)
+        run("probe", self.model, self.data, "--layer", "q", code=2)
+
 
 if __name__ == "__main__":
     program.main()

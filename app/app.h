@@ -42,7 +42,7 @@ typedef struct settings {
     const char *backend, *precision, *calibrate, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
     const char *smooth, *fuse, *baseline;
-    const char *augment;
+    const char *augment, *title;
     const char *format, *dtype;
     const char *figures, *deletion, *insertion, *split;
     int images, variants, tune_images, steps;
@@ -52,6 +52,8 @@ typedef struct settings {
         exact, help;
     char **arguments; /* [n_arguments], positional */
     int n_arguments;
+    char **typed; /* [n_typed], the whole command line */
+    int n_typed;
 } settings;
 
 /* One bit a command, for the option table. */
@@ -73,6 +75,7 @@ enum command_bit {
     DUPLICATES = 1 << 21,
     AUGMENT_PREVIEW = 1 << 22,
     SCORE = 1 << 23,
+    EVALUATE = 1 << 24,
     CONVERT = 1 << 25,
     ALL_COMMANDS = (1 << 28) - 1,
 };
@@ -103,6 +106,7 @@ int run_cache(const settings *s);
 int run_tune(const settings *s);
 int run_duplicates(const settings *s);
 int run_augment_preview(const settings *s);
+int run_evaluate(const settings *s);
 int run_convert(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);

@@ -143,3 +143,9 @@ const char *schedule_choice(int i)
 {
     return ng_train_schedule(i);
 }
+
+const char *split_choice(int i)
+{
+    static const char *const names[] = {"test", "val", "train", "all"};
+    return at(names, 4, i);
+}

@@ -163,6 +163,24 @@ const command commands[] = {
      "  netgaze augment-preview photos/ --augment flip=horizontal,rotation=0.05,zoom=0.1 -o sheet.png\n"
      "  netgaze augment-preview list.csv --augment contrast=0.3,hue=0.1,cutout=1,fill=nearest -o sheet.jpg\n",
      AUGMENT_PREVIEW, run_augment_preview},
+    {"evaluate", "MODEL DATA -o DIR",
+     "how good a model is on labelled images, with a report that shows where it looks",
+     "DATA is that of `netgaze duplicates`; its classes are matched with the model's labels, or by their "
+     "order where\n"
+     "the model has none. Writes report.html, one file with all pictures inside that needs no network, "
+     "report.json\n"
+     "and predictions.csv: accuracy with its interval, the confusion matrix with the images of each cell, "
+     "figures of\n"
+     "each class, the calibration curve and temperature (fitted on val where that is not what is judged), "
+     "and with\n"
+     "heatmaps the greatest losses, the mistakes of each class, and, where the data has masks or boxes, the "
+     "images\n"
+     "that are right for the wrong place. A model that ends in several sigmoids is judged by each label. "
+     "Images that\n"
+     "cannot be read are left out and counted.\n\n" EXIT_CODES,
+     "  netgaze evaluate birds.keras photos/ -o report\n"
+     "  netgaze evaluate birds.keras list.csv --split val --json -o report\n",
+     EVALUATE, run_evaluate},
     {"convert", "MODEL OUT", "write a model in another format, with its labels and preprocessing inside",
      "OUT.keras is for Keras 3, OUT.h5 for Keras 2 and 3, any other name a TensorFlow.js layers model (a\n"
      "folder that is not there yet). Models inside the model are laid flat, so that every layer is one of\n"

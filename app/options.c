@@ -7,9 +7,9 @@
 
 #define AT(field) offsetof(settings, field)
 enum {
-    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | SCORE | CONVERT,
+    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | SCORE | EVALUATE | CONVERT,
     RUNS = EXPLAIN | CLASSIFY,
-    READS = RUNS | SANITY | SCORE, /* images */
+    READS = RUNS | SANITY | SCORE | EVALUATE, /* images */
     BASES = MODELS | TRAIN | PROBE,
     FITS = READS | TRAIN | PROBE,
     COMPARES = EXPLAIN | SANITY,
@@ -18,7 +18,7 @@ enum {
 };
 
 const option_row option_rows[] = {
-    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS, 0, 0, NULL, NULL,
+    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS | EVALUATE, 0, 0, NULL, NULL,
      "folder for what is written; made if missing"},
     {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), COMPARES, 0, 0, "gradcam", method_choice,
      "attribution methods; several make one comparing picture and their correlations; `netgaze methods` "
@@ -194,16 +194,16 @@ const option_row option_rows[] = {
      "out"},
     {"--input", NULL, "NAME=FILE.npy,...", OPTION_TEXT, AT(input_values), MODELS, 0, 0, NULL, NULL,
      "what the model's other inputs hold, the same for every image"},
-    {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), READS, 0, 0, NULL, NULL,
+    {"--recursive", "-r", NULL, OPTION_FLAG, AT(recursive), READS & ~EVALUATE, 0, 0, NULL, NULL,
      "take subfolders of folders too"},
     {"--fit", NULL, "NAME", OPTION_CHOICE, AT(fit), FITS, 0, 0, "squash", fit_choice,
      "how an image is brought to the input's shape"},
     {"--resize", NULL, "NAME", OPTION_CHOICE, AT(resize), FITS, 0, 0, NULL, resize_choice,
      "resampling; bilinear when left out, nearest with --compat article or keras. The plain names are PIL's"},
-    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), READS | TRAIN | PROBE, -1e9, 1e9, "0",
-     NULL, "centre of the grey window of images of more than 8 bits"},
-    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), READS | TRAIN | PROBE, 0, 1e9, "0", NULL,
-     "and its width; 0: the image's own range"},
+    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), (READS & ~EVALUATE) | TRAIN | PROBE,
+     -1e9, 1e9, "0", NULL, "centre of the grey window of images of more than 8 bits"},
+    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), (READS & ~EVALUATE) | TRAIN | PROBE, 0,
+     1e9, "0", NULL, "and its width; 0: the image's own range"},
     {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), FITS | DOCTOR | BENCH, 0, 0, "auto",
      backend_choice, "what computes: ref is plain loops, to compare with"},
     {"--precision", NULL, "NAME", OPTION_CHOICE, AT(precision), RUNS | BENCH, 0, 0, "f32", precision_choice,
@@ -224,7 +224,7 @@ const option_row option_rows[] = {
      "threads of one run; 1 when left out"},
     {"--repeat", NULL, "N", OPTION_INTEGER, AT(repeat), BENCH | TUNE, 1, 1000, "20", NULL,
      "times each is measured"},
-    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH, 1, 256, "1", NULL,
+    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH | EVALUATE, 1, 256, "1", NULL,
      "images in one run of a thread"},
     {"--candidates", NULL, NULL, OPTION_FLAG, AT(candidates), LAYERS, 0, 0, NULL, NULL,
      "only layers that can be explained"},
@@ -288,6 +288,24 @@ const option_row option_rows[] = {
      "measure again what the folder holds"},
     {"--csv", NULL, NULL, OPTION_FLAG, AT(csv), SCORE, 0, 0, NULL, NULL,
      "the table as comma-separated values on standard output, nothing else there"},
+    {"--split", NULL, "NAME", OPTION_CHOICE, AT(split), EVALUATE, 0, 0, NULL, split_choice,
+     "images to judge the model by; when left out test if the data has it, else val, else all"},
+    {"--method", NULL, "NAME", OPTION_CHOICE, AT(method), EVALUATE, 0, 0, NULL, method_choice,
+     "attribution method of the heatmaps; gradcam when left out"},
+    {"--param", "-p", "NAME=VALUE,...", OPTION_TEXT, AT(parameters), EVALUATE, 0, 0, NULL, NULL,
+     "parameters of the method; `netgaze methods` lists them"},
+    {"--layer", "-l", "NAME", OPTION_TEXT, AT(layer), EVALUATE, 0, 0, NULL, NULL,
+     "layer to explain, by path or by bare name where unique; left out: the last spatial one before the "
+     "global "
+     "pooling"},
+    {"--colormap", NULL, "NAME", OPTION_CHOICE, AT(colormap), EVALUATE, 0, 0, NULL, colormap_choice,
+     "colours of the heatmaps; turbo when left out"},
+    {"--top", "-k", "K", OPTION_INTEGER, AT(top), EVALUATE, 0, 1000, NULL, NULL,
+     "images that a section of the report shows at most, 24 when left out; of mistakes eight times as many"},
+    {"--title", NULL, "TEXT", OPTION_TEXT, AT(title), EVALUATE, 0, 0, NULL, NULL,
+     "of the report; the model's path when left out"},
+    {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), EVALUATE, 0, 2147483647, NULL, NULL,
+     "of the bootstrap that intervals come from; 0 when left out"},
     {"--help", "-h", NULL, OPTION_FLAG, AT(help), ALL_COMMANDS, 0, 0, NULL, NULL, "this text"},
 };
 const int option_row_count = (int)(sizeof option_rows / sizeof *option_rows);
@@ -378,16 +396,16 @@ static int set_value(const option_row *row, const char *value, settings *s)
     return EXIT_DONE;
 }
 
-/* Every option as if it were not given, then the table's defaults. */
-static int set_defaults(settings *s)
+/* Every option as if it were not given, then the table's defaults for the command. */
+static int set_defaults(const command *c, settings *s)
 {
     memset(s, 0, sizeof *s);
     s->top = s->threads = s->batch = s->seed = -1;
     s->train.weight_decay = NAN;
-    s->alpha = s->box = s->window_center = s->window_width = s->budget = NAN;
+    s->alpha = s->box = s->budget = NAN;
     int code = EXIT_DONE;
     for (int i = 0; i < option_row_count && code == EXIT_DONE; i++)
-        if (option_rows[i].initial)
+        if (option_rows[i].initial && (option_rows[i].commands & c->bit))
             code = set_value(&option_rows[i], option_rows[i].initial, s);
     return code;
 }
@@ -457,8 +475,10 @@ static int parse_option(const command *c, int argc, char **argv, int *i, setting
 
 int parse_options(const command *c, int argc, char **argv, settings *s)
 {
-    int code = set_defaults(s);
+    int code = set_defaults(c, s);
     bool plain = false;
+    s->typed = argv;
+    s->n_typed = argc;
     s->arguments = malloc((size_t)argc * sizeof *s->arguments);
     if (!s->arguments)
         return say_out_of_memory();

@@ -31,7 +31,8 @@ ng_folder(viz DEPENDS image FOREIGN m)
 ng_folder(metrics DEPENDS attr FOREIGN m)
 ng_folder(data DEPENDS image nn FOREIGN m Threads::Threads)
 ng_folder(train DEPENDS exec data FOREIGN m)
-ng_folder(api DEPENDS attr viz format metrics data train)
+ng_folder(report DEPENDS metrics viz data FOREIGN m)
+ng_folder(api DEPENDS attr viz format metrics data train report)
 
 # The kernels are compiled once per instruction set and chosen at run time. Contraction into fused
 # multiply-adds is what they are for.

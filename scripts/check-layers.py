@@ -23,7 +23,9 @@ ALLOWED = {
     "metrics": ["base", "tensor", "nn", "exec", "attr"],
     "data": ["base", "tensor", "image", "nn"],
     "train": ["base", "tensor", "nn", "exec", "data"],
-    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data", "train"],
+    "report": ["base", "tensor", "image", "nn", "viz", "metrics", "data"],
+    "api": ["base", "tensor", "nn", "format", "exec", "attr", "image", "viz", "metrics", "data", "train",
+            "report"],
 }
 # header prefix -> the only places that may include it
 FOREIGN = {

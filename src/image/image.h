@@ -27,4 +27,13 @@ NG_NODISCARD ng_status ngi_resample_pil(const ng_image *image, ng_resample filte
 NG_NODISCARD ng_status ngi_resample_nearest(const ng_image *image, ng_image *out, ng_error *err);
 NG_NODISCARD ng_status ngi_resample_tf(const ng_image *image, ng_image *out, ng_error *err);
 
+/* encode.c: pictures for pages, in memory: WebP where vips has it, else JPEG. Appended to `out`. */
+NG_NODISCARD ng_status ngi_image_encode(const ng_image *image, int quality, ngi_buffer *out, ng_error *err);
+/* Pixels [h,w,4] with alpha: WebP, else PNG. */
+NG_NODISCARD ng_status ngi_image_encode_rgba(const uint8_t *pixels, int width, int height, int quality,
+                                             ngi_buffer *out, ng_error *err);
+/* An animated WebP that repeats for ever; frames [n] of one size and 3 channels, `milliseconds` each. */
+NG_NODISCARD ng_status ngi_image_encode_animation(const ng_image *frames, int n, int milliseconds, int quality,
+                                                  ngi_buffer *out, ng_error *err);
+
 #endif

@@ -41,21 +41,29 @@ static const encoder *find_encoder(const char *path)
     return NULL;
 }
 
-static int encode(const ng_image *image, const encoder *e, void **bytes, size_t *size)
+VipsImage *ngi_vips_wrap(const ng_image *image)
 {
     size_t length = (size_t)image->width * image->height * image->channels;
     VipsImage *raw = vips_image_new_from_memory(image->data, length, image->width, image->height,
                                                 image->channels, VIPS_FORMAT_UCHAR);
     if (!raw)
-        return -1;
+        return NULL;
     VipsImage *typed = NULL;
     int result = vips_copy(raw, &typed, "interpretation",
                            image->channels == 1 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB, NULL);
     g_object_unref(raw);
     if (result != 0)
-        return -1;
+        return NULL;
     ngi_vips_single_thread(typed);
-    result = e->encode(typed, bytes, size);
+    return typed;
+}
+
+static int encode(const ng_image *image, const encoder *e, void **bytes, size_t *size)
+{
+    VipsImage *typed = ngi_vips_wrap(image);
+    if (!typed)
+        return -1;
+    int result = e->encode(typed, bytes, size);
     g_object_unref(typed);
     return result;
 }

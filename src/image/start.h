@@ -14,5 +14,7 @@ ng_status ngi_vips_fail(ng_error *err, ng_status status, const char *where, cons
 void ngi_vips_forget(void);
 /* Callers run one image a thread: this pipeline stays on the calling one's worker. */
 void ngi_vips_single_thread(VipsImage *image);
+/* The image's own pixels as vips's, which must not outlive them; NULL with vips's message. save.c */
+VipsImage *ngi_vips_wrap(const ng_image *image);
 
 #endif

@@ -1,0 +1,62 @@
+/* Evaluating: a model's scores of a data set, their report, and the pictures in it. */
+#ifndef NGI_API_EVALUATE_H
+#define NGI_API_EVALUATE_H
+
+#include "api/api.h"
+#include "data/data.h"
+#include "report/report.h"
+
+/* ng_evaluate on a data set that is open; `name` is what it is called in the report. For training, whose splits may be its
+ * own. */
+NG_NODISCARD ng_status ngi_evaluate(const ng_model *model, const ngi_dataset *data, const char *name,
+                                    const char *folder, const ng_evaluate_opts *opts, ng_evaluation *out,
+                                    ng_error *err);
+
+/* The model's class of each class of the data, [data->n_classes], by label; by order where the model has no labels. */
+NG_NODISCARD ng_status ngi_match_classes(const ng_model *model, const ngi_dataset *data, int **out,
+                                         ng_error *err);
+
+/* What to explain with. method "" where nothing can be explained. */
+typedef struct ngi_view {
+    const char *method;
+    const char *title; /* of the method */
+    const char *parameters;
+    int layer;
+    bool forward_only;
+} ngi_view;
+
+NG_NODISCARD ng_status ngi_view_choose(const ng_model *model, const char *method, const char *parameters,
+                                       int layer, ngi_view *out, ng_error *err);
+
+/* score.c: the network run over the images. */
+typedef struct ngi_scored {
+    int64_t n;             /* images that were read */
+    int64_t *items;        /* [n] of the data set, in its order */
+    float *logits;         /* [n,k] */
+    double *energy, *area; /* [n] NaN where the item has no region; NULL where no item has one */
+    int64_t n_unread;
+    ngi_unread *unread; /* [n_unread] */
+} ngi_scored;
+
+void ngi_scored_clear(ngi_scored *s);
+/* Columns of logits: classes; of a one-output sigmoid (0, z). */
+NG_NODISCARD ng_status ngi_score(const ng_model *model, const ngi_dataset *data, const int64_t *order,
+                                 int64_t n_order, const ngi_view *view, ng_session *session,
+                                 const ng_evaluate_opts *o, bool places, ngi_scored *out, ng_error *err);
+
+/* exhibit.c: the pictures of a report's exhibits. */
+NG_NODISCARD ng_status ngi_exhibit_draw(const ng_model *model, ngi_report *r, const ngi_view *view,
+                                        ng_session *session, const ng_evaluate_opts *o, ng_error *err);
+/* One image: the photo at most `side` pixels long, its outline drawn, and the geometry of its maps. `input` [h,w,c] receives
+ * what the network sees. */
+NG_NODISCARD ng_status ngi_exhibit_load(const ng_model *model, const ngi_data_item *item,
+                                        const ng_evaluate_opts *o, int side, float *input, ng_image *photo,
+                                        ng_geometry *geometry, ng_error *err);
+
+/* crew.c: `work` for every index below n, on the session and clones of it; `worker` is below `threads`. The first failure ends
+ * all. */
+typedef ng_status ngi_crew_work(void *context, ng_session *session, int worker, int64_t index, ng_error *err);
+NG_NODISCARD ng_status ngi_crew_run(ng_session *session, int threads, int64_t n, ngi_crew_work *work,
+                                    void *context, ng_error *err);
+
+#endif

@@ -302,6 +302,24 @@ static ng_status fit_temperature(evaluating *e, ng_error *err)
     return status;
 }
 
+/* The mean share of the map on the object, and of the object in the picture. */
+static ng_status judge_places(ngi_report *r, const ng_evaluate_opts *o, ng_error *err)
+{
+    r->energy_mean = ngi_undefined;
+    r->area_mean = NAN;
+    if (!r->energy)
+        return NG_OK;
+    ng_mean energy, area;
+    int resamples = o->resamples > 0 ? o->resamples : 1;
+    NGI_TRY(ng_mean_bootstrap(r->energy, NULL, r->n, o->confidence, resamples, o->seed, &energy, err));
+    NGI_TRY(ng_mean_bootstrap(r->area, NULL, r->n, o->confidence, 1, o->seed, &area, err));
+    r->energy_mean = (ngi_interval){energy.value, energy.low, energy.high};
+    r->area_mean = area.value;
+    if (o->resamples == 0)
+        r->energy_mean.low = r->energy_mean.high = NAN;
+    return NG_OK;
+}
+
 static ng_status judge(evaluating *e, ng_error *err)
 {
     ngi_report *r = &e->r;
@@ -318,11 +336,7 @@ static ng_status judge(evaluating *e, ng_error *err)
     }
     r->bins = bins;
     r->loss_scaled = r->temperature.bounded ? NAN : ngi_log_loss(&r->scores, r->temperature.t.value);
-    r->energy_mean = ngi_undefined;
-    if (r->energy)
-        NGI_TRY(
-            ngi_mean_interval(r->energy, r->n, o->resamples, o->seed, o->confidence, &r->energy_mean, err));
-    return NG_OK;
+    return judge_places(r, o, err);
 }
 
 /* ---- Facts ------------------------------------------------------------------------------------- */

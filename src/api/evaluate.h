@@ -44,6 +44,11 @@ NG_NODISCARD ng_status ngi_score(const ng_model *model, const ngi_dataset *data,
                                  int64_t n_order, const ngi_view *view, ng_session *session,
                                  const ng_evaluate_opts *o, bool places, ngi_scored *out, ng_error *err);
 
+/* The share of the map's sum that lies on the object, and of the input that the object fills; region and work [height,width] of
+ * the network's input. NaN for a map of zeros. */
+void ngi_measure_place(const ng_map *map, const float *region, int height, int width, float *work,
+                       double *energy, double *area);
+
 /* exhibit.c: the pictures of a report's exhibits. */
 NG_NODISCARD ng_status ngi_exhibit_draw(const ng_model *model, ngi_report *r, const ngi_view *view,
                                         ng_session *session, const ng_evaluate_opts *o, ng_error *err);
@@ -52,6 +57,10 @@ NG_NODISCARD ng_status ngi_exhibit_draw(const ng_model *model, ngi_report *r, co
 NG_NODISCARD ng_status ngi_exhibit_load(const ng_model *model, const ngi_data_item *item,
                                         const ng_evaluate_opts *o, int side, float *input, ng_image *photo,
                                         ng_geometry *geometry, ng_error *err);
+
+/* The map as a picture to lie over the photo, clear where it says nothing. */
+NG_NODISCARD ng_status ngi_exhibit_heatmap(const ng_map *map, const ng_geometry *geometry,
+                                           const char *colormap, ngi_buffer *out, ng_error *err);
 
 /* crew.c: `work` for every index below n, on the session and clones of it; `worker` is below `threads`. The first failure ends
  * all. */

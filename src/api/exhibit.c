@@ -151,30 +151,35 @@ static ng_status colour_map(const ng_image *grey, const char *colormap, ngi_buff
     return status;
 }
 
+ng_status ngi_exhibit_heatmap(const ng_map *map, const ng_geometry *geometry, const char *colormap,
+                              ngi_buffer *out, ng_error *err)
+{
+    ng_render_opts render;
+    ng_image grey;
+    ng_render_opts_init(&render);
+    render.colormap = "gray";
+    ng_geometry half =
+        scale_geometry(geometry, (geometry->image_width + 1) / 2, (geometry->image_height + 1) / 2);
+    NGI_TRY(ng_render_heatmap(map, &half, &render, &grey, err));
+    ng_status status = colour_map(&grey, colormap, out, err);
+    ng_image_clear(&grey);
+    return status;
+}
+
 static ng_status draw_map(const drawing *d, ng_session *session, const ng_geometry *geometry, int which,
                           ngi_exhibit *e, ng_error *err)
 {
     ng_explain_opts explain;
-    ng_render_opts render;
     ng_map map;
-    ng_image grey;
     ng_explain_opts_init(&explain);
-    ng_render_opts_init(&render);
     explain.method = d->view->method;
     explain.parameters = d->view->parameters;
     explain.layer = d->view->layer;
     explain.class_index = e->class_index[which];
-    render.colormap = "gray";
     NGI_TRY(ng_explain(session, 0, &explain, &map, err));
-    ng_geometry half =
-        scale_geometry(geometry, (geometry->image_width + 1) / 2, (geometry->image_height + 1) / 2);
     e->status[which] = ng_map_status_name(map.status);
-    ng_status status = ng_render_heatmap(&map, &half, &render, &grey, err);
+    ng_status status = ngi_exhibit_heatmap(&map, geometry, d->r->colormap, &e->heatmap[which], err);
     ng_map_clear(&map);
-    if (status != NG_OK)
-        return status;
-    status = colour_map(&grey, d->r->colormap, &e->heatmap[which], err);
-    ng_image_clear(&grey);
     return status;
 }
 

@@ -62,14 +62,13 @@ static void on_unreadable(void *user, int64_t item, const ng_error *why)
     note_unread(user, item, why->text);
 }
 
-/* The share of the map's sum that lies on the object, both at the network's input size. region [h,w] */
-static void measure(const scoring *s, const ng_map *map, const float *region, float *work, double *energy,
-                    double *area)
+void ngi_measure_place(const ng_map *map, const float *region, int height, int width, float *work,
+                       double *energy, double *area)
 {
-    int64_t n = (int64_t)s->height * s->width;
+    int64_t n = (int64_t)height * width;
     double all = 0, within = 0, size = 0;
-    ngi_resize_bilinear(map->data, map->height, map->width, 0, 0, map->height, map->width, work, s->height,
-                        s->width);
+    ngi_resize_bilinear(map->data, map->height, map->width, 0, 0, map->height, map->width, work, height,
+                        width);
     for (int64_t i = 0; i < n; i++) {
         all += work[i];
         within += (double)work[i] * region[i];
@@ -89,7 +88,7 @@ static ng_status explain(scoring *s, ng_session *session, int at, const float *r
     o.parameters = s->view->parameters;
     o.layer = s->view->layer;
     NGI_TRY(ng_explain(session, at, &o, &map, err));
-    measure(s, &map, region, work, energy, area);
+    ngi_measure_place(&map, region, s->height, s->width, work, energy, area);
     ng_map_clear(&map);
     return NG_OK;
 }

@@ -2,8 +2,6 @@
  * implementation of DeLong's algorithm", 2014). */
 #include "metrics/interval.h"
 
-#include "base/random.h"
-
 #include <math.h>
 #include <stdlib.h>
 
@@ -59,35 +57,6 @@ ngi_interval ngi_percentile_interval(double value, double *draws, int64_t n, dou
     qsort(draws, (size_t)kept, sizeof *draws, by_number);
     return (ngi_interval){value, quantile(draws, kept, (1 - confidence) / 2),
                           quantile(draws, kept, (1 + confidence) / 2)};
-}
-
-static double drawn_mean(const double *x, int64_t n, uint64_t seed, uint64_t stream)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[(int64_t)(ngi_random_uniform(seed, stream, (uint64_t)i) * (double)n)];
-    return sum / (double)n;
-}
-
-ng_status ngi_mean_interval(const double *x, int64_t n, int resamples, uint64_t seed, double confidence,
-                            ngi_interval *out, ng_error *err)
-{
-    *out = ngi_undefined;
-    double *work = ngi_alloc((size_t)n + (size_t)resamples, sizeof *work), sum = 0;
-    if (!work)
-        return ngi_fail_memory(err, ((size_t)n + (size_t)resamples) * sizeof *work);
-    int64_t kept = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (!isnan(x[i])) {
-            sum += x[i];
-            work[kept++] = x[i];
-        }
-    for (int r = 0; r < resamples && kept; r++)
-        work[n + r] = drawn_mean(work, kept, seed, (uint64_t)r);
-    if (kept)
-        *out = ngi_percentile_interval(sum / (double)kept, work + n, resamples, confidence);
-    ngi_free(work);
-    return NG_OK;
 }
 
 /* ---- The area under the ROC curve ------------------------------------------------------------ */

@@ -18,9 +18,6 @@ ngi_interval ngi_wilson(int64_t hits, int64_t n, double confidence);
 /* Of a figure whose values on resampled data are draws [n], which are sorted: numpy.quantile's linear interpolation. Draws that
  * are NaN (the figure was not defined there) are left out. */
 ngi_interval ngi_percentile_interval(double value, double *draws, int64_t n, double confidence);
-/* Of the mean of x [n], NaN left out, by the percentiles of the means of `resamples` samples drawn from it. */
-NG_NODISCARD ng_status ngi_mean_interval(const double *x, int64_t n, int resamples, uint64_t seed,
-                                         double confidence, ngi_interval *out, ng_error *err);
 /* Area under the ROC curve of scores [n], the higher the more positive: the probability that a positive one outranks a negative
  * one, ties counting half. Its interval by DeLong et al. ("Comparing the areas under two or more correlated receiver operating
  * characteristic curves", 1988) on the scale of log odds, which keeps it within 0 to 1. Undefined without positives or

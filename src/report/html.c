@@ -82,9 +82,11 @@ static void put_places(ngi_page *p, const ngi_report *r)
 {
     if (!r->energy || isnan(r->energy_mean.value))
         return;
-    ngi_putf(p, "<li%s>%.1f %% of its maps lies on the object (%.1f to %.1f %%)",
+    ngi_putf(p,
+             "<li%s>%.1f %% of its heatmaps is on the object (%.1f to %.1f %%), which fills %.1f %% of the "
+             "pictures",
              r->misplaced.n ? " class=\"warn\"" : "", 100 * r->energy_mean.value, 100 * r->energy_mean.low,
-             100 * r->energy_mean.high);
+             100 * r->energy_mean.high, 100 * r->area_mean);
     int64_t n = 0;
     for (int64_t i = 0; i < r->n; i++)
         n += r->energy[i] < 0.5 && ngi_report_right(r, i);

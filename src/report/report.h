@@ -47,6 +47,7 @@ typedef struct ngi_report {
     ngi_classification figures;
     double *energy, *area; /* [n] share of the map in the mask or box, and of the input; NaN; NULL: no data */
     ngi_interval energy_mean; /* of all images that have it */
+    double area_mean;         /* of the object in the picture */
     int bins;
     ngi_reliability width[2], mass[2]; /* at temperature 1, and at the fitted one */
     ngi_temperature temperature;

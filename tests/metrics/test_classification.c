@@ -44,22 +44,6 @@ static void percentiles(void **state)
     assert_true(isnan(ngi_percentile_interval(3, draws, 0, 0.5).low));
 }
 
-static void means(void **state)
-{
-    (void)state;
-    double x[] = {1, NAN, 2, 3, 6};
-    ngi_interval i;
-    ng_error err;
-    CHECK_OK(ngi_mean_interval(x, 5, 4000, 1, 0.95, &i, &err), err);
-    CHECK_NEAR(i.value, 3, 1e-15);
-    /* 256 samples of four are equally likely: their means' quantiles are those of NumPy */
-    CHECK_NEAR(i.low, 1.5, 0.26);
-    CHECK_NEAR(i.high, 5, 0.26);
-    double none[] = {NAN, NAN};
-    CHECK_OK(ngi_mean_interval(none, 2, 100, 1, 0.95, &i, &err), err);
-    assert_true(isnan(i.value) && isnan(i.low));
-}
-
 static void holds(ngi_interval i)
 {
     if (!(i.low <= i.value && i.value <= i.high && i.low < i.high))
@@ -244,7 +228,6 @@ int main(void)
         cmocka_unit_test(quantiles_are_those_of_the_normal_distribution),
         cmocka_unit_test(wilson),
         cmocka_unit_test(percentiles),
-        cmocka_unit_test(means),
         cmocka_unit_test(figures_are_those_of_scikit_learn),
         cmocka_unit_test(figures_of_several_labels),
         cmocka_unit_test(the_bootstrap_is_as_wide_as_the_standard_error),

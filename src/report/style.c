@@ -127,7 +127,7 @@ static const char *const style[] = {
     "Mono\",Menlo,monospace;overflow-wrap:anywhere}details{margin:1rem "
     "0;max-width:52rem}summary{cursor:pointer}",
     "footer{margin-top:5rem;padding-top:1.2rem;padding-bottom:3rem;color:var(--soft);font-size:.85rem}",
-    ".epochs{border-spacing:.5rem;margin-left:-.5rem}.epochs "
+    ".epochs .pane{width:8.6rem}.epochs{border-spacing:.5rem;margin-left:-.5rem}.epochs "
     "td{min-width:8.6rem;padding:0;vertical-align:top}.epochs thead th{font-size:.82rem;color:var(--soft)}",
     ".epochs tbody "
     "th{font-size:.84rem;font-weight:500;min-width:8.5rem;max-width:11rem;vertical-align:top;position:sticky;"

@@ -26,7 +26,7 @@ typedef struct train_settings {
         *folder, *features;
     int folds, images, epochs, fine_epochs, batch, warmup, patience, micro_batch;
     double val, test, dropout, label_smoothing, rate, fine_rate, momentum, weight_decay, clip, ema,
-        checkpoint_minutes;
+        checkpoint_minutes, attention, background_swap;
     bool no_duplicates, train_norms, class_weights, balanced, keep_last, resume;
 } train_settings;
 

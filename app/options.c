@@ -156,6 +156,11 @@ const option_row option_rows[] = {
      "gamma and beta of batch norms are trained too; their statistics never change"},
     {"--augment", NULL, "NAME=VALUE,...", OPTION_TEXT, AT(augment), TRAIN, 0, 0, NULL, NULL,
      "of the second stage: those of `netgaze augment-preview`, mixup and cutmix"},
+    {"--attention-loss", NULL, "WEIGHT", OPTION_NUMBER, AT(train.attention), TRAIN, 0, 1000000, "0", NULL,
+     "of the second stage: the share of the Grad-CAM's energy beside the object, by the data's masks or "
+     "boxes"},
+    {"--background-swap", NULL, "P", OPTION_NUMBER, AT(train.background_swap), TRAIN, 0, 1, "0", NULL,
+     "of the second stage: probability that an object is laid on another image's background"},
     {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), TRAIN | PROBE, 0, 2147483647, NULL, NULL,
      "of splits, order, first weights, dropout and augmentation; 0 when left out"},
     {"--micro-batch", NULL, "N", OPTION_INTEGER, AT(train.micro_batch), TRAIN, 1, 256, "4", NULL,

@@ -205,6 +205,8 @@ static void copy_options(const settings *s, ng_train_opts *o)
     o->patience = t->patience;
     o->keep_last = t->keep_last;
     o->augment = s->augment;
+    o->attention = t->attention;
+    o->background_swap = t->background_swap;
     o->seed = (uint64_t)(s->seed < 0 ? 0 : s->seed);
     o->threads = s->threads > 0 ? s->threads : cores > 0 && cores < 64 ? (int)cores : 1;
     o->micro_batch = t->micro_batch;

@@ -755,6 +755,13 @@ typedef struct ng_train_opts {
     int patience;  /* epochs without a better validation loss that end a stage. Default 10; 0: none do */
     int keep_last; /* the last epoch's weights are kept, not the best one's. Default 0 */
     const char *augment; /* of the unfrozen top's images, as of ng_augment_sheet. Default NULL: none */
+    /* Right for the right reasons, in the second stage (which then trains the head where no layer is unfrozen), of images
+     * whose mask or box the data give. */
+    double
+        attention; /* weight of the loss on where the network looks: the share of the true class's Grad-CAM energy that
+                         lies beside the object (Rao et al. 2023). Default 0: none */
+    double background_swap; /* probability that the object is laid on another training image's background
+                               (Xiao et al. 2020). Default 0 */
     /* The run. */
     uint64_t seed; /* of splits, order, first weights, dropout, augmentation. Default 0 */
     int threads;   /* Default 1. The result's bytes do not depend on it */

@@ -154,6 +154,37 @@ static ng_status mark_trained(ngi_training *t, ng_error *err)
                              "behind the layer '%s' the base has no weights that can be trained", name);
 }
 
+/* A second stage that trains the head only. */
+static ng_status mark_none(ngi_training *t, ng_error *err)
+{
+    size_t n = (size_t)t->model->graph->n_weights;
+    t->trained = ngi_alloc_zero(n, sizeof *t->trained);
+    return t->trained ? NG_OK : ngi_fail_memory(err, n);
+}
+
+/* Whether the data and the other options go with a loss on attention and with other backgrounds. */
+static ng_status check_attention(const ngi_training *t, ng_error *err)
+{
+    const ng_train_opts *o = &t->o;
+    if (o->attention == 0 && o->background_swap == 0)
+        return NG_OK;
+    const char *what = o->attention > 0 ? "a loss on attention" : "swapping backgrounds";
+    if (!t->data.has_masks && !t->data.has_boxes)
+        return ngi_fail(err, NG_E_ARGUMENT,
+                        "%s needs to know where the objects are: a CSV with a column mask or box", what);
+    if (o->fine_epochs == 0)
+        return ngi_fail(err, NG_E_ARGUMENT, "%s works in the second stage, which has no epochs", what);
+    if (o->attention > 0 && t->data.multi_label)
+        return ngi_fail(err, NG_E_ARGUMENT, "a loss on attention is for images of one label each");
+    if (o->attention > 0 && strcmp(o->pooling, "avg") != 0)
+        return ngi_fail(err, NG_E_ARGUMENT, "a loss on attention needs the pooling avg, not %s", o->pooling);
+    if (o->attention > 0 && (t->augment.mixup.on || t->augment.cutmix.on))
+        return ngi_fail(
+            err, NG_E_ARGUMENT,
+            "a loss on attention does not go with mixup and cutmix: a mixed image has two objects");
+    return NG_OK;
+}
+
 ng_status ngi_training_make_model(ngi_training *t, ng_error *err)
 {
     const ngi_graph *g = t->base->graph;
@@ -171,8 +202,11 @@ ng_status ngi_training_make_model(ngi_training *t, ng_error *err)
     if (!t->o.augment)
         t->o.augment = "none";
     NGI_TRY(ngi_augment_parse(t->o.augment, &t->augment, err));
+    NGI_TRY(check_attention(t, err));
     if (t->o.unfreeze_layer >= 0 && t->o.fine_epochs > 0)
         return mark_trained(t, err);
+    if ((t->o.attention > 0 || t->o.background_swap > 0) && t->o.fine_epochs > 0)
+        return mark_none(t, err);
     if (strcmp(t->o.augment, "none") != 0 && *t->o.augment)
         return ngi_fail(
             err, NG_E_ARGUMENT,
@@ -223,14 +257,14 @@ static void options_text(const ngi_training *t, char *text, size_t size)
     const ng_train_opts *o = &t->o;
     int n = snprintf(text, size,
                      "%d %s %.17g %s %.17g %d %d %d %d %d %s %.17g %.17g %.17g %.17g %.17g %.17g %s %d %d %d "
-                     "%d %d %s %llu "
+                     "%d %d %s %.17g %.17g %llu "
                      "%d %lld %s",
                      o->base_layer, o->pooling, o->dropout, o->loss, o->label_smoothing, o->epochs,
                      o->fine_epochs, o->unfreeze_layer, o->train_norms, o->batch, o->optimizer, o->rate,
                      o->fine_rate, o->momentum, o->weight_decay, o->clip, o->ema, o->schedule, o->warmup,
                      o->balanced_weights, o->balanced_sampler, o->patience, o->keep_last, o->augment,
-                     (unsigned long long)o->seed, o->micro_batch, (long long)o->memory,
-                     o->backend ? o->backend : "auto");
+                     o->attention, o->background_swap, (unsigned long long)o->seed, o->micro_batch,
+                     (long long)o->memory, o->backend ? o->backend : "auto");
     for (int i = 0; i < o->hidden_count && n > 0 && (size_t)n < size; i++)
         n += snprintf(text + n, size - (size_t)n, " %d", o->hidden[i]);
 }

@@ -1,6 +1,7 @@
 /* Stages, epochs, what is watched and kept. */
 #include "train/fit.h"
 
+#include "data/region.h"
 #include "train/fit_own.h"
 #include "train/order.h"
 
@@ -59,6 +60,14 @@ static ng_status find_items(ngi_fit *f, ng_error *err)
     f->n_val = ngi_fit_items(d, f->o.features, NGI_SPLIT_VAL, f->val);
     if (f->n_train == 0)
         return ngi_fail(err, NG_E_ARGUMENT, "there is no image to train on that can be read");
+    if (f->o.background_swap > 0) {
+        f->donors = ngi_alloc((size_t)f->n_train, sizeof *f->donors);
+        if (!f->donors)
+            return ngi_fail_memory(err, (size_t)f->n_train * sizeof *f->donors);
+        for (int64_t i = 0; i < f->n_train; i++)
+            if (ngi_region_known(&d->items[f->train[i]]))
+                f->donors[f->n_donors++] = f->train[i];
+    }
     if (f->o.balanced_weights) {
         f->class_weights = ngi_alloc((size_t)f->classes, sizeof *f->class_weights);
         if (!f->class_weights)
@@ -77,9 +86,11 @@ static ng_status make_room(ngi_fit *f, ng_error *err)
     f->logits_grad = ngi_alloc(batch * k, sizeof *f->logits_grad);
     f->weights = ngi_alloc(batch, sizeof *f->weights);
     f->each = ngi_alloc(batch, sizeof *f->each);
+    f->outside = ngi_alloc(batch, sizeof *f->outside);
     f->right = ngi_alloc(batch, sizeof *f->right);
     f->grads = ngi_alloc_zero((size_t)f->o.graph->n_weights, sizeof *f->grads);
-    bool fine = f->rows && f->targets && f->logits_grad && f->weights && f->each && f->right && f->grads;
+    bool fine = f->rows && f->targets && f->logits_grad && f->weights && f->each && f->outside && f->right &&
+                f->grads;
     return fine ? NG_OK : ngi_fail_memory(err, batch * ((size_t)f->width + 2 * k) * sizeof *f->rows);
 }
 
@@ -106,7 +117,7 @@ static ng_status make_params(ngi_fit *f, ng_error *err)
 
 static ng_status make_trunk(ngi_fit *f, ng_error *err)
 {
-    ngi_trunk_opts o = {.features = f->o.head.features,
+    ngi_trunk_opts o = {.features = f->cells ? f->o.maps : f->o.head.features,
                         .trained = f->o.trained,
                         .threads = f->o.images.threads,
                         .micro = f->o.micro > 0 ? f->o.micro : 4,
@@ -133,6 +144,21 @@ static ng_status begin_stage(ngi_fit *f, const ngi_pack *pack, ng_error *err)
                            err);
 }
 
+/* The maps that the loss on attention is of. */
+static ng_status find_maps(ngi_fit *f, ng_error *err)
+{
+    const ngi_graph *g = f->o.graph;
+    const ngi_node *pool = &g->nodes[f->o.head.features];
+    if (f->o.attention == 0)
+        return NG_OK;
+    if (pool->op != NGI_OP_GLOBAL_AVG || pool->inputs[0] != f->o.maps)
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "a loss on attention needs a head of global average pooling of a spatial layer");
+    const ngi_shape *maps = &g->nodes[f->o.maps].shape;
+    f->cells = (int)(maps->dim[0] * maps->dim[1]);
+    return NG_OK;
+}
+
 static ng_status start(ngi_fit *f, ng_error *err)
 {
     f->classes = ngi_train_head_classes(&f->o.head);
@@ -141,6 +167,7 @@ static ng_status start(ngi_fit *f, ng_error *err)
     if (f->classes != f->o.images.data->n_classes)
         return ngi_fail(err, NG_E_SHAPE, "the head has %d classes, the data %d", f->classes,
                         f->o.images.data->n_classes);
+    NGI_TRY(find_maps(f, err));
     NGI_TRY(find_items(f, err));
     NGI_TRY(make_room(f, err));
     if (f->o.stages[0].epochs == 0 && f->o.trained)
@@ -190,6 +217,8 @@ void ngi_fit_free(ngi_fit *f)
     ngi_free(f->logits_grad);
     ngi_free(f->weights);
     ngi_free(f->each);
+    ngi_free(f->outside);
+    ngi_free(f->donors);
     ngi_free(f->right);
     ngi_free(f->grads);
     ngi_free(f);
@@ -309,6 +338,7 @@ static ng_status run_loader(ngi_fit *f, ngi_loader *l, ng_error *err)
             break;
         f->state.place =
             first + batch.number * f->o.batch; /* batches of nothing but unreadable images are passed over */
+        f->regions = batch.regions;
         NGI_TRY(update(f, batch.items, batch.n, batch.images, err));
         f->state.place += next_size(f);
         NGI_TRY(after_step(f, err));
@@ -325,6 +355,13 @@ static ng_status run_images(ngi_fit *f, ng_error *err)
     o.n_order = f->n_train - f->state.place;
     o.batch = f->o.batch;
     o.augment = f->o.augment;
+    o.background_swap = f->o.background_swap;
+    o.donors = f->donors;
+    o.n_donors = f->n_donors;
+    if (f->cells) {
+        o.grid_h = (int)f->o.graph->nodes[f->o.maps].shape.dim[0];
+        o.grid_w = (int)f->o.graph->nodes[f->o.maps].shape.dim[1];
+    }
     o.seed = f->o.seed;
     o.epoch = f->state.epochs_done;
     o.skip_unreadable = true;

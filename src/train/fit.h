@@ -57,6 +57,12 @@ typedef struct ngi_fit_opts {
     int micro;      /* images of a thread's run; 0: 4 */
     int64_t memory; /* bytes of activations; 0: no limit */
     bool balanced_weights, balanced_sampler;
+    /* Second stage, images whose object's region is known. The loss on where the network looks (attention.h) weighs so much
+     * beside the other one: of the true class's Grad-CAM at node `maps` [h,w,c], whose global average is the head's
+     * features. 0: none. */
+    double attention;
+    int maps;
+    double background_swap; /* probability that the object is laid on another training image's background */
     uint64_t seed;
     int patience;   /* epochs without a better watched loss that end a stage; 0: none do */
     bool keep_last; /* the last epoch's weights, not the best one's */

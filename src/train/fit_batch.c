@@ -12,6 +12,7 @@ void ngi_fit_clear_workers(ngi_fit *f)
         ngi_head_work_clear(&f->workers[i].head);
         ngi_free(f->workers[i].head_grads);
         ngi_free(f->workers[i].room);
+        ngi_fit_attention_clear(&f->workers[i]);
         f->workers[i] = (ngi_fit_worker){0};
     }
     f->n_workers = 0;
@@ -27,6 +28,7 @@ ng_status ngi_fit_workers(ngi_fit *f, int n, int most, ng_error *err)
         w->room = ngi_alloc((size_t)f->classes, sizeof *w->room);
         if (!w->head_grads || !w->room)
             return ngi_fail_memory(err, (size_t)f->head_total * sizeof *w->head_grads);
+        NGI_TRY(ngi_fit_attention_room(f, w, most, err));
     }
     return NG_OK;
 }
@@ -60,16 +62,22 @@ typedef struct head_batch {
     ngi_fit *f;
     int64_t place; /* of its first image in the epoch */
     int n;
+    const int64_t *items; /* [n] */
+    bool maps;            /* the head is given maps, not features */
 } head_batch;
 
-/* The head on images first to first + n - 1 of the batch: losses, the head's gradients in the worker's row. */
-static void run_head(void *context, int worker, int64_t first, int n, const float *features, float *grad)
+/* The head on images first to first + n - 1 of the batch: losses, the head's gradients in the worker's row. `from` are
+ * features [n,width], or maps [n,cells,width], and so is grad. */
+static void run_head(void *context, int worker, int64_t first, int n, const float *from, float *grad)
 {
     const head_batch *b = context;
     ngi_fit *f = b->f;
     ngi_fit_worker *w = &f->workers[worker];
     int64_t at = first * f->classes;
     ngi_head_draw draw = {f->o.seed, f->state.epochs_done, b->place + first};
+    const float *features = b->maps ? w->pooled : from;
+    if (b->maps)
+        ngi_fit_pool(f, from, n, w->pooled);
     const float *logits = ngi_train_head_forward(&f->o.head, &w->head, features, n, &draw);
     ngi_loss_eval(&f->o.loss, logits, f->targets + at, f->weights + first, n, f->classes, b->n, w->room,
                   f->logits_grad + at, f->each + first);
@@ -84,7 +92,10 @@ static void run_head(void *context, int worker, int64_t first, int n, const floa
         to = biases[i] + d->out;
     }
     memset(w->head_grads, 0, (size_t)f->head_total * sizeof *w->head_grads);
-    ngi_train_head_backward(&f->o.head, &w->head, f->logits_grad + at, n, &draw, kernels, biases, grad);
+    ngi_train_head_backward(&f->o.head, &w->head, f->logits_grad + at, n, &draw, kernels, biases,
+                            b->maps ? w->pooled_grad : grad);
+    if (b->maps)
+        ngi_fit_attend(f, w, b->items + first, first, n, b->n, from, kernels, grad);
 }
 
 static void add_head(void *context, int worker)
@@ -113,7 +124,7 @@ static ng_status prepare(ngi_fit *f, const int64_t *items, int n, float *images,
 ng_status ngi_fit_batch(ngi_fit *f, const int64_t *items, int n, float *images, int64_t place, int64_t number,
                         double *loss, double *right, ng_error *err)
 {
-    head_batch b = {f, place, n};
+    head_batch b = {f, place, n, items, images && f->cells};
     NGI_TRY(prepare(f, items, n, images, number, err));
     ngi_params_zero_grads(&f->params);
     if (images) {
@@ -128,7 +139,7 @@ ng_status ngi_fit_batch(ngi_fit *f, const int64_t *items, int n, float *images, 
     }
     *loss = *right = 0;
     for (int i = 0; i < n; i++) {
-        *loss += f->each[i] * f->weights[i] / n;
+        *loss += (f->each[i] * f->weights[i] + (b.maps ? f->outside[i] : 0)) / n;
         *right += f->right[i];
     }
     return NG_OK;
@@ -189,7 +200,10 @@ static void keep_rows(void *context, int tap, int64_t first, int n, const float 
 {
     const ngi_fit *f = context;
     (void)tap;
-    memcpy(f->rows + first * f->width, values, (size_t)n * (size_t)f->width * sizeof *values);
+    if (f->cells)
+        ngi_fit_pool(f, values, n, f->rows + first * f->width);
+    else
+        memcpy(f->rows + first * f->width, values, (size_t)n * (size_t)f->width * sizeof *values);
 }
 
 static ng_status judge_images(judgement *j, const int64_t *items, int64_t n, ng_error *err)

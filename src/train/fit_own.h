@@ -13,6 +13,10 @@ typedef struct ngi_fit_worker {
     ngi_head_work head;
     float *head_grads; /* kernels and biases of the head one behind another */
     double *room;      /* [classes] of the loss */
+    /* With a loss on attention: */
+    float *pooled, *pooled_grad; /* [most,width] */
+    float *slope, *slope_grad;   /* [width] */
+    double *cells;               /* [cells] */
 } ngi_fit_worker;
 
 struct ngi_fit {
@@ -27,10 +31,14 @@ struct ngi_fit {
     ngi_trunk *trunk;                      /* second stage */
     ngi_fit_worker workers[NGI_TEAM_MOST]; /* the first stage uses one */
     int n_workers, classes, width;
+    int cells;            /* of the maps; 0: attention is not looked at */
+    const float *regions; /* [n,cells] of the batch */
+    int64_t *donors;      /* [n_donors] of backgrounds */
+    int64_t n_donors;
     int64_t head_total; /* numbers of the head's weights */
     /* The batch: [batch,...], of images also [batch] + the input's shape in the loader. */
     float *rows, *targets, *weights, *logits_grad; /* rows [max(batch, 64),width] */
-    double *each;
+    double *each, *outside; /* outside: the share of energy beside the object, times its weight */
     double *right;
     float **grads;   /* [n_weights] of the trunk's */
     double saved_at; /* seconds of the clock */
@@ -46,6 +54,16 @@ NG_NODISCARD ng_status ngi_fit_batch(ngi_fit *f, const int64_t *items, int n, fl
                                      int64_t number, double *loss, double *right, ng_error *err);
 NG_NODISCARD ng_status ngi_fit_workers(ngi_fit *f, int n, int most, ng_error *err);
 void ngi_fit_clear_workers(ngi_fit *f);
+
+/* fit_attention.c: the room of a worker for `most` images; freeing it. */
+NG_NODISCARD ng_status ngi_fit_attention_room(const ngi_fit *f, ngi_fit_worker *w, int most, ng_error *err);
+void ngi_fit_attention_clear(ngi_fit_worker *w);
+/* maps [n,cells,width] -> their means [n,width]. */
+void ngi_fit_pool(const ngi_fit *f, const float *maps, int n, float *pooled);
+/* pooled_grad [n,width] of the worker spread over grad [n,cells,width], and the loss on attention of the images first to
+ * first + n - 1 of the batch (items [n], of `batch` images) added to that, to the kernels' gradients and to f->outside. */
+void ngi_fit_attend(ngi_fit *f, ngi_fit_worker *w, const int64_t *items, int64_t first, int n, int batch,
+                    const float *maps, float *const *kernel_grads, float *grad);
 
 /* checkpoint.c */
 NG_NODISCARD ng_status ngi_checkpoint_save(const ngi_fit *f, ng_error *err);

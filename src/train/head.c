@@ -191,6 +191,14 @@ static void find_input_grad(const ngi_head_dense *d, const float *grad, int n, f
         }
 }
 
+/* grad *= where the relu let the forward through. */
+static void through_relu(const ngi_head_dense *d, const float *out, float *grad, int n)
+{
+    size_t count = (size_t)n * (size_t)d->out;
+    for (size_t k = 0; d->relu && k < count; k++)
+        grad[k] = out[k] > 0 ? grad[k] : 0;
+}
+
 void ngi_train_head_backward(const ngi_train_head *h, ngi_head_work *w, const float *logits_grad, int n,
                              const ngi_head_draw *draw, float *const *kernel_grads, float *const *bias_grads,
                              float *features_grad)
@@ -199,14 +207,49 @@ void ngi_train_head_backward(const ngi_train_head *h, ngi_head_work *w, const fl
     memcpy(w->grad[last], logits_grad, (size_t)n * (size_t)h->dense[last].out * sizeof *logits_grad);
     for (int i = last; i >= 0; i--) {
         const ngi_head_dense *d = &h->dense[i];
-        size_t count = (size_t)n * (size_t)d->out;
-        for (size_t k = 0; d->relu && k < count; k++)
-            w->grad[i][k] = w->out[i][k] > 0 ? w->grad[i][k] : 0;
+        through_relu(d, w->out[i], w->grad[i], n);
         add_weight_grads(d, w->in[i], w->grad[i], n, kernel_grads[i], bias_grads[i]);
         float *to = i ? w->grad[i - 1] : features_grad;
         if (!to)
             continue;
         find_input_grad(d, w->grad[i], n, to);
         drop(h, i, to, n, draw);
+    }
+}
+
+/* ---- The logit's gradient, and that of a function of it ---------------------------------------- */
+
+void ngi_train_head_slope(const ngi_train_head *h, ngi_head_work *w, int class_index, float *slope)
+{
+    int last = h->n - 1;
+    memset(w->grad[last], 0, (size_t)h->dense[last].out * sizeof *slope);
+    w->grad[last][class_index] = 1;
+    for (int i = last; i >= 0; i--) {
+        through_relu(&h->dense[i], w->out[i], w->grad[i], 1);
+        find_input_grad(&h->dense[i], w->grad[i], 1, i ? w->grad[i - 1] : slope);
+    }
+}
+
+/* With slope = K_0 D_0 K_1 D_1 ... e and the vectors v_i = D_i K_i+1 ... e that the call above has left in `grad`, what
+ * comes from the other side is u_0 = slope_grad, u_i+1 = D_i K_i' u_i, and K_i's gradient is u_i v_i'. */
+void ngi_train_head_slope_backward(const ngi_train_head *h, ngi_head_work *w, const float *slope_grad,
+                                   float *const *kernel_grads)
+{
+    const float *u = slope_grad;
+    for (int i = 0; i < h->n; i++) {
+        const ngi_head_dense *d = &h->dense[i];
+        float *next = i + 1 < h->n ? w->in[i + 1] : NULL;
+        if (next)
+            memset(next, 0, (size_t)d->out * sizeof *next);
+        for (int k = 0; k < d->in; k++)
+            for (int o = 0; u[k] != 0 && o < d->out; o++) {
+                size_t at = (size_t)k * (size_t)d->out + (size_t)o;
+                kernel_grads[i][at] += u[k] * w->grad[i][o];
+                if (next)
+                    next[o] += u[k] * d->kernel[at];
+            }
+        if (next)
+            through_relu(d, w->out[i], next, 1);
+        u = next;
     }
 }

@@ -56,4 +56,12 @@ void ngi_train_head_backward(const ngi_train_head *h, ngi_head_work *w, const fl
                              const ngi_head_draw *draw, float *const *kernel_grads, float *const *bias_grads,
                              float *features_grad);
 
+/* The gradient of a class's logit by the features, of the one image whose forward run without dropout is the last one in
+ * `w`: Grad-CAM's weights, for a head of global average pooling. slope [in] */
+void ngi_train_head_slope(const ngi_train_head *h, ngi_head_work *w, int class_index, float *slope);
+/* After it: what a gradient by the slope [in] is for the kernels, added to kernel_grads. The relus' sides do not change with
+ * the weights but at single points, so that this is exact. `w` must be run again afterwards. */
+void ngi_train_head_slope_backward(const ngi_train_head *h, ngi_head_work *w, const float *slope_grad,
+                                   float *const *kernel_grads);
+
 #endif

@@ -12,11 +12,12 @@ struct ngi_trunk {
     int threads, micro, features, n_taps;
     const int *taps;
     int64_t pixels, width; /* floats of an image, of its features */
-    bool trains;
+    bool trains;           /* the rest of the network gives a gradient */
+    bool learns;           /* that is of use: a weight is trained */
 };
 
-static ng_status make_plan(const ngi_graph *g, const ngi_trunk_opts *o, int micro, ngi_plan **out,
-                           ng_error *err)
+static ng_status make_plan(const ngi_graph *g, const ngi_trunk_opts *o, bool learns, int micro,
+                           ngi_plan **out, ng_error *err)
 {
     ngi_plan_opts p = {.batch = micro,
                        .threads = 1,
@@ -24,7 +25,7 @@ static ng_status make_plan(const ngi_graph *g, const ngi_trunk_opts *o, int micr
                        .taps = o->taps,
                        .n_taps = o->n_taps,
                        .root = o->features,
-                       .trained = o->trained,
+                       .trained = learns ? o->trained : NULL,
                        .cache = o->cache,
                        .identity = o->identity};
     return ngi_plan_create(g, &p, out, err);
@@ -34,7 +35,7 @@ static ng_status make_plan(const ngi_graph *g, const ngi_trunk_opts *o, int micr
 static ng_status fit_plan(ngi_trunk *t, const ngi_trunk_opts *o, ng_error *err)
 {
     for (t->micro = o->micro;; t->micro /= 2) {
-        NGI_TRY(make_plan(t->graph, o, t->micro, &t->plan, err));
+        NGI_TRY(make_plan(t->graph, o, t->learns, t->micro, &t->plan, err));
         size_t bytes = ngi_trunk_bytes(t);
         if (o->memory <= 0 || bytes <= (size_t)o->memory)
             return NG_OK;
@@ -73,6 +74,8 @@ ng_status ngi_trunk_create(const ngi_graph *g, const ngi_trunk_opts *o, ngi_trun
     t->taps = o->taps;
     t->n_taps = o->n_taps;
     t->trains = o->trained != NULL;
+    for (int i = 0; t->trains && i < g->n_weights; i++)
+        t->learns = t->learns || o->trained[i];
     t->pixels = ngi_shape_count(&g->nodes[g->inputs[0]].shape);
     t->width = ngi_shape_count(&g->nodes[o->features].shape);
     ng_status status = open_trunk(t, o, err);
@@ -168,7 +171,7 @@ static ng_status run_part(const pass *p, int worker, int64_t part, ng_error *err
     int n = size_of(p, part);
     NGI_TRY(forward_part(p, worker, part, err));
     p->step->rest(p->step->context, worker, part * t->micro, n, ngi_run_activation(s, t->features), seed);
-    return ngi_run_backward(s, seed, n, -1, err);
+    return t->learns ? ngi_run_backward(s, seed, n, -1, err) : NG_OK;
 }
 
 static ng_status train_part(void *context, int worker, int64_t part, ng_error *err)
@@ -176,7 +179,7 @@ static ng_status train_part(void *context, int worker, int64_t part, ng_error *e
     const pass *p = context;
     ng_status status = run_part(p, worker, part, err);
     ngi_turn_take(p->trunk->turn, part);
-    if (status == NG_OK)
+    if (status == NG_OK && p->trunk->learns)
         status = ngi_run_take_weight_gradients(p->trunk->sessions[worker], p->grads, err);
     if (status == NG_OK)
         p->step->add(p->step->context, worker);

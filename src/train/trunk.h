@@ -9,8 +9,9 @@
 typedef struct ngi_trunk ngi_trunk;
 
 typedef struct ngi_trunk_opts {
-    int features;        /* the node where the trunk ends */
-    const bool *trained; /* [n_weights]; NULL: forward only */
+    int features; /* the node where the trunk ends */
+    const bool *
+        trained; /* [n_weights]; NULL: forward only. All false: ngi_trunk_train runs `rest` and no backward */
     int threads;
     int micro; /* images of a micro-batch */
     int64_t

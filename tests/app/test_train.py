@@ -161,6 +161,35 @@ class Train(ProgramTest):
         result = run("train", self.model, table, "-o", self.out, "--loss", "softmax", code=2)
         self.assertIn("several labels", result.stderr)
 
+    def listed(self, columns="path,label,box", rest=",2 2 12 12"):
+        """The same images as a CSV whose boxes say where to look."""
+        rows = [columns] + [f"{i}.{c}.png,{'abc'[c]}{rest}" for c in range(3) for i in range(10)]
+        folder = self.folder / "listed"
+        folder.mkdir(exist_ok=True)
+        for c, name in enumerate(CLASSES):
+            for i in range(10):
+                shutil.copy(self.data / name / f"{i}.png", folder / f"{i}.{c}.png")
+        (folder / "list.csv").write_text("\n".join(rows) + "\n")
+        return folder / "list.csv"
+
+    def test_attention_and_backgrounds(self):
+        self.data = self.listed()
+        *epochs, end = self.train("--epochs", 2, "--fine-epochs", 3, "--attention-loss", 1, "--background-swap", 0.5)
+        self.assertEqual([e["stage"] for e in epochs], ["head"] * 2 + ["top"] * 3)
+        self.assertLess(end["largest_difference"], 1e-4)
+        first = self.out.read_bytes()
+        self.train("--epochs", 2, "--fine-epochs", 3, "--attention-loss", 0, "--background-swap", 0.5)
+        self.assertNotEqual(self.out.read_bytes(), first)
+
+    def test_attention_wants_to_know_where_objects_are(self):
+        def refused(*options):
+            return run(*self.command("--attention-loss", 1, *options), code=2).stderr
+        self.assertIn("mask or box", refused())
+        self.data = self.listed()
+        self.assertIn("mixup and cutmix", refused("--augment", "mixup=0.2"))
+        self.assertIn("pooling avg", refused("--pooling", "max"))
+        self.assertIn("no epochs", refused("--fine-epochs", 0))
+
     def test_divergence(self):
         result = run(*self.command("--optimizer", "sgd", "--rate", 1000, "--momentum", 0.999, "--epochs", 2000, "--patience", 0,
                                    "--unfreeze", "a", "--fine-rate", 1000), code=2)

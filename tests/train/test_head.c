@@ -99,6 +99,53 @@ static void gradients(void **state)
     }
 }
 
+/* A function of the logit's gradient: its own gradient by the kernels, against differences. */
+static double of_slope(const ngi_train_head *h, ngi_head_work *w, const float *x, const float *seed,
+                       float *slope)
+{
+    ngi_train_head_forward(h, w, x, 1, NULL);
+    ngi_train_head_slope(h, w, 2, slope);
+    double sum = 0;
+    for (int k = 0; k < 20; k++)
+        sum += (double)seed[k] * slope[k];
+    return sum;
+}
+
+static void slopes(void **state)
+{
+    (void)state;
+    ng_error err;
+    ngi_train_head h;
+    int pool;
+    ngi_graph *g = make_net(&pool, &h, 0.4);
+    ngi_train_head_initialise(&h, 5);
+    for (int i = 0; i < 9; i++)
+        h.dense[0].bias[i] = i % 3 ? 3 : -3; /* some relus are shut */
+    ngi_head_work w;
+    CHECK_OK(ngi_head_work_create(&h, 3, &w, &err), err);
+    float *x = net_floats(20), *seed = net_floats(20), slope[20], k0[180] = {0}, k1[36] = {0}, dx[20];
+    float *kernels[] = {k0, k1}, b0[9] = {0}, b1[4] = {0}, unused0[180] = {0}, unused1[36] = {0};
+    const float one[4] = {0, 0, 1, 0};
+    of_slope(&h, &w, x, seed, slope);
+    ngi_train_head_slope_backward(&h, &w, seed, kernels);
+    ngi_train_head_forward(&h, &w, x, 1, NULL); /* the slope is the gradient by the features */
+    ngi_train_head_backward(&h, &w, one, 1, NULL, (float *[]){unused0, unused1}, (float *[]){b0, b1}, dx);
+    assert_memory_equal(slope, dx, sizeof dx);
+    for (int i = 0; i < 180 + 36; i++) {
+        float *value = i < 180 ? &h.dense[0].kernel[i] : &h.dense[1].kernel[i - 180], kept = *value;
+        *value = kept + 1e-2f;
+        double up = of_slope(&h, &w, x, seed, slope);
+        *value = kept - 1e-2f;
+        double down = of_slope(&h, &w, x, seed, slope);
+        *value = kept;
+        CHECK_NEAR((up - down) / 2e-2, i < 180 ? k0[i] : k1[i - 180], 1e-4);
+    }
+    free(x);
+    free(seed);
+    ngi_head_work_clear(&w);
+    ngi_graph_free(g);
+}
+
 /* A head of one dense layer with the identity as its kernel shows the masks. */
 static void dropout(void **state)
 {
@@ -137,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_found),
         cmocka_unit_test(gradients),
+        cmocka_unit_test(slopes),
         cmocka_unit_test(dropout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

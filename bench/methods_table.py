@@ -37,15 +37,15 @@ def mean(row, name):
 
 def table(rows, curves):
     names = NAMES + (CURVES if curves else [])
-    print("| method | " + " | ".join(title for _, title in names) + " | seconds | forwards |")
-    print("| --- |" + " --- |" * (len(names) + 2))
+    print("| method | scenes | " + " | ".join(title for _, title in names) + " | seconds | forwards |")
+    print("| --- | --- |" + " --- |" * (len(names) + 2))
     for row in sorted(rows, key=lambda r: -float(r["energy"])):
         cells = [mean(row, name) for name, _ in NAMES] + [mean(curves.get(row["method"]), name) for name, _ in CURVES if curves]
         if row["iou"]:
             cells[3] += f" [{float(row['iou_threshold']):g}]"
         label = row["method"] + (f" {row['parameters']}" if row["parameters"] else "")
         seconds, forwards = float(row["seconds"]), float(row["forwards"])
-        print(f"| {label} | " + " | ".join(cells) + f" | {seconds:.3f} | {forwards:.1f} |")
+        print(f"| {label} | {row['images']} | " + " | ".join(cells) + f" | {seconds:.3f} | {forwards:.1f} |")
 
 
 def main(folder):
@@ -58,8 +58,8 @@ def main(folder):
     table(location, {r["method"]: r for r in curves})
     print("\ncam, hirescam, xgradcam and shapleycam (of the logit) are gradcam here, as they must be behind global average pooling "
           "and Dense;\nthe curves were run for one of them.\n")
-    print(f"## Methods of many forward runs: {costly[0]['images']} of these scenes, fewer samples than the defaults\n")
-    print("So few scenes tell only large differences. IoU at half of the maximum.\n")
+    print("## Methods of many forward runs: a few of these scenes, fewer samples than the defaults\n")
+    print("So few scenes say what a method costs, hardly what it is worth. IoU at half of the maximum.\n")
     table(costly, {})
 
 

@@ -1,13 +1,13 @@
 #!/bin/sh
 # score.sh: how well every method finds the thing in the stamp scenes, and whether the score depends on what it shows. Remakes
 # bench/results/methods-*.csv and docs/methods-scored.md. Scenes and head are made once (demo/scenes, demo/scenes-model);
-# scores are kept in demo/scores, and an interrupted run continues. Half an hour of two cores.
+# scores are kept in demo/scores, and an interrupted run continues. Ten minutes of two idle cores.
 #
-#   score.sh [IMAGES [CURVES [COSTLY]]]    test images for the three tables: 24, 12 and 6 unless given
+#   score.sh [IMAGES [CURVES [COSTLY]]]    test images for the three tables: 24, 6 and 3 unless given
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 netgaze=$root/build/release/netgaze
-images=${1:-24} curves=${2:-12} costly=${3:-6}
+images=${1:-24} curves=${2:-6} costly=${3:-3}
 scenes=$root/demo/scenes model=$root/demo/scenes-model out=$root/demo/scores results=$root/bench/results
 [ -e "$root/demo/model/model.json" ] || "$root/scripts/demo.sh"
 "$root/scripts/stamps.sh" "$scenes" --per-class 400 --seed 2
@@ -26,7 +26,7 @@ score() { "$netgaze" score "$model/model.keras" "$scenes/list.csv" --csv "$@"; }
 # A table of one header from runs with their own parameters.
 costly_table() {
     for run in "smoothgrad" "vargrad" "integratedgradients,xrai -p steps=20" "occlusion" "scorecam -p channels=100" \
-        "lime,kernelshap -p samples=200" "rise -p samples=300" "guidedig -p steps=30" "extremalperturbation -p iterations=60"; do
+        "lime,kernelshap -p samples=150" "rise -p samples=200" "guidedig -p steps=30" "extremalperturbation -p iterations=40"; do
         # shellcheck disable=SC2086  # a list of words
         score --figures location,drop --images "$costly" --tune 0 -o "$out/costly" --method $run
     done | awk 'NR == 1 || !/^method,/'

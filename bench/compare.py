@@ -74,8 +74,8 @@ class Bench:
     def worker(self, name, threads):
         a = self.args
         try:
-            if name == "netgaze":
-                return Worker(name, [a.worker, a.model, a.input, str(threads)])
+            if name.startswith("netgaze"):
+                return Worker(name, [a.worker, a.model, a.input, str(threads), *name.split()[1:]])
             python = a.torch_python if name == "torch" else a.python
             return Worker(name, [python, os.path.join(HERE, "peer.py"), name, a.work, a.input, str(threads), a.layer])
         except RuntimeError as e:
@@ -133,9 +133,10 @@ def child(command, env=None):
 def single_images(b, threads):
     suffix = ", %d thread%s" % (threads, "s" if threads > 1 else "")
     ours = b.worker("netgaze", threads)
-    for name in ("onnxruntime", "openvino"):
+    for name in ("onnxruntime", "openvino", "tfjs"):
         peer = b.worker(name, threads)
-        b.duel("Grad-CAM against a forward alone" + suffix, ours, "gradcam", peer, "forward", 1.7 if threads == 1 else None, None)
+        asked = 1.7 if threads == 1 and name == "onnxruntime" else None
+        b.duel("Grad-CAM against a forward alone" + suffix, ours, "gradcam", peer, "forward", asked, None)
         b.duel("forward" + suffix, ours, "forward", peer, "forward", None, 1e-4)
         if peer:
             peer.close()
@@ -152,10 +153,46 @@ def single_images(b, threads):
     ours.close()
 
 
+def short(b, threads):
+    """Shorter numbers: their speed against float32 and against the peer's, their distance from float32."""
+    suffix = ", %d thread%s" % (threads, "s" if threads > 1 else "")
+    plain = b.worker("netgaze", threads)
+    for precision in ("bf16", "int8"):
+        ours = b.worker("netgaze " + precision, threads)
+        b.duel("forward in %s against float32%s" % (precision, suffix), ours, "forward", plain, "forward", None, 1e9)
+        peer = b.worker("onnxruntime_int8", threads) if precision == "int8" else None
+        b.duel("forward in int8" + suffix, ours, "forward", peer, "forward", 1.5, 1e9)
+        for w in (ours, peer):
+            if w:
+                w.close()
+    plain.close()
+
+
+def batches(b):
+    """Milliseconds an image by batch and threads, of netgaze alone."""
+    a = b.args
+    rows = []
+    for threads in map(int, a.threads.split(",")):
+        for batch in (1, 2, 4, 8, 16, 32):
+            run = subprocess.run([a.netgaze, "bench", a.model, "-q", "--json", "--repeat", "3", "--threads", str(threads),
+                                  "--batch", str(batch)], capture_output=True, text=True)
+            found = json.loads(run.stdout.splitlines()[0])
+            rows.append((threads, batch, found["forward"]["median_ms"] / batch, found["gradcam"]["median_ms"] / batch))
+            print("%d threads, batch %2d: forward %.1f ms an image, Grad-CAM %.1f" % rows[-1], flush=True)
+    with open(os.path.join(HERE, "results", "batches.csv"), "w", newline="") as f:
+        out = csv.writer(f)
+        out.writerow(["cpu", cpu_name(), "load", "%.1f" % os.getloadavg()[1]])
+        out.writerow(["threads", "batch", "forward ms an image", "gradcam ms an image"])
+        out.writerows(rows)
+
+
 def scorecam(b):
     ours, peer = b.worker("netgaze", 2), b.worker("torch", 2)
-    if ours and peer:
+    if ours and peer and b.args.long:
         b.duel("Score-CAM, all channels, 2 threads", ours, "scorecam", peer, "scorecam", 5, None, repeat=1)
+    elif ours and peer:
+        b.duel("Score-CAM, 64 live channels, 2 threads", ours, "scorecam:channels=64", peer, "scorecam:channels=64", 5, None,
+               repeat=3)
     for w in (ours, peer):
         if w:
             w.close()
@@ -261,9 +298,11 @@ def main():
     p.add_argument("--threads", default="1,2")
     p.add_argument("--repeat", type=int, default=15)
     p.add_argument("--images", type=int, default=1000)
-    p.add_argument("--only", default="single,starts,folders")
-    p.add_argument("--long", action="store_true", help="Score-CAM too: minutes for the peer")
+    p.add_argument("--only", default="single,short,scorecam,batches,starts,folders")
+    p.add_argument("--long", action="store_true", help="Score-CAM of all channels: minutes for the peer")
     args = p.parse_args()
+    os.environ["NETGAZE_CACHE"] = os.path.join(args.work, "cache")
+    os.environ["NETGAZE_BENCH_MODEL"] = args.model  # for tfjs.js
     args.photo, args.input = os.path.join(args.photos, "dog.jpg"), os.path.join(args.work, "input.npy")
     from PIL import Image
     os.makedirs(args.work, exist_ok=True)
@@ -271,18 +310,25 @@ def main():
     np.save(args.input, (np.asarray(photo, np.float32) / 255)[None])
     if not os.path.exists(os.path.join(args.work, "model.onnx")):
         subprocess.run([args.python, os.path.join(HERE, "export.py"), args.model, args.work], check=True)
+    if not os.path.exists(os.path.join(args.work, "model-int8.onnx")):
+        subprocess.run([args.python, os.path.join(HERE, "quantize.py"), args.work, args.input], check=True)
     b = Bench(args)
     parts = args.only.split(",")
     for threads in map(int, args.threads.split(",")):
         if "single" in parts:
             single_images(b, threads)
-    if args.long:
+        if "short" in parts:
+            short(b, threads)
+    if "scorecam" in parts:
         scorecam(b)
+    if "batches" in parts:
+        batches(b)
     if "starts" in parts:
         starts(b)
     if "folders" in parts:
         folders(b)
     write(b)
+    subprocess.run([args.torch_python, os.path.join(HERE, "plot.py")])  # Debian's matplotlib
     for failure in b.failures:
         print("WRONG: " + failure, file=sys.stderr)
     return 1 if b.failures else 0

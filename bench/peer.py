@@ -20,14 +20,34 @@ def path_of(file):
     return os.path.join(folder, file)
 
 
-def onnxruntime():
+def onnxruntime(file="model.onnx"):
     import onnxruntime as ort
     opts = ort.SessionOptions()
     opts.intra_op_num_threads, opts.inter_op_num_threads = threads, 1
     opts.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(path_of("model.onnx"), opts, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(path_of(file), opts, providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0].name
     return "onnxruntime " + ort.__version__, {"forward": lambda: session.run(None, {source: x})[0][0]}
+
+
+def onnxruntime_int8():
+    version, tasks = onnxruntime("model-int8.onnx")
+    return version + " int8", tasks
+
+
+def tfjs():
+    """TensorFlow.js with its WebAssembly back end, in Node: bench/tfjs.js answers for it."""
+    import subprocess
+    node = subprocess.Popen(["node", os.path.join(os.path.dirname(os.path.abspath(__file__)), "tfjs.js"), folder, input_path],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    version = node.stdout.readline().strip()
+
+    def forward():
+        node.stdin.write("forward\n")
+        node.stdin.flush()
+        return np.array(json.loads(node.stdout.readline()), np.float32)
+
+    return version, {"forward": forward}
 
 
 def openvino():
@@ -194,11 +214,21 @@ def torch():
     def scorecam():
         return ScoreCAM(net, [net.by_name[layer]])(image, None)[0]
 
-    return "pytorch " + t.__version__ + ", pytorch-grad-cam", {"forward": forward, "gradcam": gradcam, "scorecam": scorecam}
+    def scorecam_of(channels):
+        """Its own weights of the first channels: what it does for all of them."""
+        cam = ScoreCAM(net, [net.by_name[layer]])
+        score = cam.activations_and_grads(image)
+        act = cam.activations_and_grads.activations[0][:, :channels].numpy()
+        targets = [ClassifierOutputTarget(int(score[0].argmax()))]
+        return cam.get_cam_weights(image, None, targets, act, None)
+
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    return "pytorch " + t.__version__ + ", pytorch-grad-cam", {
+        "forward": forward, "gradcam": gradcam, "scorecam": scorecam, "scorecam:channels=64": lambda: scorecam_of(64)}
 
 
 # of one thread the processor's time, which other programs disturb less
-clock = time.process_time if threads == 1 else time.perf_counter
+clock = time.process_time if threads == 1 and name != "tfjs" else time.perf_counter
 version, tasks = globals()[name]()
 last = {}
 print("ready " + version, flush=True)

@@ -16,4 +16,8 @@ if [ ! -e "$work/torch/ready" ]; then
     "$work/torch/bin/pip" install --quiet --no-deps grad-cam==1.5.7 ttach
     touch "$work/torch/ready"
 fi
+if [ ! -e "$work/node_modules/ready" ]; then
+    npm install --silent --no-fund --no-audit --prefix "$work" @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
+    touch "$work/node_modules/ready"
+fi
 exec "$work/venv/bin/python" "$root/bench/compare.py" --torch-python "$work/torch/bin/python" "$@"

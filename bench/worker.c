@@ -1,5 +1,5 @@
 /* bench-worker MODEL INPUT.npy THREADS [BACKEND]: netgaze's side of bench/compare.py. Reads a line, does it, answers with a line:
- *   forward | METHOD        milliseconds of one forward run, or of one with an explanation at the automatic layer
+ *   forward | METHOD[:NAME=VALUE,...]   milliseconds of one forward run, or of one with an explanation at the automatic layer
  *   save WHAT FILE          writes the logits ("forward") or the signed map (METHOD) of WHAT's last run */
 #include <netgaze/netgaze.h>
 
@@ -45,7 +45,12 @@ static double run(worker *w, const char *what)
     if (!plain) {
         ng_explain_opts opts;
         ng_explain_opts_init(&opts);
-        opts.method = what;
+        char method[64];
+        const char *colon = strchr(what, ':');
+        snprintf(method, sizeof method, "%.*s", (int)(colon ? colon - what : (long)strlen(what)), what);
+        opts.method = method;
+        opts.parameters = colon ? colon + 1 : NULL;
+        opts.threads = w->threads;
         ng_map_clear(&w->map);
         must(ng_explain(w->explain, 0, &opts, &w->map, &err));
     }

@@ -45,6 +45,19 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 set_source_files_properties(${kernels}/kernels_plain.c PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=fast")
 
+# Packed weights in the cache are of these very kernels: a build with others finds none (exec/packed.c).
+file(GLOB kernel_files CONFIGURE_DEPENDS ${kernels}/*.[ch] ${PROJECT_SOURCE_DIR}/src/exec/onednn/*.[ch])
+set(kernels_hash "")
+foreach(f ${kernel_files})
+  file(SHA256 ${f} hash)
+  string(APPEND kernels_hash ${hash})
+endforeach()
+string(SHA256 kernels_hash "${kernels_hash}")
+string(SUBSTRING "${kernels_hash}" 0 16 kernels_hash)
+set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${kernel_files})
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/exec/packed.c PROPERTIES
+  COMPILE_DEFINITIONS "NGI_KERNELS_HASH=\"${kernels_hash}\"")
+
 # Square roots of vectors: nobody reads errno after them.
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/train/optimizer.c PROPERTIES COMPILE_OPTIONS "-fno-math-errno")
 

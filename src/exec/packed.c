@@ -1,6 +1,6 @@
 /* A plan's packed weights in the cache: one pack a kind of plan. What kind a plan is follows from its steps - what is
- * fused, where gradients go - and from whatever decides how a back end orders weights: its version, the
- * instruction set, the threads. */
+ * fused, where gradients go - and from whatever decides how a back end orders weights: its version and, since that stands
+ * still while kernels are worked on, the hash of their sources; the instruction set, the threads. */
 #include "exec/plan.h"
 
 #include <stdio.h>
@@ -39,9 +39,11 @@ static bool make_key(const ngi_plan *p, const char *identity, char key[NGI_PACK_
     char steps[NGI_HASH_TEXT];
     if (hash_steps(p, steps) != NG_OK)
         return false;
-    int n = snprintf(key, NGI_PACK_KEY, "plan 2 of netgaze %d.%d.%d: %s %s, %s, %d threads, %s, onednn %s %s",
-                     NG_VERSION_MAJOR, NG_VERSION_MINOR, NG_VERSION_PATCH, identity, steps, p->backend,
-                     p->threads, ngi_native_isa_name(), ngi_onednn_version(), ngi_onednn_isa());
+    int n =
+        snprintf(key, NGI_PACK_KEY,
+                 "plan 2 of netgaze %d.%d.%d " NGI_KERNELS_HASH ": %s %s, %s, %d threads, %s, onednn %s %s",
+                 NG_VERSION_MAJOR, NG_VERSION_MINOR, NG_VERSION_PATCH, identity, steps, p->backend,
+                 p->threads, ngi_native_isa_name(), ngi_onednn_version(), ngi_onednn_isa());
     return n > 0 && n < NGI_PACK_KEY;
 }
 

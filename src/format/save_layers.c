@@ -42,7 +42,6 @@ static const save_row rows[] = {
     {"LayerNormalization", NULL, ALL,
      "axis epsilon center scale rms_scaling beta_regularizer gamma_regularizer beta_constraint "
      "gamma_constraint"},
-    {"Normalization", NULL, K3, "axis mean variance"},
     {"Rescaling", NULL, ALL, "scale offset"},
     {"Activation", NULL, ALL, "activation"},
     {"PReLU", NULL, ALL, "shared_axes alpha_regularizer alpha_constraint"},

@@ -185,8 +185,8 @@ static ng_status put_difference(writing *w, const int *in, int *out, ng_error *e
     return put(w, "Add", json_object(), (int[]){in[0], minus}, 2, &w->node->shape, out, err);
 }
 
-/* Keras's Normalization: a batch norm with fixed moments. Keras 2 gets it with the moments as settings, because its batch norm
- * takes no epsilon below 1e-5; TF.js gets a batch norm. */
+/* Keras's Normalization: a batch norm with fixed moments. Keras gets the moments as settings: among the weights it would want
+ * a count beside them, and Keras 2's batch norm takes no epsilon below 1e-5. TF.js gets a batch norm. */
 static ng_status put_normalization(writing *w, int in, int *out, ng_error *err)
 {
     const ngi_weight *weights = w->f->source->graph->weights;

@@ -113,13 +113,19 @@ static json_t *input_shape(const ngi_flat *f, const ngi_flat_layer *l, const ngi
     return list;
 }
 
+/* Where it means something; Keras 3's SpatialDropout does not take it. */
+static bool says_trainable(const ngi_flat_layer *l)
+{
+    return (l->n_weights > 0 || !l->trainable) && strncmp(l->class_name, "SpatialDropout", 14) != 0;
+}
+
 static json_t *layer_config(const ngi_flat *f, const ngi_flat_layer *l, const ngi_shape *shape, bool open)
 {
     json_t *config = json_pack("{s:s}", "name", l->name);
     if (l->is_input)
         json_object_set_new(config, f->dialect == NGI_DIALECT_KERAS3 ? "batch_shape" : "batch_input_shape",
                             input_shape(f, l, shape, open));
-    else
+    else if (says_trainable(l))
         json_object_set_new(config, "trainable", json_boolean(l->trainable));
     json_object_set_new(config, "dtype", json_string("float32"));
     if (l->is_input)

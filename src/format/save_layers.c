@@ -10,15 +10,14 @@
 #define ALL  (K3 | K2 | JS)
 #define BOTH (K3 | K2)
 
-#define KERNEL                                                                                    \
-    "kernel_regularizer bias_regularizer activity_regularizer kernel_constraint bias_constraint " \
-    "use_bias activation"
+#define AROUND "bias_regularizer bias_constraint activity_regularizer use_bias activation"
+#define KERNEL "kernel_regularizer kernel_constraint " AROUND
 #define WINDOW "strides padding data_format dilation_rate "
 
 typedef struct save_row {
     const char *class_name, *written; /* NULL: the same */
     unsigned targets;
-    const char *keys; /* of the configuration, by spaces; "*": all */
+    const char *keys; /* of the configuration, by spaces */
 } save_row;
 
 static const save_row rows[] = {
@@ -26,12 +25,12 @@ static const save_row rows[] = {
     {"Convolution2D", "Conv2D", ALL, "filters kernel_size groups " WINDOW KERNEL},
     {"SeparableConv2D", NULL, ALL,
      "filters kernel_size depth_multiplier depthwise_regularizer pointwise_regularizer depthwise_constraint "
-     "pointwise_constraint " WINDOW KERNEL},
+     "pointwise_constraint " WINDOW AROUND},
     {"SeparableConvolution2D", "SeparableConv2D", ALL,
      "filters kernel_size depth_multiplier depthwise_regularizer pointwise_regularizer depthwise_constraint "
-     "pointwise_constraint " WINDOW KERNEL},
+     "pointwise_constraint " WINDOW AROUND},
     {"DepthwiseConv2D", NULL, ALL,
-     "kernel_size depth_multiplier depthwise_regularizer depthwise_constraint " WINDOW KERNEL},
+     "kernel_size depth_multiplier depthwise_regularizer depthwise_constraint " WINDOW AROUND},
     {"Dense", NULL, ALL, "units " KERNEL},
     {"BatchNormalization", NULL, ALL,
      "axis momentum epsilon center scale beta_regularizer gamma_regularizer beta_constraint "
@@ -260,7 +259,7 @@ static ng_status adapt(const ngi_flat *f, const char *class_name, json_t *config
     if (strcmp(class_name, "BatchNormalization") == 0)
         failed =
             json_object_set_new(config, "axis", json_integer(-1)); /* no other is run; Keras 2 wrote [3] */
-    if (f->dialect != K3)
+    if (!flag(config, "rms_scaling")) /* the newest Keras 3 has another layer for it */
         json_object_del(config, "rms_scaling");
     if (f->dialect == JS)
         json_object_del(config, "keepdims");

@@ -152,6 +152,8 @@ def convert(options, source, target, *more):
 
 def difference(found, expected):
     found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
+    if expected.ndim == 2 and expected.shape[1] == 2 and found.size == expected.shape[0]:
+        expected = expected[:, 1:]  # one sigmoid: fixtures keep both classes
     if found.size != expected.size:
         return float("inf")
     top = np.abs(expected).max()

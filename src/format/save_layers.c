@@ -239,23 +239,48 @@ static bool flag(const json_t *config, const char *key)
     return json_is_true(json_object_get(config, key));
 }
 
-/* What a target has under the same name, but not with these settings. */
-static bool differs(ngi_dialect dialect, const char *class_name, const json_t *config)
+static bool is_dilated(const ngi_flat *f, const ngi_traced_call *call)
 {
+    const ngi_attr *a = &f->source->graph->nodes[call->first_node].attr;
+    return a->dilation_h > 1 || a->dilation_w > 1;
+}
+
+/* What TensorFlow.js has under the same name, but computes in another way or not with these settings. */
+static bool differs_in_tfjs(const ngi_flat *f, const ngi_traced_call *call, const char *class_name)
+{
+    const json_t *config = call->layer->leaf.config;
     const char *interpolation = json_string_value(json_object_get(config, "interpolation"));
-    if (dialect != K3 && flag(config, "rms_scaling"))
-        return true;
-    if (dialect != JS)
-        return false;
+    const ngi_node *node = &f->source->graph->nodes[call->first_node];
     if (flag(config, "keepdims") || json_integer_value(json_object_get(config, "groups")) > 1)
         return true;
+    if (strcmp(class_name, "DepthwiseConv2D") == 0 && is_dilated(f, call))
+        return true;
+    if (strcmp(class_name, "ELU") == 0)
+        return node->attr.act.alpha != 1;
+    if (strcmp(class_name, "Softmax") == 0)
+        return node->attr.axis != node->shape.rank - 1;
     return strcmp(class_name, "UpSampling2D") == 0 && interpolation && strcmp(interpolation, "bilinear") == 0;
 }
 
+static bool differs(const ngi_flat *f, const ngi_traced_call *call, const char *class_name)
+{
+    if (f->dialect == JS)
+        return differs_in_tfjs(f, call, class_name) || flag(call->layer->leaf.config, "rms_scaling");
+    return f->dialect == K2 && flag(call->layer->leaf.config, "rms_scaling");
+}
+
 /* Settings that have other names or forms. */
-static ng_status adapt(const ngi_flat *f, const char *class_name, json_t *config, ng_error *err)
+static ng_status adapt(const ngi_flat *f, const ngi_traced_call *call, const char *class_name, json_t *config,
+                       ng_error *err)
 {
     int failed = 0;
+    if (f->dialect == JS && strcmp(class_name, "Reshape") == 0) { /* a size left open stays unknown there */
+        const ngi_shape *shape = &f->source->graph->nodes[call->output].shape;
+        json_t *target = json_array();
+        for (int i = 0; i < shape->rank; i++)
+            failed |= json_array_append_new(target, json_integer(shape->dim[i]));
+        failed |= json_object_set_new(config, "target_shape", target);
+    }
     if (strcmp(class_name, "BatchNormalization") == 0)
         failed =
             json_object_set_new(config, "axis", json_integer(-1)); /* no other is run; Keras 2 wrote [3] */
@@ -274,8 +299,7 @@ ng_status ngi_save_layer(ngi_flat *f, const ngi_traced_call *call, const char **
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !row && !call->layer->is_op; i++)
         if (strcmp(rows[i].class_name, leaf->class_name) == 0)
             row = &rows[i];
-    *known =
-        row && (row->targets & (unsigned)f->dialect) && !differs(f->dialect, row->class_name, leaf->config);
+    *known = row && (row->targets & (unsigned)f->dialect) && !differs(f, call, row->class_name);
     *config = NULL;
     if (!*known)
         return NG_OK;
@@ -285,7 +309,7 @@ ng_status ngi_save_layer(ngi_flat *f, const ngi_traced_call *call, const char **
     if (status == NG_OK)
         status = write_activation(f, call, made, known, err);
     if (status == NG_OK)
-        status = adapt(f, *class_name, made, err);
+        status = adapt(f, call, *class_name, made, err);
     if (status == NG_OK && *known) {
         *config = made;
         return NG_OK;

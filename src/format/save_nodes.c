@@ -132,6 +132,8 @@ static ng_status put_activation(writing *w, int in, int *out, ng_error *err)
     case NGI_ACT_LEAKY_RELU:
         return put_relu(w, &(ngi_activation_attr){.alpha = a->alpha, .max_value = INFINITY}, in, out, err);
     case NGI_ACT_ELU:
+        if (w->f->dialect == NGI_DIALECT_TFJS)
+            return refuse(w, "ELU with an alpha other than 1", err);
         return put_one(w, "ELU", json_pack("{s:f}", "alpha", (double)a->alpha), in, out, err);
     case NGI_ACT_THRESHOLD:
         return put_threshold(w, a, in, out, err);
@@ -332,6 +334,8 @@ static ng_status put_node(writing *w, const int *in, int n, int *out, ng_error *
     case NGI_OP_ACTIVATION:
         return put_activation(w, *in, out, err);
     case NGI_OP_SOFTMAX:
+        if (w->f->dialect == NGI_DIALECT_TFJS && w->node->attr.axis != w->node->shape.rank - 1)
+            return refuse(w, "a softmax along another axis than the last", err);
         return put_one(w, "Softmax", json_pack("{s:i}", "axis", w->node->attr.axis + 1), *in, out, err);
     case NGI_OP_AFFINE:
         return put_affine(w, *in, out, err);
@@ -367,6 +371,8 @@ static ng_status put_node(writing *w, const int *in, int n, int *out, ng_error *
         return put_merge(w, "Minimum", in, n, out, err);
     case NGI_OP_CONCAT:
         return put_merge(w, "Concatenate", in, n, out, err);
+    case NGI_OP_DEPTHWISE:
+        return refuse(w, "its depthwise convolutions are not dilated as Keras's are", err);
     case NGI_OP_CONV2D:
         return refuse(w, "a convolution in groups", err);
     default:

@@ -45,6 +45,8 @@ typedef struct settings {
     const char *augment, *title;
     const char *format, *dtype;
     const char *figures, *deletion, *insertion, *split;
+    int concepts, crops, design;
+    double crop;
     int images, variants, tune_images, steps;
     double box, alpha, window_center, window_width, target_alpha, budget;
     int top, threads, batch, repeat, seed;
@@ -77,6 +79,7 @@ enum command_bit {
     SCORE = 1 << 23,
     EVALUATE = 1 << 24,
     CONVERT = 1 << 25,
+    CONCEPTS = 1 << 26,
     ALL_COMMANDS = (1 << 28) - 1,
 };
 
@@ -102,6 +105,7 @@ int run_doctor(const settings *s);
 int run_bench(const settings *s);
 int run_sanity(const settings *s);
 int run_score(const settings *s);
+int run_concepts(const settings *s);
 int run_cache(const settings *s);
 int run_tune(const settings *s);
 int run_duplicates(const settings *s);

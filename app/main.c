@@ -110,6 +110,19 @@ const command commands[] = {
      "  # plain images: only what needs no masks\n"
      "  netgaze score model.keras photos/ --figures drop,road --json\n",
      SCORE, run_score},
+    {"concepts", "MODEL IMAGE... -o DIR",
+     "what a class's images have in common for the network, without labels",
+     "Takes the activations of crops of a class's images apart into concepts (CRAFT, Fel et al. 2023:\n"
+     "non-negative factorisation), and says how much of the class's score each decides (total Sobol index,\n"
+     "with its standard error over the images). Writes DIR/sheet.png, a row for each concept with the images "
+     "in\n"
+     "which it is strongest, its heatmap over them; DIR/concepts.json; DIR/bank.npy, the concepts' "
+     "directions\n"
+     "[concepts, channels]; and for each image DIR/IMAGE.concepts.npy, its maps [concepts, h, w]. The same\n"
+     "seed gives the same bytes, whatever the number of threads.\n\n" EXIT_CODES,
+     "  netgaze concepts model.keras photos/ -o concepts --class cat\n"
+     "  netgaze concepts model.keras photos/ -o concepts -n 5 --layer mixed7 --json\n",
+     CONCEPTS, run_concepts},
     {"methods", "", "the attribution methods", "", "  netgaze methods\n  netgaze methods --json\n", METHODS,
      run_methods},
     {"render", "SIDECAR...", "draw the pictures of sidecars again, in other colours if asked",

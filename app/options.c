@@ -7,9 +7,10 @@
 
 #define AT(field) offsetof(settings, field)
 enum {
-    MODELS = EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | SCORE | EVALUATE | CONVERT,
+    MODELS =
+        EXPLAIN | CLASSIFY | LAYERS | DOCTOR | BENCH | TUNE | SANITY | SCORE | EVALUATE | CONVERT | CONCEPTS,
     RUNS = EXPLAIN | CLASSIFY,
-    READS = RUNS | SANITY | SCORE | EVALUATE, /* images */
+    READS = RUNS | SANITY | SCORE | EVALUATE | CONCEPTS, /* images */
     BASES = MODELS | TRAIN | PROBE,
     FITS = READS | TRAIN | PROBE,
     COMPARES = EXPLAIN | SANITY,
@@ -18,7 +19,7 @@ enum {
 };
 
 const option_row option_rows[] = {
-    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS | EVALUATE, 0, 0, NULL, NULL,
+    {"--output", "-o", "DIR", OPTION_FOLDER, AT(output), DRAWS | EVALUATE | CONCEPTS, 0, 0, NULL, NULL,
      "folder for what is written; made if missing"},
     {"--method", NULL, "NAME,...", OPTION_CHOICES, AT(method), COMPARES, 0, 0, "gradcam", method_choice,
      "attribution methods; several make one comparing picture and their correlations; `netgaze methods` "
@@ -229,7 +230,7 @@ const option_row option_rows[] = {
      "threads of one run; 1 when left out"},
     {"--repeat", NULL, "N", OPTION_INTEGER, AT(repeat), BENCH | TUNE, 1, 1000, "20", NULL,
      "times each is measured"},
-    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH | EVALUATE, 1, 256, "1", NULL,
+    {"--batch", "-b", "N", OPTION_INTEGER, AT(batch), RUNS | BENCH | EVALUATE | CONCEPTS, 1, 256, "1", NULL,
      "images in one run of a thread"},
     {"--candidates", NULL, NULL, OPTION_FLAG, AT(candidates), LAYERS, 0, 0, NULL, NULL,
      "only layers that can be explained"},
@@ -311,6 +312,23 @@ const option_row option_rows[] = {
      "of the report; the model's path when left out"},
     {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), EVALUATE, 0, 2147483647, NULL, NULL,
      "of the bootstrap that intervals come from; 0 when left out"},
+    {"--concepts", "-n", "N", OPTION_INTEGER, AT(concepts), CONCEPTS, 1, 32, "10", NULL,
+     "that the class's images are taken apart into"},
+    {"--class", "-c", "CLASS", OPTION_TEXT, AT(classes), CONCEPTS, 0, 0, NULL, NULL,
+     "by number or label; the images that are predicted to be of it are used. Left out: the one that most of "
+     "the "
+     "images are predicted to be"},
+    {"--layer", "-l", "NAME", OPTION_TEXT, AT(layer), CONCEPTS, 0, 0, NULL, NULL,
+     "whose activations are taken apart; the one explained by default when left out"},
+    {"--crops", NULL, "N", OPTION_INTEGER, AT(crops), CONCEPTS, 1, 16, "4", NULL,
+     "of an image, along each of its sides"},
+    {"--crop", NULL, "SHARE", OPTION_NUMBER, AT(crop), CONCEPTS, 0.05, 1, "0.3", NULL,
+     "side of a crop, as a share of the image's"},
+    {"--design", NULL, "N", OPTION_INTEGER, AT(design), CONCEPTS, 2, 1024, "32", NULL,
+     "points of the Sobol indices: an image costs (concepts + 1) times as many runs of what lies behind the "
+     "layer"},
+    {"--seed", NULL, "N", OPTION_INTEGER, AT(seed), CONCEPTS, 0, 2147483647, NULL, NULL,
+     "of the random numbers; 0 when left out"},
     {"--help", "-h", NULL, OPTION_FLAG, AT(help), ALL_COMMANDS, 0, 0, NULL, NULL, "this text"},
 };
 const int option_row_count = (int)(sizeof option_rows / sizeof *option_rows);

@@ -484,6 +484,65 @@ NG_API NG_NODISCARD ng_status ng_method_check(const ng_model *model, const char 
 NG_API NG_NODISCARD ng_status ng_method_check_parameters(const char *method, const char *parameters,
                                                          ng_error *err);
 
+/* ---- Concepts: what a class's images have in common, without labels ------------------------- */
+
+/* CRAFT (Fel et al. 2023): the layer's activations of crops of a class's images are taken apart, without negative numbers,
+ * into concepts: directions of the layer's channels. Create; add every image; learn; weigh every image (or some); then ask. */
+typedef struct ng_concepts ng_concepts;
+
+typedef struct ng_concepts_opts {
+    size_t struct_size;
+    int count;      /* concepts, 1 to 32. Default 10 */
+    int crops;      /* of an image, along each of its sides, 1 to 16. Default 4: sixteen crops */
+    double crop;    /* side of a crop, as a share of the image's, 0.05 to 1. Default 0.3 */
+    int iterations; /* of the factorisation, 1 to 100000. Default 200 */
+    int design; /* points of the Sobol indices; an image costs (count + 1) times as many runs of what lies behind
+                       the layer. 2 to 1024. Default 32 */
+    uint64_t seed; /* of the factorisation's beginning and the points. Default 0 */
+    int threads;   /* Default 1 */
+    int (*progress)(void *context, int done, int total); /* as in ng_explain_opts */
+    void *context;
+} ng_concepts_opts;
+
+NG_API void ng_concepts_opts_init(ng_concepts_opts *opts);
+/* `layer` is one of the session's, which must outlive the concepts and is run by them. */
+NG_API NG_NODISCARD ng_status ng_concepts_create(ng_session *session, int layer, int class_index,
+                                                 const ng_concepts_opts *opts, ng_concepts **out,
+                                                 ng_error *err);
+NG_API void ng_concepts_free(ng_concepts *concepts);
+/* Runs the crops of one network input [h,w,c] of the class; images are numbered from 0. */
+NG_API NG_NODISCARD ng_status ng_concepts_add(ng_concepts *concepts, const float *input, ng_error *err);
+NG_API NG_NODISCARD ng_status ng_concepts_learn(ng_concepts *concepts, ng_error *err);
+/* Adds to the concepts' importance what they do for the class in this image. */
+NG_API NG_NODISCARD ng_status ng_concepts_weigh(ng_concepts *concepts, const float *input, ng_error *err);
+
+/* The crop in which a concept is strong. */
+typedef struct ng_concept_example {
+    int image;             /* as numbered by ng_concepts_add; -1: there is none */
+    double x0, y0, x1, y1; /* the crop, in shares of the image's sides */
+    double strength;
+} ng_concept_example;
+
+enum { NG_CONCEPT_EXAMPLES = 8 };
+
+typedef struct ng_concept {
+    double
+        importance; /* total Sobol index: in what share of the class score's variance the concept has a part, when the
+                          concepts' strengths are changed at random; mean over the images weighed */
+    double error;           /* standard error of that mean; 0 of fewer than two images */
+    double share;           /* of all concepts' strength in the crops */
+    const float *direction; /* [channels] of the layer, of length 1 */
+    int64_t channels;
+    ng_concept_example examples[NG_CONCEPT_EXAMPLES]; /* the strongest crop of each image, strongest first */
+} ng_concept;
+
+/* By rank: 0 is the most important one, or before any image was weighed, the first. */
+NG_API NG_NODISCARD ng_status ng_concepts_describe(const ng_concepts *concepts, int rank, ng_concept *out,
+                                                   ng_error *err);
+/* Where each concept is in an image: maps [count], in the order of ranks, each to be cleared. */
+NG_API NG_NODISCARD ng_status ng_concepts_maps(ng_concepts *concepts, const float *input, ng_map *maps,
+                                               ng_error *err);
+
 /* ---- Pictures ------------------------------------------------------------------------------ */
 
 /* How a raw map is scaled to 0..1 for display. */

@@ -28,6 +28,12 @@ struct ng_model {
     int automatic_layer;
 };
 
+/* session.c: the request as a job at one of the session's layers, for work that is no method's. */
+NG_NODISCARD ng_status ngi_session_job(const ng_session *s, int index, const ng_explain_opts *opts,
+                                       ngi_attr_job *job, ng_error *err);
+int ngi_session_batch(const ng_session *s);
+const ng_model *ngi_session_model(const ng_session *s);
+
 /* ends.c: chooses the image input and the output, and fixes the other inputs: one of each is left. */
 NG_NODISCARD ng_status ngi_model_choose_ends(ng_model *m, const ng_model_opts *opts, ng_error *err);
 const char *ngi_model_output_name(const ng_model *m);

@@ -413,6 +413,23 @@ ng_status ng_explain(ng_session *s, int index, const ng_explain_opts *opts, ng_m
                              : explain_one(s, index, opts, out, err);
 }
 
+ng_status ngi_session_job(const ng_session *s, int index, const ng_explain_opts *opts, ngi_attr_job *job,
+                          ng_error *err)
+{
+    NGI_TRY(check_layer(s, opts->layer, err));
+    return make_job(s, index, opts, NULL, job, err);
+}
+
+int ngi_session_batch(const ng_session *s)
+{
+    return s->batch;
+}
+
+const ng_model *ngi_session_model(const ng_session *s)
+{
+    return s->model;
+}
+
 ng_status ng_map_faithfulness(ng_session *s, int index, const ng_map *map, const ng_faithfulness_opts *opts,
                               ng_faithfulness *out, ng_error *err)
 {

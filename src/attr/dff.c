@@ -2,23 +2,22 @@
  * non-negative factors by multiplicative updates (Lee & Seung, 2001). A column of W shows where a concept is; the map is
  * that of the concept asked for, in the order of their share in the class score: sum_cells W h . dS/dA. */
 #include "attr/attr.h"
-#include "base/random.h"
+#include "attr/nmf.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 static const ng_method_parameter parameters[] = {
     {.name = "concepts",
      .value = 4,
      .low = 1,
-     .high = 32,
+     .high = NGI_NMF_MOST,
      .whole = 1,
      .summary = "that the activations are taken apart into"},
     {.name = "concept",
      .value = 1,
      .low = 1,
-     .high = 32,
+     .high = NGI_NMF_MOST,
      .whole = 1,
      .summary = "whose map is drawn; 1: what speaks most for the class"},
     {.name = "iterations",
@@ -32,84 +31,11 @@ static const ng_method_parameter parameters[] = {
 
 extern const ngi_method ngi_method_dff;
 
-static const double tiny = 1e-12; /* keeps divisions finite */
-
-typedef struct factors {
-    const double *a; /* [cells,channels], not negative */
-    double *w, *h;   /* [cells,k], [k,channels] */
-    double *square;  /* [k,k] */
-    double *ratio;   /* [k * (cells or channels)] */
-    int64_t cells, channels;
-    int k;
-} factors;
-
-/* H *= (W^T A) / (W^T W H) */
-static void update_h(factors *f)
-{
-    memset(f->square, 0, (size_t)f->k * (size_t)f->k * sizeof *f->square);
-    memset(f->ratio, 0, (size_t)f->k * (size_t)f->channels * sizeof *f->ratio);
-    for (int64_t i = 0; i < f->cells; i++)
-        for (int p = 0; p < f->k; p++) {
-            double w = f->w[i * f->k + p];
-            for (int q = 0; q < f->k; q++)
-                f->square[p * f->k + q] += w * f->w[i * f->k + q];
-            for (int64_t c = 0; c < f->channels && w != 0; c++)
-                f->ratio[p * f->channels + c] += w * f->a[i * f->channels + c];
-        }
-    for (int64_t c = 0; c < f->channels; c++) {
-        double column[32];
-        for (int p = 0; p < f->k; p++) {
-            double below = tiny;
-            for (int q = 0; q < f->k; q++)
-                below += f->square[p * f->k + q] * f->h[q * f->channels + c];
-            column[p] = f->h[p * f->channels + c] * f->ratio[p * f->channels + c] / below;
-        }
-        for (int p = 0; p < f->k; p++)
-            f->h[p * f->channels + c] = column[p];
-    }
-}
-
-/* W *= (A H^T) / (W H H^T) */
-static void update_w(factors *f)
-{
-    for (int p = 0; p < f->k; p++)
-        for (int q = 0; q < f->k; q++) {
-            double sum = 0;
-            for (int64_t c = 0; c < f->channels; c++)
-                sum += f->h[p * f->channels + c] * f->h[q * f->channels + c];
-            f->square[p * f->k + q] = sum;
-        }
-    for (int64_t i = 0; i < f->cells; i++) {
-        double row[32];
-        for (int p = 0; p < f->k; p++) {
-            double above = 0, below = tiny;
-            for (int64_t c = 0; c < f->channels; c++)
-                above += f->a[i * f->channels + c] * f->h[p * f->channels + c];
-            for (int q = 0; q < f->k; q++)
-                below += f->w[i * f->k + q] * f->square[q * f->k + p];
-            row[p] = f->w[i * f->k + p] * above / below;
-        }
-        memcpy(f->w + i * f->k, row, (size_t)f->k * sizeof *row);
-    }
-}
-
-static void begin(factors *f, uint64_t seed)
-{
-    double mean = 0;
-    for (int64_t i = 0; i < f->cells * f->channels; i++)
-        mean += f->a[i] / (double)(f->cells * f->channels);
-    double size = sqrt(mean / f->k);
-    for (int64_t i = 0; i < f->cells * f->k; i++)
-        f->w[i] = size * (0.5 + ngi_random_uniform(seed, 0, (uint64_t)i));
-    for (int64_t i = 0; i < f->k * f->channels; i++)
-        f->h[i] = size * (0.5 + ngi_random_uniform(seed, 1, (uint64_t)i));
-}
-
 /* The concept of this rank by its share in the score. */
-static int choose(const factors *f, const float *gradient, int rank, double *share)
+static int choose(const ngi_nmf *f, const float *gradient, int rank, double *share)
 {
-    double shares[32];
-    int order[32];
+    double shares[NGI_NMF_MOST];
+    int order[NGI_NMF_MOST];
     for (int p = 0; p < f->k; p++) {
         shares[p] = 0;
         for (int64_t i = 0; i < f->cells; i++)
@@ -132,26 +58,21 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     if (rank > k)
         return ngi_fail(err, NG_E_ARGUMENT, "dff: concept %d of %d: it must be one of them", rank, k);
     NGI_TRY(ngi_attr_pair_compute(job, map, &p, err));
-    int64_t longest = p.cells > p.channels ? p.cells : p.channels;
-    size_t count = (size_t)(p.cells * p.channels + (p.cells + p.channels + longest + k) * k);
+    size_t count = (size_t)(p.cells * p.channels) + ngi_nmf_room(p.cells, p.channels, k);
     double *room = ngi_alloc_zero(count, sizeof *room), share;
     if (!room)
         return ngi_fail_memory(err, count * sizeof *room);
     for (int64_t i = 0; i < p.cells * p.channels; i++)
         room[i] = p.act[i] > 0 ? p.act[i] : 0;
-    factors f = {.a = room, .cells = p.cells, .channels = p.channels, .k = k};
-    f.w = room + p.cells * p.channels;
-    f.h = f.w + p.cells * k;
-    f.square = f.h + p.channels * k;
-    f.ratio = f.square + k * k;
-    begin(&f, (uint64_t)ngi_parameter(&ngi_method_dff, job, "seed"));
+    ngi_nmf f = {.a = room, .cells = p.cells, .channels = p.channels, .k = k};
+    ngi_nmf_place(&f, room + p.cells * p.channels);
+    ngi_nmf_begin(&f, (uint64_t)ngi_parameter(&ngi_method_dff, job, "seed"));
     int iterations = (int)ngi_parameter(&ngi_method_dff, job, "iterations");
     double end = job->seconds > 0 ? ngi_attr_seconds() + job->seconds : INFINITY;
     ng_status status = NG_OK;
     int done = 0;
     for (; done < iterations && status == NG_OK && (done == 0 || ngi_attr_seconds() < end); done++) {
-        update_h(&f);
-        update_w(&f);
+        ngi_nmf_step(&f);
         if (done % 16 == 15 && job->progress && job->progress(job->context, done, iterations))
             status = ngi_fail(err, NG_E_CANCELLED, "interrupted after %d of %d iterations", done, iterations);
     }

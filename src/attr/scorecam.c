@@ -3,7 +3,8 @@
  * channels and cancels in the softmax.
  *
  * Faster-Score-CAM (tf-keras-vis, max_N): only the channels that vary most; the others get no weight. Variant pgc
- * upsamples with aligned corners, as pytorch-grad-cam's UpsamplingBilinear2d does.
+ * upsamples with aligned corners, as pytorch-grad-cam's UpsamplingBilinear2d does. Variant tkv does so too, and takes the
+ * class's probability as a channel's weight, without a softmax over channels.
  *
  * A channel without variation masks everything away: all such channels have one and the same score, which is computed
  * once. */
@@ -12,10 +13,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { PAPER, PGC, TKV };
+
 static const ng_method_parameter parameters[] = {
     {.name = "variant",
-     .choices = "paper|pgc",
-     .summary = "how a channel is upsampled: half-pixel, or corner-aligned"},
+     .choices = "paper|pgc|tkv",
+     .summary = "paper; pgc: a channel is upsampled corner-aligned; tkv: so too, and its weight is the "
+                "class's probability itself"},
     {.name = "channels",
      .value = 0,
      .low = 0,
@@ -120,6 +124,7 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
 {
     ngi_shape input = ngi_attr_input_shape(job->graph);
     int channels = (int)p->channels, budget = (int)ngi_parameter(&ngi_method_scorecam, job, "channels");
+    int variant = (int)ngi_parameter(&ngi_method_scorecam, job, "variant");
     int wanted = budget > 0 && budget < channels ? budget : channels, count = 0, none = -1;
     for (int64_t i = 0; i < p->cells; i++)
         for (int64_t k = 0; k < p->channels; k++)
@@ -132,7 +137,7 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
                  .w = map->width,
                  .height = (int)input.dim[0],
                  .width = (int)input.dim[1],
-                 .aligned = ngi_parameter(&ngi_method_scorecam, job, "variant") == 1,
+                 .aligned = variant != PAPER,
                  .list = r->list,
                  .scores = r->scores};
     choose(&m, channels, wanted, r->chosen);
@@ -147,13 +152,19 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
     ngi_sampling s = {.count = count, .gradient_node = -1, .make = make, .take = take, .context = &m};
     int done;
     NGI_TRY(ngi_part_whole(job, &s.part, err));
-    NGI_TRY(ngi_attr_sample(job, &s, &done, err));
+    ngi_attr_job scored = *job;
+    scored.target.kind = variant == TKV ? NG_TARGET_PROBABILITY : job->target.kind;
+    NGI_TRY(ngi_attr_sample(&scored, &s, &done, err));
     for (int i = wanted - 1; i >= 0; i--) /* channels that time did not suffice for get no weight */
         if (r->sample_of[i] >= done) {
             r->chosen[i] = r->chosen[--wanted];
             r->sample_of[i] = r->sample_of[wanted];
         }
-    weigh(r->chosen, wanted, r->sample_of, r->scores, r->weights);
+    if (variant == TKV)
+        for (int i = 0; i < wanted; i++)
+            r->weights[r->chosen[i].channel] = r->scores[r->sample_of[i]];
+    else
+        weigh(r->chosen, wanted, r->sample_of, r->scores, r->weights);
     return ngi_attr_weigh(job, p, r->weights, map, err);
 }
 

@@ -1,0 +1,198 @@
+"""What the libraries say: for each a function (net, layer, input [1,c,h,w], class, folder) -> map, before any display."""
+
+import importlib.util
+import math
+import pathlib
+import subprocess
+import types
+
+import numpy as np
+import torch
+
+from compare_nets import tapped
+
+
+def pixels(values, how="sum"):
+    v = values.detach()[0].double().numpy()
+    return {"sum": v.sum(0), "abs-max": np.abs(v).max(0)}[how]
+
+
+def scaled(m):
+    """pytorch-grad-cam's scale_cam_image, without its resizing."""
+    m = m - m.min()
+    return m / (1e-7 + m.max())
+
+
+# ---- pytorch-grad-cam --------------------------------------------------------------------------
+
+def pgc_maps(class_name, net, layers, inputs, c, eigen=False, **options):
+    """The maps before relu and scaling, of each input."""
+    import pytorch_grad_cam
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    if class_name == "KPCA_CAM":
+        options.setdefault("kernel", "sigmoid")
+    cam = getattr(pytorch_grad_cam, class_name)(model=net, target_layers=layers, **options)
+    base, got = getattr(cam, "base_cam", cam), []
+    original = base.get_cam_image
+    base.get_cam_image = lambda *a, **k: got.append(original(*a, **k)) or got[-1]
+    for x in inputs:
+        if class_name == "FinerCAM":
+            cam(input_tensor=x, alpha=0.6, target_idx=c)
+        elif class_name == "ShapleyCAM":
+            cam(input_tensor=x.clone().requires_grad_(True), targets=[lambda z: z[c] + torch.log_softmax(z, -1)[c]])
+        else:
+            cam(input_tensor=x, targets=[ClassifierOutputTarget(c)], eigen_smooth=eigen)
+    return [np.asarray(v.detach() if torch.is_tensor(v) else v, dtype=np.float64)[0] for v in got]
+
+
+def pgc(class_name, eigen=False, **options):
+    def run(net, name, x, c, work):
+        with tapped(net, name) as tap:
+            return pgc_maps(class_name, net, [tap], [x], c, eigen, **options)[0]
+    return run
+
+
+def pgc_smoothed(class_name, scale):
+    """aug_smooth: the versions of pytorch-grad-cam's own transforms, its maps of them, their mean at the layer's grid."""
+    def run(net, name, x, c, work):
+        import pytorch_grad_cam
+        with tapped(net, name) as tap:
+            versions = pytorch_grad_cam.GradCAM(model=net, target_layers=[tap]).tta_transforms
+            inputs = [v.augment_image(x) for v in versions]
+            maps = pgc_maps(class_name, net, [tap], inputs, c)
+        led_back = [v.deaugment_mask(torch.from_numpy(m[None, None].copy())).numpy()[0, 0] for v, m in zip(versions, maps)]
+        return np.mean([scaled(np.maximum(m, 0)) if scale else m for m in led_back], axis=0)
+    return run
+
+
+def pgc_layers(class_name):
+    """Several target_layers: the library's whole result, at the input's size and scaled to 0..1."""
+    def run(net, names, x, c, work):
+        import pytorch_grad_cam
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+        cam = getattr(pytorch_grad_cam, class_name)(model=net, target_layers=[getattr(net, n) for n in names.split(",")])
+        return np.asarray(cam(input_tensor=x, targets=[ClassifierOutputTarget(c)]), np.float64)[0]
+    return run
+
+
+def pgc_fullgrad(net, name, x, c, work):
+    import pytorch_grad_cam
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    cam = pytorch_grad_cam.FullGrad(model=net, target_layers=[])
+    got = []
+    original = cam.compute_cam_per_layer
+    cam.compute_cam_per_layer = lambda *a, **k: got.append(original(*a, **k)) or got[-1]
+    cam(input_tensor=x, targets=[ClassifierOutputTarget(c)])
+    return got[0][0, 0]
+
+
+# ---- captum ------------------------------------------------------------------------------------
+
+def captum(class_name, how="sum", **options):
+    def run(net, name, x, c, work):
+        import captum.attr
+        method = getattr(captum.attr, class_name)(net)
+        return pixels(method.attribute(x.clone().requires_grad_(True), target=int(c), **options), how)
+    return run
+
+
+def captum_guided_gradcam(net, name, x, c, work):
+    from captum.attr import GuidedGradCam
+    with tapped(net, name) as tap:
+        a = GuidedGradCam(net, tap).attribute(x.clone().requires_grad_(True), target=int(c), interpolate_mode="bilinear")
+    return pixels(a)
+
+
+def captum_ig(baseline):
+    def run(net, name, x, c, work):
+        from captum.attr import IntegratedGradients
+        start = {"black": torch.zeros_like(x), "white": torch.ones_like(x), "given": 0.5 * x.flip(3)}.get(baseline)
+        if start is None:  # blur: scipy's own, in the layout [h,w,c]
+            from scipy.ndimage import gaussian_filter
+            blurred = gaussian_filter(x[0].permute(1, 2, 0).double().numpy(), (3, 3, 0), mode="nearest")
+            start = torch.from_numpy(blurred.transpose(2, 0, 1)[None].copy()).to(x.dtype)
+        return pixels(IntegratedGradients(net).attribute(x, baselines=start, target=int(c), n_steps=50, method="gausslegendre"))
+    return run
+
+
+def captum_occlusion(net, name, x, c, work):
+    from captum.attr import Occlusion
+    a = Occlusion(net).attribute(x, sliding_window_shapes=(x.shape[1], 8, 8), strides=(x.shape[1], 4, 4), target=int(c), baselines=0)
+    return a.detach()[0].double().numpy().mean(0)
+
+
+def captum_deeplift(net, name, x, c, work):
+    from captum.attr import DeepLift
+    return pixels(DeepLift(net).attribute(x, baselines=torch.zeros_like(x), target=int(c)))
+
+
+# ---- zennit ------------------------------------------------------------------------------------
+
+def zennit_lrp(composite):
+    """Batch norms are merged with the convolutions before them, by the graph. zennit's canonizer leaves the merged norm's
+    epsilon in place, so that it still divides by sqrt(1 + epsilon), 5e-4 at Keras's 1e-3: that is taken out here."""
+    def run(net, name, x, c, work):
+        import zennit.attribution
+        import zennit.canonizers
+        import zennit.composites
+
+        class Merge(zennit.canonizers.NamedMergeBatchNorm):
+            def merge_batch_norm(self, modules, batch_norm):
+                super().merge_batch_norm(modules, batch_norm)
+                self.kept, batch_norm.eps = (batch_norm, batch_norm.eps), 0.0
+
+            def remove(self):
+                super().remove()
+                self.kept[0].eps = self.kept[1]
+
+        convolutions = {n: m for n, m in net.named_modules() if isinstance(m, torch.nn.Conv2d)}
+        pairs = [([next(n for n in convolutions if n == s[0] or n.startswith(s[0] + "."))], name_)
+                 for name_, s, _, kind in net.order if kind == "BatchNormalization"]
+        made = getattr(zennit.composites, composite)(canonizers=[Merge(pairs)])
+        with zennit.attribution.Gradient(model=net, composite=made) as attributor:
+            _, relevance = attributor(x.clone(), lambda z: z * torch.nn.functional.one_hot(torch.tensor([c]), z.shape[1]))
+        return pixels(relevance)
+    return run
+
+
+# ---- The saliency package (PAIR) ---------------------------------------------------------------
+
+def saliency_module(name):
+    """One module of the package, whose __init__ wants more than these need."""
+    import saliency.core.base  # noqa: F401
+    return importlib.import_module(f"saliency.core.{name}")
+
+
+def gradients_of(net, c):
+    import saliency.core.base as base
+
+    def call(x, call_model_args=None, expected_keys=None):
+        t = torch.from_numpy(np.asarray(x).transpose(0, 3, 1, 2).copy()).to(next(net.parameters()).dtype).requires_grad_(True)
+        net(t)[:, c].sum().backward()
+        return {base.INPUT_OUTPUT_GRADIENTS: t.grad.double().numpy().transpose(0, 2, 3, 1)}
+    return call
+
+
+def pair_xrai(net, name, x, c, work):
+    xrai = saliency_module("xrai")
+    image = x[0].permute(1, 2, 0).double().numpy()
+    return xrai.XRAI().GetMask(image, gradients_of(net, c), extra_parameters=xrai.XRAIParameters(steps=4))
+
+
+def pair_guided_ig(net, name, x, c, work):
+    image = x[0].permute(1, 2, 0).double().numpy()
+    return saliency_module("guided_ig").GuidedIG().GetMask(
+        image, gradients_of(net, c), x_baseline=np.zeros_like(image), x_steps=20, fraction=0.25, max_dist=0.02).sum(-1)
+
+
+# ---- tf-keras-vis, in a Python of its own ------------------------------------------------------
+
+def tkv(python, method, **options):
+    def run(net, name, x, c, work):
+        script = pathlib.Path(__file__).with_name("compare_tkv.py")
+        words = [python, str(script), str(net.folder), str(work / "x.npy"), name, str(c), method, str(work / "tkv.npy")]
+        done = subprocess.run(words + [f"{k}={v}" for k, v in options.items()], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip()[-300:])
+        return np.load(work / "tkv.npy").astype(np.float64)
+    return run

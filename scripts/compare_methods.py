@@ -10,7 +10,7 @@ Needs PyTorch, torchvision, grad-cam, captum, zennit, saliency, scikit-learn, sc
 small networks with random weights are written as TensorFlow.js models and run by PyTorch from the same files; --model adds a
 real one. Maps are compared before any display: the signed map, where the method has one; the largest difference relative to
 the reference's largest value. Fails when one is over 1e-3; for pixel methods on the real network, where single pixels jump,
-over 1e-2, and over 1e-3 on the reference back end.
+over 1e-2 and twice what the peer's own float32 result is off by, and over 1e-3 on the reference back end.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def pixel_methods():
         row("smoothgrad", "formula, the same noise", N.smoothgrad("squared"), "samples=8,seed=3,variant=squared", deep=True),
         row("vargrad", "formula, the same noise", N.smoothgrad("variance"), "samples=8,seed=3", deep=True),
         row("guidedig", "saliency", P.pair_guided_ig, "baseline=zero,steps=20", nets=small),
-        row("xrai", "saliency", P.pair_xrai, "steps=4,rule=riemann", deep=True),
+        row("xrai", "saliency", P.pair_xrai, "steps=4,rule=riemann", nets=small),
         row("occlusion", k, P.captum_occlusion, "window=8,stride=4,baseline=zero", nets=small),
         row("rise", "authors' formula, the same masks", N.rise, "samples=40,cells=5,seed=2", deep=True),
         row("lime", "scikit-learn's Ridge, the same samples", N.lime, "samples=60,segments=12,seed=1,baseline=grey,compactness=100", nets=small),
@@ -160,21 +160,40 @@ KNOWN_DIFFERENCES = [
 
 
 class Table:
-    def __init__(self):
-        self.cells, self.failed = {}, 0
+    """Results by row and net. With a file, those of earlier runs are kept, so that a long table can be made in pieces."""
+
+    def __init__(self, file):
+        self.cells, self.failed, self.file = {}, 0, pathlib.Path(file) if file else None
+        if self.file and self.file.exists():
+            self.cells = {tuple(k): {n: tuple(v) for n, v in c.items()} for k, c in json.loads(self.file.read_text())}
+        self.begun = set()
+
+    def save(self):
+        if self.file:
+            self.file.write_text(json.dumps(list(self.cells.items())))
 
     def add(self, row, net, found, own, why=""):
         parameters = " ".join([row.parameters, *(o for o in row.options if "/" not in o)]).strip()
         key = (row.method, parameters, row.target, row.peer, row.note)
         cell = self.cells.setdefault(key, {})
+        if (key, net) not in self.begun:
+            self.begun.add((key, net))
+            cell.pop(net, None)
         worst, count, owns = cell.get(net, (0.0, 0, 0.0))
         cell[net] = (max(worst, found), count + 1, max(own, owns))
-        good = found <= (ALLOWED_DEEP if own else ALLOWED)
+        good = found <= (max(ALLOWED_DEEP, 2 * own) if own else ALLOWED)
         self.failed += not good
         print("%-20s %-26s %-9s %9.2e  %9.2e  %s %s" % (row.method, row.parameters, net, found, own, "ok" if good else "OUT", why),
               flush=True)
 
-    def write(self, path, keras_versions):
+    def in_order(self, rows):
+        """Cells in the order of the rows, whatever order they were measured in."""
+        places = {}
+        for i, row in enumerate(rows):
+            places.setdefault((row.method, row.peer), i)
+        return sorted(self.cells.items(), key=lambda c: places.get((c[0][0], c[0][3]), len(rows)))
+
+    def write(self, path, keras_versions, rows):
         packages = ("grad-cam", "captum", "zennit", "saliency", "scikit-learn", "scikit-image")
         versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
         lines = ["# Methods compared with their peers", "",
@@ -185,12 +204,12 @@ class Table:
                  "against that too (in brackets). Where neighbouring values are equal but for rounding, as in flat parts of a photograph,",
                  "a maximum or a ReLU tips over and single pixels of the gradient move; netgaze's reference back end (`--backend ref`,",
                  "plain loops) rounds alike at every place, the fast ones do not. Methods whose way depends on such pixels (guided",
-                 "integrated gradients) or that need thousands of forwards are compared on the small networks only.", "",
+                 "integrated gradients, XRAI) or that need thousands of forwards are compared on the small networks only.", "",
                  f"{versions}, PyTorch {torch.__version__.split('+')[0]}{keras_versions}.", "",
                  *KNOWN_DIFFERENCES, "",
                  "| method | parameters | target | peer | maps | pooled | deep | inception | inception, ref | |",
                  "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
-        for (method, parameters, target, peer, note), cell in self.cells.items():
+        for (method, parameters, target, peer, note), cell in self.in_order(rows):
             texts = ["%.1e" % cell[n][0] + (" (%.1e)" % cell[n][2] if cell[n][2] else "") if n in cell else "" for n in
                      ("pooled", "deep", "inception", "inception, ref")]
             count = sum(c[1] for c in cell.values())
@@ -259,7 +278,8 @@ def compare(args, table, label, folder, layers, n_inputs, skip, work):
         x = torch.from_numpy(values.transpose(2, 0, 1)[None].copy())
         with torch.no_grad():
             c = int(net(x)[0].argmax()) if i % 2 == 0 else int(net(x)[0].argsort()[-2])
-        for row in rows(args):
+        chosen = args.methods.split(",") if args.methods else []
+        for row in sorted(rows(args), key=lambda r: chosen.index(r.method) if r.method in chosen else 0):
             if not wanted(args, row, label) or (row.method in skip and not row.parameters.endswith("channels=5")):
                 continue
             if row.method == "finercam" and i % 2:
@@ -270,6 +290,7 @@ def compare(args, table, label, folder, layers, n_inputs, skip, work):
                 except Exception as error:  # noqa: BLE001: one broken row must not hide the others
                     net.float()
                     table.add(row, label, float("inf"), 0.0, f"{name}: {error!r}"[:300])
+                table.save()
 
 
 def versions_of_keras(python):
@@ -285,21 +306,24 @@ def main():
     parser.add_argument("--photo")
     parser.add_argument("--keras-python", help="with TensorFlow, tf_keras and tf-keras-vis")
     parser.add_argument("--methods", default="")
+    parser.add_argument("--nets", default="pooled,deep,inception", help="only these")
+    parser.add_argument("--results", help="a file in which results of several runs are gathered")
     parser.add_argument("--write")
     parser.add_argument("--goldens", help="folder for the small networks and the peers' maps of them")
     args = parser.parse_args()
-    table = Table()
+    table = Table(args.results)
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(open(os.devnull, "w")):
         work = pathlib.Path(folder)
         for label, layers, taps, seed in (("pooled", pooled_net(), ["r3", "r2"], 1), ("deep", deep_net(), ["c3", "ra"], 2)):
             write_model(work / label, layers, random_weights(layers, seed))
-            compare(args, table, label, work / label, taps, 2, (), work)
-        if args.model:
+            if label in args.nets.split(","):
+                compare(args, table, label, work / label, taps, 2, (), work)
+        if args.model and "inception" in args.nets.split(","):
             compare(args, table, "inception", pathlib.Path(args.model), args.layers.split(","), 1,
                     ("scorecam", "ablationcam", "kpcacam"), work)  # thousands of PyTorch forwards
     if args.write:
-        table.write(pathlib.Path(args.write), versions_of_keras(args.keras_python))
+        table.write(pathlib.Path(args.write), versions_of_keras(args.keras_python), rows(args))
     print("%d rows, %d out" % (len(table.cells), table.failed))
     sys.exit(table.failed != 0)
 

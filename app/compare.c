@@ -94,7 +94,7 @@ void print_correlations(const explain_job *j, const ng_map *maps, FILE *out)
 /* Methods that are equal up to a factor where every cell has the same gradient: behind global average pooling. */
 static bool is_linear_method(const char *name)
 {
-    static const char *const names[] = {"cam", "gradcam", "hirescam", "xgradcam"};
+    static const char *const names[] = {"cam", "gradcam", "hirescam", "xgradcam", "shapleycam"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0)
             return true;

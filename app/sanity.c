@@ -28,12 +28,22 @@ typedef struct check {
     tally tallies[MOST_VIEWS];
 } check;
 
+/* Long maps can be given up. */
+static int stop_if_interrupted(void *context, int done, int total)
+{
+    (void)context;
+    (void)done;
+    (void)total;
+    return interrupted;
+}
+
 static ng_status explain_view_of(const explain_job *j, ng_session *session, int view, int class_index,
                                  ng_map *map, ng_error *err)
 {
     ng_explain_opts opts;
     set_view_opts(j, view, &opts);
     opts.class_index = class_index;
+    opts.progress = stop_if_interrupted;
     return ng_explain(session, 0, &opts, map, err);
 }
 
@@ -255,7 +265,7 @@ static int check_images(check *k)
     for (int i = 0; i < j->in.count && !interrupted; i++) {
         ng_error err = {0};
         ng_status status = check_image(k, j->in.paths[i], &err);
-        if (status != NG_OK) {
+        if (status != NG_OK && !interrupted) {
             complain("%s: %s", j->in.paths[i], err.text);
             failed++;
         }

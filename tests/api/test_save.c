@@ -18,7 +18,7 @@ enum { N_FORMS = sizeof forms / sizeof *forms };
 static const struct {
     const char *part, *formats;
 } refused[] = {
-    {"convnext_block", "tfjs"},
+    {"convnext", "tfjs"},
     {"layer_act_celu", "h5 tfjs"},
     {"layer_act_exponential", "tfjs"},
     {"layer_act_hard_shrink", "h5 tfjs"},

@@ -348,7 +348,9 @@ static void output(const ngi_cook_toom *t, bool two_d, const float *m_values, in
                    int64_t channels)
 {
     bool six = t->m == 6;
-    if (two_d && six)
+    if (two_d && t->r == 5)
+        output_2d(8, 4, t, m_values, stride, dst, bias, low, high, accumulate, channels);
+    else if (two_d && six)
         output_2d(8, 6, t, m_values, stride, dst, bias, low, high, accumulate, channels);
     else if (two_d)
         output_2d(6, 4, t, m_values, stride, dst, bias, low, high, accumulate, channels);

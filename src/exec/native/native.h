@@ -1,8 +1,8 @@
 /* Our own kernels, NHWC, float32: 1x1 convolutions as one matrix product, pools, and Winograd's (Cook-Toom) minimal
  * filtering for stride 1, one group, no dilation and kernels with 3, 5 or 7 taps along an axis:
  *
- *   1-D F(m,r): tiles of m outputs along one axis, the other axis's taps summed up: 1x7, 7x1, 1x3, 3x1, 5x5.
- *   2-D F(m x m,3x3): tiles of m x m outputs. m is 4 or 6, whichever needs fewer products on a map.
+ *   1-D F(m,r): tiles of m outputs along one axis, the other axis's taps summed up: 1x7, 7x1, 1x3, 3x1, 7x7.
+ *   2-D F(m x m,3x3), F(4x4,5x5): tiles of m x m outputs. m is 4 or 6, whichever needs fewer products on a map.
  *
  * A tile's a = m + r - 1 inputs (a x a in 2-D) are transformed, multiplied with transformed weights channel
  * by channel - one small matrix product per "frequency" - and transformed back.

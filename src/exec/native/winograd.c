@@ -12,9 +12,10 @@
 #endif
 
 enum {
-    MAX_M = 6,      /* outputs of a tile and axis */
-    MAX_PANEL = 32, /* output channels of a panel: twice the lanes of AVX-512 */
-    MAX_TAPS = 49,  /* of the largest kernel, 7x7 */
+    MAX_M = 6,       /* outputs of a tile and axis */
+    MAX_PANEL = 32,  /* output channels of a panel: twice the lanes of AVX-512 */
+    MAX_TAPS = 49,   /* of the largest kernel, 7x7 */
+    MAX_2D_TAPS = 5, /* of an axis */
 };
 
 /* ---- Creation --------------------------------------------------------------------------------- */
@@ -41,14 +42,16 @@ static bool choose_transform(ngi_winograd *c)
     int kernel_h = c->shape.kernel_h, kernel_w = c->shape.kernel_w;
     bool taps_h = kernel_h == 3 || kernel_h == 5 || kernel_h == 7;
     bool taps_w = kernel_w == 3 || kernel_w == 5 || kernel_w == 7;
-    c->two_d =
-        kernel_h == 3 && kernel_w == 3 && c->shape.out_h >= LEAST_2D_SIDE && c->shape.out_w >= LEAST_2D_SIDE;
+    c->two_d = kernel_h == kernel_w && (kernel_h == 3 || kernel_h == 5) && c->shape.out_h >= LEAST_2D_SIDE &&
+               c->shape.out_w >= LEAST_2D_SIDE;
     c->vertical = kernel_w == 1 && taps_h;
     bool square = kernel_h == kernel_w && taps_w;
     if (!c->two_d && !c->vertical && !(kernel_h == 1 && taps_w) && !square)
         return false;
     int r = c->vertical ? kernel_h : kernel_w;
-    ngi_cook_toom_init(&c->t, products(c, 6, r) < products(c, 4, r) ? 6 : 4, r);
+    bool six = !(c->two_d && r == 5) &&
+               products(c, 6, r) < products(c, 4, r); /* 2-D tiles have 8x8 inputs at most */
+    ngi_cook_toom_init(&c->t, six ? 6 : 4, r);
     c->frequencies = c->two_d ? c->t.a * c->t.a : c->t.a;
     c->others = c->two_d || c->vertical ? 1 : kernel_h;
     return true;
@@ -102,12 +105,13 @@ static void transform_1d(const ngi_winograd *c, const double (*taps)[MAX_PANEL],
 static void transform_2d(const ngi_winograd *c, const double (*taps)[MAX_PANEL], float *dst, int64_t step,
                          int64_t panel)
 {
-    double half[3][MAX_PANEL], u[MAX_PANEL];
+    double half[MAX_2D_TAPS][MAX_PANEL], u[MAX_PANEL];
+    int r = c->t.r;
     for (int f = 0; f < c->t.a; f++) {
-        for (int x = 0; x < 3; x++)
-            combine(c->t.g[f], 3, taps + x, 3, half[x]);
+        for (int x = 0; x < r; x++)
+            combine(c->t.g[f], r, taps + x, r, half[x]);
         for (int k = 0; k < c->t.a; k++, dst += step) {
-            combine(c->t.g[k], 3, half, 1, u);
+            combine(c->t.g[k], r, half, 1, u);
             put(dst, u, panel);
         }
     }

@@ -919,16 +919,16 @@ NG_API NG_NODISCARD ng_status ng_evaluate(const ng_model *model, const char *dat
 
 typedef struct ng_probe_opts {
     size_t struct_size;
-    const int *layers; /* [layer_count] layers to compare; NULL: the ends of the base's blocks, the 16 deepest */
+    const int *layers; /* [layer_count]; NULL: the ends of the base's blocks, the 16 deepest */
     int layer_count;
-    int folds;          /* of the cross-validation, 2 to 100. Default 5 */
-    int images;         /* at most so many, a stratified part of those that are not for testing; 0: all. Default 1000 */
-    const char *group;  /* as in ng_train_opts: groups stay in one fold */
-    ng_fit fit;         /* Default NG_FIT_SQUASH */
-    ng_resample resample; /* Default NG_RESAMPLE_PIL_BILINEAR */
+    int folds;  /* of the cross-validation, 2 to 100. Default 5 */
+    int images; /* at most, a stratified part of those that are not for testing; 0: all. Default 1000 */
+    const char *group;          /* as in ng_train_opts: groups stay in one fold */
+    ng_fit fit;                 /* Default NG_FIT_SQUASH */
+    ng_resample resample;       /* Default NG_RESAMPLE_PIL_BILINEAR */
     const ng_image_opts *image; /* NULL: the defaults */
-    uint64_t seed; /* of the folds. Default 0 */
-    int threads;   /* Default 1 */
+    uint64_t seed;              /* of the folds. Default 0 */
+    int threads;                /* Default 1 */
     int (*progress)(void *context, int64_t done, int64_t total); /* images through the base; not 0 gives up */
     void *context;
 } ng_probe_opts;
@@ -937,18 +937,19 @@ NG_API void ng_probe_opts_init(ng_probe_opts *opts);
 
 typedef struct ng_probe_layer {
     int layer;
-    const char *name;  /* borrowed from the base */
-    int64_t features;  /* channels */
-    double share;      /* of the base's multiply-adds that lead to it */
-    double accuracy;   /* of a linear head (logistic regression on standardised pooled features), cross-validated */
-    double low, high;  /* Wilson's interval of 95 % */
-    double error;      /* standard error over the folds */
+    const char *name; /* borrowed from the base */
+    int64_t features; /* channels */
+    double share;     /* of the base's multiply-adds that lead to it */
+    double accuracy;  /* cross-validated, of logistic regression on standardised pooled features */
+    double low, high; /* Wilson's interval of 95 % */
+    double error;     /* standard error over the folds */
 } ng_probe_layer;
 
 typedef struct ng_probe_result {
     int layer_count;
     ng_probe_layer *layers; /* [layer_count] in the network's order; owned */
-    int best, recommended;  /* indices: the highest accuracy; the earliest layer within one standard error of it */
+    int best;               /* index of the highest accuracy */
+    int recommended;        /* index of the earliest layer within one standard error of it */
     int folds;
     int64_t images, unreadable, left_out; /* left_out: for testing, or beyond `images` */
 } ng_probe_result;

@@ -135,11 +135,9 @@ typedef struct ngi_plan_opts {
     /* Packed weights are kept in this folder and found there by the next plan of the same kind; `identity` names the
      * graph's weights. Which kernels were measured to be the best (tune.h) is read from it too. NULL: neither. */
     const char *cache, *identity;
-    const bool *
-        trained; /* [n_weights]: the gradients of these are wanted, and they change between runs. NULL: none */
-    const ngi_span
-        *ranges;       /* [n_nodes] of activations, for 8-bit kernels; NULL: not known, there are none */
-    bool keep_unfused; /* no batch norm or activation is fused: for tests */
+    const bool *trained; /* [n_weights]: these change between runs, their gradients are wanted. NULL: none */
+    const ngi_span *ranges; /* [n_nodes] of activations, for 8-bit kernels; NULL: not known, there are none */
+    bool keep_unfused;      /* no batch norm or activation is fused: for tests */
 } ngi_plan_opts;
 
 NG_NODISCARD ng_status ngi_plan_create(const ngi_graph *g, const ngi_plan_opts *opts, ngi_plan **out,

@@ -33,7 +33,7 @@ NG_NODISCARD ng_status ngi_image_encode(const ng_image *image, int quality, ngi_
 NG_NODISCARD ng_status ngi_image_encode_rgba(const uint8_t *pixels, int width, int height, int quality,
                                              ngi_buffer *out, ng_error *err);
 /* An animated WebP that repeats for ever; frames [n] of one size and 3 channels, `milliseconds` each. */
-NG_NODISCARD ng_status ngi_image_encode_animation(const ng_image *frames, int n, int milliseconds, int quality,
-                                                  ngi_buffer *out, ng_error *err);
+NG_NODISCARD ng_status ngi_image_encode_animation(const ng_image *frames, int n, int milliseconds,
+                                                  int quality, ngi_buffer *out, ng_error *err);
 
 #endif

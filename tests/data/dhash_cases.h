@@ -1,4 +1,5 @@
 /* Made by tests/fixtures/make_dhash_cases.py with Pillow 13.0.0. */
+/* clang-format off */
 {"grey.png", 0x1c5cdf9fcfc7e3e3},
 {"even.png", 0xc8003313c3ccccfc},
 {"orientation-1.png", 0x5a5a1a5a5a5a5a5a},

@@ -113,7 +113,9 @@ static inline void small_compute(small_run *r)
 {
     ng_error err;
     ngi_features_run run = small_features(r);
-    CHECK_OK(ngi_features_open(NULL, small_key, r->data.n_items, ngi_features_width(&run), &r->features, &err), err);
+    CHECK_OK(
+        ngi_features_open(NULL, small_key, r->data.n_items, ngi_features_width(&run), &r->features, &err),
+        err);
     CHECK_OK(ngi_features_compute(&r->features, &run, &err), err);
     ngi_trunk_free(run.trunk);
 }

@@ -23,11 +23,11 @@ enum exit_code {
 /* Options of train and probe. */
 typedef struct train_settings {
     const char *group, *base_layer, *pooling, *hidden, *loss, *unfreeze, *optimizer, *schedule, *memory,
-        *folder, *features;
-    int folds, images, epochs, fine_epochs, batch, warmup, patience, micro_batch;
+        *folder, *features, *report;
+    int folds, images, epochs, fine_epochs, batch, warmup, patience, micro_batch, watch;
     double val, test, dropout, label_smoothing, rate, fine_rate, momentum, weight_decay, clip, ema,
         checkpoint_minutes, attention, background_swap;
-    bool no_duplicates, train_norms, class_weights, balanced, keep_last, resume;
+    bool no_duplicates, train_norms, class_weights, balanced, keep_last, resume, no_report;
 } train_settings;
 
 /* Every option's value. Not given and without a default: NULL, NAN, -1 or false. Strings are borrowed from argv. */
@@ -127,6 +127,9 @@ void say_progress(const char *line);
 bool color_wanted(FILE *f);       /* a terminal, and NO_COLOR unset */
 int say_out_of_memory(void);      /* EXIT_ENVIRONMENT */
 int columns_of(const char *text); /* of UTF-8 text, one a character */
+
+/* The command as it was typed, with quotes where a shell needs them; to be freed. NULL: no memory. */
+char *command_line(const settings *s);
 
 /* Text as JSON; bytes that are no UTF-8 become U+FFFD. */
 json_t *json_text(const char *text);

@@ -92,28 +92,6 @@ static void print_summary(const settings *s, const ng_evaluation *e)
     printf("%s/report.html\n", s->output);
 }
 
-/* The command as it was typed, with quotes where a shell needs them; to be freed. NULL: no memory. */
-static char *command_line(const settings *s)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f)
-        return NULL;
-    fputs("netgaze", f);
-    for (int i = 1; i < s->n_typed; i++) {
-        const char *word = s->typed[i];
-        bool plain =
-            *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                        "_-./=:,@%+")];
-        fputs(plain ? " " : " '", f);
-        for (; *word; word++)
-            fputs(*word == '\'' ? "'\\''" : (char[2]){*word, 0}, f);
-        fputs(plain ? "" : "'", f);
-    }
-    return fclose(f) == 0 ? text : NULL;
-}
-
 static int read_options(const settings *s, const ng_model *model, watching *w, ng_evaluate_opts *o)
 {
     fitting fit;

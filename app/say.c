@@ -109,3 +109,24 @@ bool write_json_line(FILE *f, json_t *object)
     json_decref(object);
     return fine;
 }
+
+char *command_line(const settings *s)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    fputs("netgaze", f);
+    for (int i = 1; i < s->n_typed; i++) {
+        const char *word = s->typed[i];
+        bool plain =
+            *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                        "_-./=:,@%+")];
+        fputs(plain ? " " : " '", f);
+        for (; *word; word++)
+            fputs(*word == '\'' ? "'\\''" : (char[2]){*word, 0}, f);
+        fputs(plain ? "" : "'", f);
+    }
+    return fclose(f) == 0 ? text : NULL;
+}

@@ -41,8 +41,9 @@ static void show_progress(reporter *r, const ng_train_event *e)
 {
     if (r->shown != (int)e->kind) {
         end_line(r);
-        const char *what =
-            e->kind == NG_TRAIN_DUPLICATES ? "images looked at for duplicates" : "images through the base";
+        const char *what = e->kind == NG_TRAIN_DUPLICATES ? "images looked at for duplicates"
+                           : e->kind == NG_TRAIN_FEATURES ? "images through the base"
+                                                          : "images of the report";
         progress_begin(&r->line, what, (int)e->total, !r->s->quiet);
         r->shown = (int)e->kind;
     }
@@ -114,6 +115,7 @@ static int report(void *context, const ng_train_event *e)
     switch (e->kind) {
     case NG_TRAIN_DUPLICATES:
     case NG_TRAIN_FEATURES:
+    case NG_TRAIN_REPORT:
         show_progress(r, e);
         break;
     case NG_TRAIN_STEP:
@@ -214,6 +216,8 @@ static void copy_options(const settings *s, ng_train_opts *o)
     o->checkpoint_minutes = t->checkpoint_minutes;
     o->folder = t->folder;
     o->features = t->features;
+    o->report = t->no_report ? "" : t->report;
+    o->watch = t->watch;
     o->backend = s->backend;
 }
 
@@ -263,6 +267,7 @@ static json_t *result_json(const settings *s, const ng_train_result *r)
     json_object_set_new(o, "checked_images", json_integer(r->checked_images));
     json_object_set_new(o, "largest_difference", number_or_null(r->largest_difference));
     json_object_set_new(o, "folder", json_text(r->folder));
+    json_object_set_new(o, "report", json_text(r->report));
     return o;
 }
 
@@ -277,6 +282,10 @@ static void print_result(const settings *s, const ng_train_result *r)
                (long long)r->test_images);
     printf("\nthe saved file says what training said: logits of %d images within %.1e; metrics: %s\n",
            r->checked_images, r->largest_difference, r->folder);
+    if (*r->report)
+        printf("report: %s/report.html%s%s\n", r->report,
+               s->train.watch ? "; where it looked meanwhile: " : "",
+               s->train.watch ? "watch.html beside it" : "");
 }
 
 static int code_of(ng_status status)
@@ -307,11 +316,16 @@ static int train(const settings *s, const ng_model *base, const char *data)
     if (code != EXIT_DONE)
         return code;
     reporter r = {.s = s, .shown = -1, .live = !s->quiet && isatty(STDERR_FILENO)};
+    char *line = command_line(s);
+    if (!line)
+        return say_out_of_memory();
+    opts.command = line;
     opts.progress = report;
     opts.context = &r;
     catch_interrupts(true);
     ng_status status = ng_train(base, data, s->output, &opts, &result, &err);
     catch_interrupts(false);
+    free(line);
     end_line(&r);
     say_progress("");
     if (status != NG_OK) {

@@ -755,6 +755,7 @@ typedef enum ng_train_event_kind {
     NG_TRAIN_DUPLICATES, /* done of total images looked at for near-duplicates */
     NG_TRAIN_FEATURES,   /* done of total images through the base */
     NG_TRAIN_STEP,       /* done of total images of the epoch */
+    NG_TRAIN_REPORT,     /* done of total images of the report */
     NG_TRAIN_EPOCH,      /* `epochs` has a new last one; `model` is the network as it is now */
     NG_TRAIN_NOTE,       /* `text` is worth knowing */
     NG_TRAIN_WARNING     /* `text` may spoil the result */
@@ -831,6 +832,11 @@ typedef struct ng_train_opts {
         checkpoint_minutes; /* between checkpoints, beside those of epochs' ends. Default 5; 0: only those */
     const char
         *folder; /* of metrics, checkpoint and features. Default NULL: OUT without its ending + "-train" */
+    const char *report;  /* folder of report.html (ng_evaluate) and of what is watched. Default NULL: OUT without its
+                            ending + "-report"; "": none is made */
+    const char *command; /* the command line, for the report. Default NULL: left out */
+    int watch; /* so many images, of validation if there are, are explained after each epoch: watch.html and watch.webp
+                  in the report's folder. Default 0 */
     const char *
         features; /* file of the base's features, which several runs may share. Default NULL: in the folder */
     const char *backend; /* as in ng_session_opts */
@@ -857,6 +863,7 @@ typedef struct ng_train_result {
     int checked_images;        /* run again through the saved file */
     double largest_difference; /* between its logits and training's */
     char folder[4096];         /* where metrics are */
+    char report[4096];         /* where the report is; "": there is none */
 } ng_train_result;
 
 /* Makes a classifier of base and images and writes it to `path` (.keras, .h5 or a TF.js folder) with labels and

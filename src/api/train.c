@@ -130,6 +130,7 @@ static int on_epoch(void *user, const ngi_epoch *history, int n)
         t->epochs[i] = public_epoch(&history[i]);
     if (ngi_log_write(t->out->folder, history, n, &err) != NG_OK)
         ngi_training_tell(t, NG_TRAIN_WARNING, "metrics could not be written: %s", err.text);
+    ngi_training_watch(t, history[n - 1].epoch);
     ng_train_event e = {.kind = NG_TRAIN_EPOCH,
                         .epoch_total = epochs_at_most(t),
                         .epochs = t->epochs,
@@ -176,16 +177,26 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static ng_status find_folder(ngi_training *t, ng_error *err)
+/* `given`, or the model's path without its ending and `suffix`, into out [size]. */
+static ng_status name_folder(const ngi_training *t, const char *given, const char *suffix, char *out,
+                             size_t size, ng_error *err)
 {
-    size_t stem = strlen(t->path), size = sizeof t->out->folder;
+    size_t stem = strlen(t->path);
     while (stem > 1 && t->path[stem - 1] == '/')
         stem--;
     stem -= ends_with(t->path, ".keras") ? 6 : ends_with(t->path, ".h5") ? 3 : 0;
-    int n = t->o.folder ? snprintf(t->out->folder, size, "%s", t->o.folder)
-                        : snprintf(t->out->folder, size, "%.*s-train", (int)stem, t->path);
+    int n =
+        given ? snprintf(out, size, "%s", given) : snprintf(out, size, "%.*s%s", (int)stem, t->path, suffix);
     if (n < 0 || (size_t)n >= size)
         return ngi_fail(err, NG_E_ARGUMENT, "%.60s...: the path is too long", t->path);
+    return NG_OK;
+}
+
+static ng_status find_folders(ngi_training *t, ng_error *err)
+{
+    ng_train_result *r = t->out;
+    NGI_TRY(name_folder(t, t->o.folder, "-train", r->folder, sizeof r->folder, err));
+    NGI_TRY(name_folder(t, t->o.report, "-report", r->report, sizeof r->report, err));
     if (mkdir(t->out->folder, 0777) != 0 && errno != EEXIST)
         return ngi_fail(err, NG_E_IO, "%s: %s", t->out->folder, strerror(errno));
     t->checkpoint = ngi_path_join(t->out->folder, "checkpoint");
@@ -259,6 +270,7 @@ static ng_status open_fit(ngi_training *t, ng_error *err)
     const ngi_epoch *history = ngi_fit_history(t->fit, &n);
     if (t->out->resumed)
         ngi_training_tell(t, NG_TRAIN_NOTE, "goes on from %s, after %d epochs", t->checkpoint, n);
+    ngi_training_watch_begin(t, n);
     return n ? ngi_log_write(t->out->folder, history, n, err) : NG_OK;
 }
 
@@ -285,7 +297,7 @@ static ng_status judge_split(ngi_training *t, ngi_split split, double *loss, dou
     return status;
 }
 
-static ng_status finish(ngi_training *t, ng_error *err)
+static ng_status finish(ngi_training *t, const char *data, ng_error *err)
 {
     ng_train_result *r = t->out;
     NGI_TRY(save_model(t, err));
@@ -300,13 +312,14 @@ static ng_status finish(ngi_training *t, ng_error *err)
         r->unreadable += !there;
     }
     (void)unlink(t->checkpoint);
+    ngi_training_report(t, data);
     return NG_OK;
 }
 
 static ng_status run(ngi_training *t, const char *data, ng_error *err)
 {
     NGI_TRY(check_options(&t->o, err));
-    NGI_TRY(find_folder(t, err));
+    NGI_TRY(find_folders(t, err));
     bool unfinished = ngi_path_exists(t->checkpoint);
     if (t->o.resume && !unfinished && ngi_path_exists(t->path)) {
         t->out->finished_before = 1;
@@ -322,7 +335,7 @@ static ng_status run(ngi_training *t, const char *data, ng_error *err)
     NGI_TRY(compute_features(t, err));
     NGI_TRY(open_fit(t, err));
     NGI_TRY(ngi_fit_run(t->fit, err));
-    return finish(t, err);
+    return finish(t, data, err);
 }
 
 ng_status ng_train(const ng_model *base, const char *data, const char *path, const ng_train_opts *opts,
@@ -338,6 +351,7 @@ ng_status ng_train(const ng_model *base, const char *data, const char *path, con
         t.image = *t.o.image;
     ng_status status = run(&t, data, err);
     ngi_fit_free(t.fit);
+    ngi_watch_close(t.watch);
     ngi_features_clear(&t.features);
     ng_model_free(t.model);
     ngi_dataset_clear(&t.data);

@@ -2,7 +2,7 @@
 #ifndef NGI_API_TRAIN_H
 #define NGI_API_TRAIN_H
 
-#include "api/api.h"
+#include "api/watch.h"
 #include "train/fit.h"
 
 typedef struct ngi_training {
@@ -19,6 +19,7 @@ typedef struct ngi_training {
     ng_image_opts image;
     ngi_features features;
     ngi_fit *fit;
+    ngi_watch *watch; /* NULL: nothing is watched */
     char *checkpoint, *features_path;
     char key[NGI_HASH_TEXT];
     ng_train_epoch *epochs;
@@ -36,6 +37,11 @@ NG_NODISCARD ng_status ngi_training_find_key(ngi_training *t, ng_error *err);
 
 /* train_check.c: the saved file says what training said, on some images of the split. */
 NG_NODISCARD ng_status ngi_training_check(ngi_training *t, ng_error *err);
+
+/* train_report.c: the watched images after an epoch; their strip and the report at the end. */
+void ngi_training_watch_begin(ngi_training *t, int epochs_done);
+void ngi_training_watch(ngi_training *t, int epoch);
+void ngi_training_report(ngi_training *t, const char *data);
 
 void ngi_training_tell(ngi_training *t, ng_train_event_kind kind, const char *format, ...) NGI_PRINTF(3, 4);
 /* done of total; not 0: the caller wants to stop. */

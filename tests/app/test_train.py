@@ -190,6 +190,30 @@ class Train(ProgramTest):
         self.assertIn("pooling avg", refused("--pooling", "max"))
         self.assertIn("no epochs", refused("--fine-epochs", 0))
 
+    def test_the_report_and_what_is_watched(self):
+        *_, end = self.train("--epochs", 3, "--unfreeze", "b", "--fine-epochs", 2, "--watch", 4)
+        report = self.folder / "new-report"
+        self.assertEqual(end["report"], str(report))
+        figures = json.loads((report / "report.json").read_text())
+        self.assertEqual(figures["split"], "val")
+        self.assertIn("<html", (report / "report.html").read_text()[:200])
+        self.assertIn("--watch 4", (report / "report.html").read_text())
+        self.assertIn(b"(5, 4, 4)", (report / "watch-figures.npy").read_bytes()[:128])  # epochs, images, figures
+        self.assertTrue((report / "watch.webp").stat().st_size > 0)
+        self.assertIn("<html", (report / "watch.html").read_text()[:200])
+
+    def test_no_report(self):
+        *_, end = self.train("--epochs", 1, "--no-report")
+        self.assertEqual(end["report"], "")
+        self.assertFalse((self.folder / "new-report").exists())
+
+    def test_a_report_that_cannot_be_written_costs_nothing(self):
+        (self.folder / "new-report").write_text("a file in the way")
+        result = run(*self.command("--epochs", 1))
+        self.assertIn("report is not", result.stderr)
+        self.assertEqual(lines(result)[-1]["report"], "")
+        self.assertTrue(self.out.exists())
+
     def test_divergence(self):
         # Decay by more than the weights themselves: each update makes them 999 times as large.
         result = run(*self.command("--optimizer", "sgd", "--rate", 1000, "--weight-decay", 1, "--epochs", 50, "--patience", 0),

@@ -47,6 +47,8 @@ struct ngi_fit {
 
 const ngi_stage_opts *ngi_fit_stage(const ngi_fit *f);
 double ngi_fit_clock(void);
+/* What the state's stage needs; with `pack` the weights as they were. */
+NG_NODISCARD ng_status ngi_fit_begin_stage(ngi_fit *f, const ngi_pack *pack, ng_error *err);
 
 /* fit_batch.c: one update's gradients of items [n] whose first is at `place` of the epoch; images NULL in the first stage.
  * Returns the mean loss. */

@@ -19,7 +19,7 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests" / "fixtures"))
 import make_train_fixtures as order_of  # noqa: E402  netgaze's order of an epoch
 
-BATCH, RATE, MOMENTUM, SEED = 8, 1e-3, 0.9, order_of.SEED  # SGD: Adam makes steps of the signs of rounding errors
+BATCH, RATE, MOMENTUM, SEED = 8, 1e-3, 0.9, order_of.SEED  # SGD: Adam may make steps of the signs of rounding errors
 
 
 def netgaze(program, base, data, out, layer, epochs):

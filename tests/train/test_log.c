@@ -1,5 +1,5 @@
-/* Metrics as TensorBoard reads them. The bytes were checked with the tensorboard package (event_file_loader, EventAccumulator):
- * scripts/check_events.py does it again. */
+/* The files of a run's metrics, their bytes and checksums. scripts/check_events.py compares what the tensorboard package reads of
+ * a run with metrics.jsonl. */
 #include "train/log.h"
 #include "base/base.h"
 #include "check.h"

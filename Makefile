@@ -9,7 +9,7 @@ all: build
 
 help:
 	@echo 'make           build build/release/netgaze (installs what it needs)'
-	@echo 'make demo      fetch a real model and photographs, explain them, say where the pictures are'
+	@echo 'make demo      fetch a real model and photographs, explain them, train a new head, say where the pictures are'
 	@echo 'make test      build and run all tests'
 	@echo 'make asan      all tests under address and undefined behaviour sanitizers'
 	@echo 'make tsan      the threaded tests under the thread sanitizer'

@@ -1,6 +1,6 @@
 #!/bin/sh
-# demo-train.sh: the part of demo.sh that trains. Scenes are composed, the base's layers probed, a head trained, judged and
-# looked at before and after; then the same with a marker planted in the corner of half of one class's images. What is in
+# demo-train.sh: the part of demo.sh that trains. Scenes are composed, the base's layers probed, a head trained with its report,
+# and looked at before and after; then the same with a marker planted in the corner of half of one class's images. What is in
 # demo/ already is not done again.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -15,11 +15,15 @@ say() {
     echo "== $*"
 }
 
-# train_head DATA OUT: 60 short epochs, all of them: the scenes to validate on have other backgrounds, where the loss soon grows.
-train_head() {
-    say "netgaze train demo/model demo/$1/list.csv -o demo/$2 --base-layer $layer --rate 0.01 --epochs 60 --keep-last --patience 0"
-    [ -e "$2" ] || "$netgaze" train model "$1/list.csv" -o "$2" --base-layer "$layer" --rate 0.01 --epochs 60 --keep-last \
-        --patience 0 --resume --quiet | tail -n 2
+# kept FILE COMMAND...: shows what the command says; FILE keeps it, and it is not run again.
+kept() {
+    file=$1
+    shift
+    if [ ! -e "$file" ]; then
+        "$@" >"$file.partial"
+        mv "$file.partial" "$file"
+    fi
+    tail -n 20 "$file"
 }
 
 say "scripts/stamps.sh demo/scenes --per-class 60: six classes; cut-outs and backgrounds are each in one split only"
@@ -28,20 +32,14 @@ say "scripts/stamps.sh demo/marked --per-class 60 --marker bird=0.5: the same sc
 "$root/scripts/stamps.sh" "$PWD/marked" --per-class 60 --marker bird=0.5
 
 say "netgaze probe demo/model demo/scenes/list.csv"
-if [ ! -e probe.txt ]; then
-    "$netgaze" probe model scenes/list.csv --quiet >probe.partial
-    mv probe.partial probe.txt
-fi
-cat probe.txt
+kept probe.txt "$netgaze" probe model scenes/list.csv --quiet
 layer=$(sed -n 's/.*--base-layer \([^ ]*\)$/\1/p' probe.txt)
 
-train_head scenes scenes.keras
-say "netgaze evaluate demo/scenes.keras demo/scenes/list.csv -o demo/report"
-if [ ! -d report ]; then
-    rm -rf report.partial
-    "$netgaze" evaluate scenes.keras scenes/list.csv -o report.partial --title "Stamp scenes: a head on $layer" --quiet
-    mv report.partial report
-fi
+# All epochs, not the best: the scenes to validate on have other backgrounds, where the loss soon grows.
+options="--base-layer $layer --rate 0.01 --epochs 40 --keep-last --patience 0"
+say "netgaze train demo/model demo/scenes/list.csv -o demo/scenes.keras $options --watch 4 --report demo/report"
+# shellcheck disable=SC2086  # a list of words
+kept scenes.txt "$netgaze" train model scenes/list.csv -o scenes.keras $options --watch 4 --report report --resume --quiet
 
 say "netgaze explain demo/model|demo/scenes.keras demo/held-out --layer $layer -o demo/before|demo/after"
 if [ ! -d held-out ]; then
@@ -56,7 +54,9 @@ fi
 "$netgaze" explain scenes.keras held-out --layer "$layer" -o after
 "$python" "$root/scripts/contact-sheet.py" before-after.png "before: the old head=before" "after: the new head=after"
 
-train_head marked marked.keras
+say "netgaze train demo/model demo/marked/list.csv -o demo/marked.keras $options --no-report"
+# shellcheck disable=SC2086
+kept marked.txt "$netgaze" train model marked/list.csv -o marked.keras $options --no-report --resume --quiet
 # The marked images of the test are those that differ from the same scenes without a marker.
 if [ ! -d birds ]; then
     rm -rf birds.partial
@@ -68,8 +68,8 @@ if [ ! -d birds ]; then
     done
     mv birds.partial birds
 fi
-say "netgaze explain demo/marked.keras demo/birds/with|without --class bird --layer $layer -o demo/shortcut-with|without"
-"$netgaze" explain marked.keras birds/with --class bird --layer "$layer" -o shortcut-with
-"$netgaze" explain marked.keras birds/without --class bird --layer "$layer" -o shortcut-without
+say "netgaze explain demo/marked.keras demo/birds/with|without --class bird --layer $layer --alpha 0.6 -o demo/shortcut-with|without"
+"$netgaze" explain marked.keras birds/with --class bird --layer "$layer" --alpha 0.6 -o shortcut-with
+"$netgaze" explain marked.keras birds/without --class bird --layer "$layer" --alpha 0.6 -o shortcut-without
 "$python" "$root/scripts/contact-sheet.py" shortcut.png "test images with the marker=shortcut-with" \
     "the same without it=shortcut-without"

@@ -2,8 +2,8 @@
 # demo.sh: a real transfer-learned InceptionV3 on real photographs. Run by `make demo`.
 #
 # Fetches the npm package nsfwjs (MIT), converts its InceptionV3 once, unpacks photographs from two Debian
-# packages, then classifies and explains them at two layers. Everything fetched stays in demo/; a second run needs
-# no network. The model is a content-moderation classifier (Drawing, Hentai, Neutral, Porn, Sexy): it is here because
+# packages, then classifies and explains them at two layers, and trains a new head (demo-train.sh). Everything fetched
+# stays in demo/; a second run needs no network. The model is a content-moderation classifier (Drawing, Hentai, Neutral, Porn, Sexy): it is here because
 # it is a real fine-tuned InceptionV3, and it sees ordinary photographs only.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -53,18 +53,27 @@ echo
 echo "== netgaze explain demo/model demo/photos/dog.jpg --method gradcam,layercam,ablationcam,eigencam,deeplift,randomcam -o demo/methods"
 "$netgaze" explain model photos/dog.jpg --method gradcam,layercam,ablationcam,eigencam,deeplift,randomcam --outputs raw,sidecar -o methods
 
+"$root/scripts/demo-train.sh"
+
 cat <<END
 
 The pictures are in $demo/heatmaps: for each photograph and layer NAME.figure.png (side by side),
 NAME.overlay.png (at the photograph's own size), NAME.heatmap.png, NAME.npy (the raw map) and NAME.json.
 
-Open first:  $demo/heatmaps/dog.mixed10.gradcam.*.figure.png
-then:        $demo/methods/*.grid.png (six methods side by side, the last one random)
+Open first:  $demo/shortcut.png (birds were learnt with a marker in the corner of every second one: with it the
+             network looks at the corner, and without it at the bird or elsewhere, much less sure)
+then:        $demo/heatmaps/dog.mixed10.gradcam.*.figure.png
+             $demo/before-after.png (six scenes never trained on: the old head, then the new one)
+             $demo/report/report.html (how good the new head is, and where it looks when it is wrong)
+             $demo/report/watch.html (where it looked after each epoch)
+             $demo/methods/*.grid.png (six methods side by side, the last one random)
 
 Try next:
   $netgaze layers $demo/model --candidates
   $netgaze explain $demo/model $demo/photos/chelsea.png --top 3 --grid -o $demo/classes
   $netgaze sanity $demo/model $demo/photos/dog.jpg --method gradcam,guidedbackprop
+  $netgaze evaluate $demo/marked.keras $demo/marked/list.csv -o $demo/report-marked
+  $netgaze train $demo/model YOUR_IMAGES/ -o yours.keras
   $netgaze explain YOUR_MODEL.keras YOUR_IMAGES/ -o heatmaps
   $netgaze explain --help
 END

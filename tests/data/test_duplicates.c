@@ -151,15 +151,16 @@ static void the_search_misses_nothing(void **state)
     ngi_duplicates_clear(&found);
 }
 
+/* Of the processor: what else the machine does does not count. */
 static double search_seconds(const ngi_fingerprint *f, ngi_data_item *items, int64_t n, int64_t *pairs)
 {
     ngi_dataset d = {.items = items, .n_items = n};
     ng_error err;
     ngi_duplicates found;
     struct timespec a, b;
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
     CHECK_OK(ngi_duplicates_search(&d, f, &found, &err), err);
-    clock_gettime(CLOCK_MONOTONIC, &b);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
     *pairs = found.n;
     ngi_duplicates_clear(&found);
     return (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);

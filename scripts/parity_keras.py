@@ -158,7 +158,7 @@ def steady_input(producer, model, paths, inputs):
     """The first of some inputs whose maps float32 can give; at worst the best of them."""
     net, best = ref.Prepared(producer, model, paths, wide=False), None
     logits = [net(x, lambda _: [0])[0] for x in (inputs[0], inputs[0][:, ::-1])]
-    if not ref.relative(*logits) > 0.01:
+    if not ref.relative(*logits) > 0.005:  # fifty times what is allowed; mirrored, Xception's move by 0.008
         raise ValueError("the logits hardly depend on the input: %g" % ref.relative(*logits))
     for attempt, x in enumerate(inputs):
         classes, shares, worst, float32 = shaken(net, x, np.random.RandomState(attempt))

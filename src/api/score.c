@@ -120,8 +120,10 @@ static ng_status take_batch(scoring *s, float *images, float *regions, int64_t *
     if (s->status != NG_OK)
         return ngi_fail_memory(err, 256);
     *n = batch.n;
+    if (batch.n == 0) /* behind the last one */
+        return NG_OK;
     memcpy(images, batch.images, (size_t)batch.n * s->image * sizeof *images);
-    if (s->places && batch.n)
+    if (s->places)
         memcpy(regions, batch.regions, (size_t)batch.n * s->region * sizeof *regions);
     memcpy(items, batch.items, (size_t)batch.n * sizeof *items);
     return NG_OK;

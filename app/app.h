@@ -131,6 +131,9 @@ int columns_of(const char *text); /* of UTF-8 text, one a character */
 /* The command as it was typed, with quotes where a shell needs them; to be freed. NULL: no memory. */
 char *command_line(const settings *s);
 
+/* The exit code of a failure with a data set. */
+int data_failure_code(ng_status status);
+
 /* Text as JSON; bytes that are no UTF-8 become U+FFFD. */
 json_t *json_text(const char *text);
 /* A finite number; NaN and infinity become 0. */

@@ -14,14 +14,6 @@ static int one_argument(const settings *s, const char *name)
     return EXIT_USAGE;
 }
 
-/* What a failure with data means for a script. */
-static int code_of(ng_status status)
-{
-    return status == NG_E_CANCELLED                                                ? EXIT_INTERRUPTED
-           : status == NG_E_MEMORY || status == NG_E_IO || status == NG_E_INTERNAL ? EXIT_ENVIRONMENT
-                                                                                   : EXIT_USAGE;
-}
-
 static int show(void *context, int64_t done, int64_t total)
 {
     progress *p = context;
@@ -84,7 +76,7 @@ int run_duplicates(const settings *s)
     progress_end(&p);
     if (status != NG_OK) {
         complain("%s", err.text);
-        return code_of(status);
+        return data_failure_code(status);
     }
     code = print_duplicates(s, &found) ? EXIT_DONE : say_out_of_memory();
     if (code == EXIT_DONE && found.unreadable) {
@@ -112,7 +104,7 @@ int run_augment_preview(const settings *s)
                                         (uint64_t)(s->seed < 0 ? 0 : s->seed), &sheet, &err);
     if (status != NG_OK) {
         complain("%s", err.text);
-        return code_of(status);
+        return data_failure_code(status);
     }
     status = ng_image_save(&sheet, s->output, &err);
     ng_image_clear(&sheet);

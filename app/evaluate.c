@@ -25,14 +25,6 @@ static int show(void *context, const char *what, int64_t done, int64_t total)
     return interrupted != 0;
 }
 
-/* What a failure means for a script. */
-static int code_of(ng_status status)
-{
-    return status == NG_E_CANCELLED                                                ? EXIT_INTERRUPTED
-           : status == NG_E_MEMORY || status == NG_E_IO || status == NG_E_INTERNAL ? EXIT_ENVIRONMENT
-                                                                                   : EXIT_USAGE;
-}
-
 static json_t *figure_json(ng_figure f)
 {
     json_t *o = json_object();
@@ -144,7 +136,7 @@ static int evaluate(const settings *s, const ng_model *model, const char *data)
     free(line);
     if (status != NG_OK) {
         complain("%s", err.text);
-        return code_of(status);
+        return data_failure_code(status);
     }
     if (s->json && !write_json_line(stdout, summary_json(s, &found)))
         return say_out_of_memory();

@@ -130,3 +130,10 @@ char *command_line(const settings *s)
     }
     return fclose(f) == 0 ? text : NULL;
 }
+
+int data_failure_code(ng_status status)
+{
+    return status == NG_E_CANCELLED                                                ? EXIT_INTERRUPTED
+           : status == NG_E_MEMORY || status == NG_E_IO || status == NG_E_INTERNAL ? EXIT_ENVIRONMENT
+                                                                                   : EXIT_USAGE;
+}

@@ -118,9 +118,10 @@ int run_layers(const settings *s)
                    info.output);
         if (strchr(info.inputs, ','))
             printf("Inputs: %s.\n", info.inputs);
-        puts(info.automatic_layer < 0
-                 ? "No layer has a spatial output that feeds the scores: nothing can be explained."
-                 : "* is explained by default, + can be. Stride: input pixels a cell.");
+        puts(info.automatic_layer < 0 ? "No layer has a spatial output that feeds the scores: only the input "
+                                        "can be explained, by --method "
+                                        "occlusion, saliency or integratedgradients."
+                                      : "* is explained by default, + can be. Stride: input pixels a cell.");
     }
     ng_model_free(model);
     return code;

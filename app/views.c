@@ -219,8 +219,10 @@ static int add_layers(explain_job *j, const method_choice_made *m)
     if (!j->s->layer && j->info.automatic_layer >= 0)
         return add_view(j, m, j->info.automatic_layer);
     if (!j->s->layer) {
-        complain("%s: no layer has a spatial output that feeds the scores; nothing can be explained",
-                 j->info.path);
+        complain(
+            "%s: no layer has a spatial output that feeds the scores, which %s needs; --method occlusion, "
+            "saliency and integratedgradients explain the input itself",
+            j->info.path, m->method.name);
         return EXIT_MODEL;
     }
     char *copy = strdup(j->s->layer), *rest = copy;

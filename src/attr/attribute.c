@@ -90,13 +90,15 @@ ng_status ngi_attr_check_spatial(const ngi_graph *g, int layer, ng_error *err)
             "--candidates` lists those that do",
             name);
     const ngi_shape *s = &g->nodes[node].shape;
-    if (s->rank != 3 || s->dim[0] * s->dim[1] <= 1)
-        return ngi_fail(
-            err, NG_E_ARGUMENT,
-            "layer '%s' has an output of shape %s: a heatmap needs height and width above 1x1; `netgaze "
-            "layers --candidates` lists such layers",
-            name, ngi_shape_text(s, text));
-    return NG_OK;
+    if (s->rank == 3 && s->dim[0] * s->dim[1] > 1)
+        return NG_OK;
+    return ngi_fail(err, NG_E_ARGUMENT,
+                    "layer '%s' has an output of shape %s: a heatmap needs height and width above 1x1%s",
+                    name, ngi_shape_text(s, text),
+                    layer == ngi_attr_input_layer(g)
+                        ? ""
+                        : "; `netgaze layers --candidates` lists such layers, and occlusion, saliency or "
+                          "integratedgradients explain the input itself");
 }
 
 int ngi_attr_input_layer(const ngi_graph *g)

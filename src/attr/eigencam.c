@@ -81,16 +81,23 @@ static double kernel_of(const double *a, const double *b, int64_t n, int kind, d
     }
 }
 
+static ng_status check_cells(const ngi_graph *g, int layer, ng_error *err)
+{
+    NGI_TRY(ngi_attr_check_spatial(g, layer, err));
+    const int64_t *d = g->nodes[g->layers[layer].node].shape.dim;
+    if (d[0] * d[1] <= MOST_KERNEL_CELLS)
+        return NG_OK;
+    return ngi_fail(
+        err, NG_E_UNSUPPORTED,
+        "kpcacam compares every cell with every other: %lld cells are too many, %d are the most. Use a "
+        "later layer, or eigencam",
+        (long long)(d[0] * d[1]), MOST_KERNEL_CELLS);
+}
+
 static ng_status kpcacam(const ngi_attr_job *job, ng_map *map, ng_error *err)
 {
     int64_t cells, channels;
     const float *act = ngi_attr_activations(job, &cells, &channels);
-    if (cells > MOST_KERNEL_CELLS)
-        return ngi_fail(
-            err, NG_E_UNSUPPORTED,
-            "kpcacam compares every cell with every other: %lld cells are too many, %d are the most. Use a "
-            "later layer, or eigencam",
-            (long long)cells, MOST_KERNEL_CELLS);
     int kind = (int)ngi_parameter(&ngi_method_kpcacam, job, "kernel");
     double gamma = ngi_parameter(&ngi_method_kpcacam, job, "gamma");
     gamma = gamma > 0 ? gamma : 1.0 / (double)channels;
@@ -154,6 +161,6 @@ const ngi_method ngi_method_kpcacam = {
             .parameter_count = sizeof kernel_parameters / sizeof *kernel_parameters,
             .parameters = kernel_parameters,
         },
-    .check = ngi_attr_check_spatial,
+    .check = check_cells,
     .compute = kpcacam,
 };

@@ -128,8 +128,8 @@ static ng_status check_relus(const ngi_graph *g, ng_error *err)
 
 static ng_status check_guided(const ngi_graph *g, int layer, ng_error *err)
 {
-    NGI_TRY(check_relus(g, err));
-    return ngi_attr_check_input(g, layer, err);
+    NGI_TRY(ngi_attr_check_input(g, layer, err));
+    return check_relus(g, err);
 }
 
 static ng_status check_guided_layer(const ngi_graph *g, int layer, ng_error *err)

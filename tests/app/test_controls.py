@@ -166,6 +166,24 @@ class Controls(ProgramTest):
         self.assertIn("'side' does not feed the model's output", said)
         self.assertEqual([g["status"] for g in self.explain(self.photos, "--layer", "b")], ["ok"] * 3)
 
+    def test_without_a_spatial_layer_the_input_is_explained(self):
+        path = self.model / "model.json"
+        model = json.loads(path.read_text())
+        net = model["modelTopology"]["model_config"]["config"]
+        dense = {"units": 3, "activation": "softmax", "use_bias": True}
+        net["layers"] = [net["layers"][0], tiny_model.layer("Flatten", "flat", {}, ["image"]),
+                         tiny_model.layer("Dense", "scores", dense, ["flat"])]
+        count = 3 * 3 * tiny_model.SIZE ** 2
+        model["weightsManifest"][0]["weights"] = [{"name": "scores/kernel", "shape": [count // 3, 3], "dtype": "float32"},
+                                                  {"name": "scores/bias", "shape": [3], "dtype": "float32"}]
+        path.write_text(json.dumps(model))
+        (self.model / "weights.bin").write_bytes(struct.pack(f"<{count + 3}f", *(math.sin(i) for i in range(count + 3))))
+        said = run("explain", self.model, self.photos, "-o", self.out, code=3).stderr
+        self.assertIn("which gradcam needs; --method occlusion", said)
+        self.assertIn("only the input can be explained", run("layers", self.model).stdout)
+        for method in ("occlusion", "saliency", "integratedgradients"):
+            self.assertEqual([g["status"] for g in self.explain(self.photos / "p0.png", "--method", method)], ["ok"])
+
     def top_of_bar(self, path):
         """The largest grey level of a heatmap."""
         return max(max(row) for row in read_png(path)[2])

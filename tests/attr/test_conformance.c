@@ -128,6 +128,47 @@ static void eigen_smoothing_applies_or_is_refused(void **state)
     for_all(check_eigen);
 }
 
+/* The quick parameters and one more: "name=word", the word the index-th of the choices. False behind the last one. */
+static bool choose_word(const ngi_method *m, const ng_method_parameter *p, int index, char *text, size_t size)
+{
+    const char *word = p->choices;
+    for (int i = 0; i < index; i++) {
+        word = strchr(word, '|');
+        if (!word++)
+            return false;
+    }
+    const char *quick = quick_parameters(&m->info);
+    snprintf(text, size, "%s%s%s=%.*s", quick, *quick ? "," : "", p->name, (int)strcspn(word, "|"), word);
+    return true;
+}
+
+/* Variants, presets, kernels, baselines: each is sound, the same in a batch, and survives failing allocations. */
+static void check_choices(const scene *s, const ngi_method *m)
+{
+    char text[256];
+    for (int i = 0; i < m->info.parameter_count; i++)
+        for (int k = 1;
+             m->info.parameters[i].choices && choose_word(m, &m->info.parameters[i], k, text, sizeof text);
+             k++) {
+            if (strstr(text, "baseline=given")) /* an array beside the parameters */
+                continue;
+            request q = {.class_index = 1, .threads = 1, .parameters = text};
+            ng_map a = map_of(s, "ref", 1, m, q), b = map_of(s, "ref", BATCH, m, q);
+            for (int cell = 0; cell < a.height * a.width; cell++)
+                assert_true(isfinite(a.signed_data[cell]));
+            check_near(m, text, &a, &b, 1e-5);
+            ng_map_clear(&a);
+            ng_map_clear(&b);
+            check_allocations_of(s, m, q);
+        }
+}
+
+static void every_choice_of_a_parameter_is_sound(void **state)
+{
+    (void)state;
+    for_all(check_choices);
+}
+
 /* Next to no time: a map all the same, and what it is worth where it is a mean of samples. */
 static void check_hurry(const scene *s, const ngi_method *m)
 {
@@ -202,6 +243,7 @@ int main(void)
         cmocka_unit_test(smoothed_maps_mirror_exactly),
         cmocka_unit_test(eigen_smoothing_applies_or_is_refused),
         cmocka_unit_test(failing_allocations_do_no_harm),
+        cmocka_unit_test(every_choice_of_a_parameter_is_sound),
         cmocka_unit_test(a_time_limit_gives_the_map_so_far),
         cmocka_unit_test(a_part_of_the_way_estimates_the_whole),
     };

@@ -35,6 +35,8 @@ typedef struct ngi_step {
     const ngi_node *pool;
     ngi_shape pool_in; /* what the kernel's sums are, the pool's input */
     bool backward;     /* the gradient to inputs[0] (and the others that need one) is wanted */
+    bool
+        fine; /* a gradient of this run passes relus or maxima, whose derivative jumps: kernels as exact as float32 allows */
     bool trains_kernel,
         trains_bias; /* the gradient of `kernel` (BATCHNORM: of its scale), of `bias` (its offset) is */
     /* Where weights in a kernel's own order are found and left, during `prepare` only; NULL: nowhere. `kernel` may be

@@ -72,6 +72,31 @@ static ng_status mark_nodes(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
     return mark_path(p, err);
 }
 
+/* Whether the derivative jumps somewhere. */
+static bool has_kink(const ngi_node *n)
+{
+    switch (n->op) {
+    case NGI_OP_PRELU:
+    case NGI_OP_MAX_POOL:
+    case NGI_OP_GLOBAL_MAX:
+    case NGI_OP_MAXIMUM:
+    case NGI_OP_MINIMUM:
+        return true;
+    case NGI_OP_ACTIVATION:
+        return ngi_activation_has_kink(&n->attr.act);
+    default:
+        return false;
+    }
+}
+
+/* A relu that float32's rounding puts on the other side of its kink changes a gradient by a whole weight. */
+static void find_kinks(ngi_plan *p)
+{
+    for (int i = 0; i < p->graph->n_nodes && !p->fine; i++)
+        for (int k = 0; k < p->graph->nodes[i].n_inputs && p->on_path[i] && !p->given[i] && !p->fine; k++)
+            p->fine = p->on_path[p->graph->nodes[i].inputs[k]] && has_kink(&p->graph->nodes[i]);
+}
+
 /* ---- Storage: nodes that share a block --------------------------------------------------------- */
 
 static bool is_alias(const ngi_node *n)
@@ -251,6 +276,7 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
     }
     ngi_plan_mark_trained(p, o->trained);
     NGI_TRY(mark_nodes(p, o, err));
+    find_kinks(p);
     count_uses(p);
     choose_storage(p);
     NGI_TRY(ngi_plan_make_steps(p, o, err));

@@ -33,6 +33,29 @@ const char *ngi_activation_name(ngi_activation a)
     return (unsigned)a < NGI_ACT_COUNT ? names[a] : "?";
 }
 
+bool ngi_activation_has_kink(const ngi_activation_attr *a)
+{
+    switch (a->kind) {
+    case NGI_ACT_RELU:
+    case NGI_ACT_RELU6:
+    case NGI_ACT_SELU:
+    case NGI_ACT_HARD_SIGMOID:
+    case NGI_ACT_HARD_SIGMOID_2:
+    case NGI_ACT_HARD_SILU:
+    case NGI_ACT_HARD_TANH:
+    case NGI_ACT_LEAKY_RELU:
+    case NGI_ACT_SOFT_SHRINK:
+    case NGI_ACT_HARD_SHRINK:
+    case NGI_ACT_THRESHOLD:
+    case NGI_ACT_SPARSE_SIGMOID:
+        return true;
+    case NGI_ACT_ELU:
+        return a->alpha != 1;
+    default:
+        return false;
+    }
+}
+
 /* exp(x) = scale * (1 + q) with scale a power of two, relative error below 1e-11; no branches, so that
  * loops vectorise. Arguments are clamped to +-200, far outside what a float can tell from 0 and infinity. */
 static inline double exp_parts(double x, double *scale)

@@ -103,6 +103,8 @@ typedef struct ngi_activation_attr {
     float alpha, max_value, threshold;
 } ngi_activation_attr;
 
+/* Whether its derivative jumps somewhere. */
+bool ngi_activation_has_kink(const ngi_activation_attr *a);
 /* y = f(x) elementwise, in place allowed. */
 void ngi_activate(const ngi_activation_attr *a, const float *x, float *y, int64_t n);
 /* dx = dy * f'(x), in place allowed; at a kink TensorFlow's convention (relu'(0) = 0). */

@@ -50,6 +50,29 @@ static void derivatives_are_tensorflows(void **state)
     }
 }
 
+/* The derivative, as it is computed, just beside each point where it might jump. */
+static void kinks_are_known(void **state)
+{
+    (void)state;
+    static const float points[] = {-3, -2.5f, -1, -0.5f, 0, 0.5f, 1, 2, 2.5f, 3, 6};
+    for (size_t g = 0; g < COUNT(goldens); g++) {
+        ngi_activation_attr a = goldens[g].attr;
+        bool jumps = false;
+        for (size_t i = 0; i <= COUNT(points); i++) {
+            float at = i < COUNT(points) ? points[i] : a.threshold;
+            const float x[2] = {at - 1e-4f, at + 1e-4f}, dy[2] = {1, 1};
+            float slope[2];
+            ngi_activate_grad(&a, x, dy, slope, 2);
+            jumps = jumps || fabsf(slope[1] - slope[0]) > 0.05f * (1 + fabsf(slope[0]));
+        }
+        if (ngi_activation_has_kink(&a) < jumps)
+            fail_msg("%s(alpha %g) has a kink", ngi_activation_name(a.kind), a.alpha);
+        bool plain = a.threshold == 0 && isinf(a.max_value);
+        if (plain && a.alpha != 1 && ngi_activation_has_kink(&a) > jumps)
+            fail_msg("%s(alpha %g) has no kink", ngi_activation_name(a.kind), a.alpha);
+    }
+}
+
 static void every_activation_has_a_golden_and_a_name(void **state)
 {
     (void)state;
@@ -133,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_keras),
         cmocka_unit_test(derivatives_are_tensorflows),
+        cmocka_unit_test(kinks_are_known),
         cmocka_unit_test(every_activation_has_a_golden_and_a_name),
         cmocka_unit_test(place_and_position_do_not_matter),
         cmocka_unit_test(not_a_number_stays_one),

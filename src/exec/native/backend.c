@@ -218,8 +218,9 @@ static ngi_winograd_shape shape_of(const ngi_step *step, bool back)
     const ngi_shape *in = step->in_shape[0], *out = step->pool ? &step->pool_in : step->out_shape;
     const ngi_attr *a = step->attr;
     const ngi_shape *from = back ? out : in, *to = back ? in : out;
-    return (ngi_winograd_shape){from->dim[0], from->dim[1], from->dim[2], to->dim[0],  to->dim[1], to->dim[2],
-                                a->kernel_h,  a->kernel_w,  a->pad.top,   a->pad.left, back};
+    return (ngi_winograd_shape){from->dim[0], from->dim[1], from->dim[2], to->dim[0],
+                                to->dim[1],   to->dim[2],   a->kernel_h,  a->kernel_w,
+                                a->pad.top,   a->pad.left,  back,         step->fine};
 }
 
 /* With the weights of an earlier plan if they are there. */

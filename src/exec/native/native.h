@@ -2,7 +2,8 @@
  * filtering for stride 1, one group, no dilation and kernels with 3, 5 or 7 taps along an axis:
  *
  *   1-D F(m,r): tiles of m outputs along one axis, the other axis's taps summed up: 1x7, 7x1, 1x3, 3x1, 7x7.
- *   2-D F(m x m,3x3), F(4x4,5x5): tiles of m x m outputs. m is 4 or 6, whichever needs fewer products on a map.
+ *   2-D F(m x m,3x3), F(4x4,5x5): tiles of m x m outputs. m is 4 or 6, whichever needs fewer products on a map; with 4
+ *   results are as exact as a direct convolution's.
  *
  * A tile's a = m + r - 1 inputs (a x a in 2-D) are transformed, multiplied with transformed weights channel
  * by channel - one small matrix product per "frequency" - and transformed back.
@@ -65,6 +66,7 @@ typedef struct ngi_winograd_shape {
     int64_t in_h, in_w, in_c, out_h, out_w, out_c;
     int kernel_h, kernel_w, pad_top, pad_left;
     bool transpose;
+    bool fine; /* m is 4 */
 } ngi_winograd_shape;
 
 /* A convolution ready to run. */

@@ -49,7 +49,7 @@ static bool choose_transform(ngi_winograd *c)
     if (!c->two_d && !c->vertical && !(kernel_h == 1 && taps_w) && !square)
         return false;
     int r = c->vertical ? kernel_h : kernel_w;
-    bool six = !(c->two_d && r == 5) &&
+    bool six = !c->shape.fine && !(c->two_d && r == 5) &&
                products(c, 6, r) < products(c, 4, r); /* 2-D tiles have 8x8 inputs at most */
     ngi_cook_toom_init(&c->t, six ? 6 : 4, r);
     c->frequencies = c->two_d ? c->t.a * c->t.a : c->t.a;

@@ -34,6 +34,7 @@ typedef struct train_settings {
 typedef struct settings {
     int shuffle_head;     /* seed, for --check and sanity; no option */
     double shuffle_depth; /* see ng_model_opts; no option */
+    bool shuffle_redraw;  /* the same */
     train_settings train;
     const char *model, *weights, *preprocess, *labels, *input_size;
     const char *image_input, *input_values, *output_layer;
@@ -42,7 +43,7 @@ typedef struct settings {
     const char *backend, *precision, *calibrate, *image;
     const char *parameters, *variant, *against, *truth, *picture_format;
     const char *smooth, *fuse, *baseline;
-    const char *augment, *title;
+    const char *augment, *title, *control;
     const char *format, *dtype;
     const char *figures, *deletion, *insertion, *split;
     int concepts, crops, design;

@@ -144,6 +144,12 @@ const char *schedule_choice(int i)
     return ng_train_schedule(i);
 }
 
+const char *control_choice(int i)
+{
+    static const char *const names[] = {"redraw", "shuffle"};
+    return at(names, 2, i);
+}
+
 const char *split_choice(int i)
 {
     static const char *const names[] = {"test", "val", "train", "all"};

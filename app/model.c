@@ -155,6 +155,7 @@ int open_model(const settings *s, ng_model **model, int *rest)
     opts.labels = s->labels;
     opts.shuffle_head = (unsigned)s->shuffle_head;
     opts.shuffle_depth = s->shuffle_depth;
+    opts.shuffle_redraw = s->shuffle_redraw;
     if (s->no_cache)
         opts.cache = "off";
     int code = read_size(s->input_size, &opts);

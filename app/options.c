@@ -85,6 +85,9 @@ const option_row option_rows[] = {
      "compare every map with that of a blank image and with that of the model with a shuffled last layer, "
      "and "
      "doubt maps that are the same"},
+    {"--control", NULL, "NAME", OPTION_CHOICE, AT(control), SANITY, 0, 0, "redraw", control_choice,
+     "how layers forget: all of their weights drawn anew, as before training, or their kernels' values put "
+     "out of order"},
     {"--outputs", NULL, "KIND,...", OPTION_CHOICES, AT(outputs), EXPLAIN, 0, 0,
      "raw,heatmap,overlay,figure,sidecar", output_choice,
      "what to write; a rerun continues only where sidecars are written"},

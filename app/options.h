@@ -58,6 +58,7 @@ const char *loss_choice(int i);
 const char *optimizer_choice(int i);
 const char *schedule_choice(int i);
 const char *precision_choice(int i);
+const char *control_choice(int i);
 const char *split_choice(int i);
 
 /* nearest.c: the candidate that was most likely meant, or NULL if none is near. */

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Shares of the layers with kernels that are shuffled, from the output on; 0: the last one only. */
+/* Shares of the layers with kernels that have forgotten, from the output on; 0: the last one only. */
 static const double stages[] = {0, 0.25, 0.5, 0.75, 1};
-enum { STAGES = sizeof stages / sizeof *stages, SHUFFLE_SEED = 1 };
+enum { STAGES = sizeof stages / sizeof *stages, CONTROL_SEED = 1 };
 /* Mean similarity over the stages from which a map is called independent of the weights; similarity with the map of another
  * class from which it is called independent of the class. */
 static const double kept = 0.6, alike = 0.95;
@@ -23,8 +23,8 @@ typedef struct tally {
 
 typedef struct check {
     explain_job *j;
-    ng_model *shuffled_models[STAGES];
-    ng_session *session, *shuffled[STAGES];
+    ng_model *control_models[STAGES];
+    ng_session *session, *controls[STAGES];
     tally tallies[MOST_VIEWS];
 } check;
 
@@ -66,7 +66,7 @@ static ng_status compare_stages(check *k, int view, int class_index, const ng_ma
     for (int i = 0; i < STAGES; i++) {
         ng_map map = {0};
         ng_similarity s;
-        ng_status status = explain_view_of(k->j, k->shuffled[i], view, class_index, &map, err);
+        ng_status status = explain_view_of(k->j, k->controls[i], view, class_index, &map, err);
         if (status == NG_OK)
             status = ng_map_similarity(original, &map, &s, err);
         ng_map_clear(&map);
@@ -115,7 +115,7 @@ static ng_status check_image(check *k, const char *path, ng_error *err)
     const float *x = picture_input(&p, 0);
     status = ng_session_run(k->session, x, 1, err);
     for (int i = 0; i < STAGES && status == NG_OK; i++)
-        status = ng_session_run(k->shuffled[i], x, 1, err);
+        status = ng_session_run(k->controls[i], x, 1, err);
     if (status == NG_OK) {
         const float *z = ng_session_logits(k->session);
         int best = 0, least = 0;
@@ -149,7 +149,7 @@ static json_t *tally_json(const explain_job *j, int view, const tally *t)
     json_t *o = json_object(), *list = json_array();
     for (int i = 0; i < STAGES; i++) {
         json_t *stage = json_object();
-        json_object_set_new(stage, "shuffled", json_number(stages[i]));
+        json_object_set_new(stage, "share", json_number(stages[i]));
         json_object_set_new(stage, "spearman", json_number(t->spearman[i] / t->images));
         json_object_set_new(stage, "ssim", t->ssims ? json_number(t->ssim[i] / t->ssims) : json_null());
         json_array_append_new(list, stage);
@@ -157,6 +157,7 @@ static json_t *tally_json(const explain_job *j, int view, const tally *t)
     json_object_set_new(o, "method", json_string(j->views[view].method->name));
     json_object_set_new(o, "layer", json_text(j->views[view].path));
     json_object_set_new(o, "images", json_integer(t->images));
+    json_object_set_new(o, "control", json_string(j->s->control));
     json_object_set_new(o, "stages", list);
     json_object_set_new(o, "other_class", json_number(t->other_class / t->images));
     json_object_set_new(o, "edges", json_number(t->edges / t->images));
@@ -164,15 +165,21 @@ static json_t *tally_json(const explain_job *j, int view, const tally *t)
     return o;
 }
 
+static void print_stages(const double *sums, int n)
+{
+    for (int i = 0; i < STAGES; i++)
+        if (n > 0)
+            printf(" %5.2f", sums[i] / n);
+        else
+            printf("     -");
+}
+
 static void print_tally(const explain_job *j, int view, const tally *t)
 {
     printf("%-20s %-14s", j->views[view].method->name, j->views[view].name);
-    for (int i = 0; i < STAGES; i++)
-        printf(" %5.2f", t->spearman[i] / t->images);
-    if (t->ssims)
-        printf("  %5.2f", t->ssim[STAGES - 1] / t->ssims);
-    else
-        printf("      -");
+    print_stages(t->spearman, t->images);
+    printf(" ");
+    print_stages(t->ssim, t->ssims);
     printf(" %7.2f %6.2f  %s\n", t->other_class / t->images, t->edges / t->images, verdict(t));
 }
 
@@ -181,7 +188,10 @@ static int report(const check *k)
     const explain_job *j = k->j;
     bool fine = true;
     if (!j->s->json)
-        printf("%-20s %-14s  last   1/4   1/2   3/4   all   ssim   class  edges\n", "method", "layer");
+        printf("%-35s  rank correlation              ssim\n%-20s %-14s  last   1/4   1/2   3/4   all   last  "
+               " 1/4   1/2   "
+               "3/4   all   class  edges\n",
+               "", "method", "layer");
     for (int v = 0; v < j->n_views && fine; v++) {
         if (k->tallies[v].images == 0)
             continue;
@@ -191,10 +201,11 @@ static int report(const check *k)
             print_tally(j, v, &k->tallies[v]);
     }
     if (!j->s->json)
-        puts("\nRank correlation with the map of the trained network, when the last layer, a quarter, ... of "
-             "all layers are shuffled\n"
-             "(absolute values; ssim: when all are), with the map of the least likely class, with the "
-             "image's edges.");
+        printf("\nRank correlation (absolute value) and structural similarity with the map of the trained "
+               "network,\n"
+               "when the last layer, a quarter, ... of all layers are %s;\n"
+               "rank correlation with the map of the least likely class and with the image's edges.\n",
+               strcmp(j->s->control, "redraw") == 0 ? "drawn anew, as before training" : "shuffled");
     return fine ? EXIT_DONE : say_out_of_memory();
 }
 
@@ -205,14 +216,15 @@ static int open_stage(check *k, int stage)
     settings with = *k->j->s;
     int rest;
     with.quiet = true;
-    with.shuffle_head = SHUFFLE_SEED;
+    with.shuffle_head = CONTROL_SEED;
+    with.shuffle_redraw = strcmp(with.control, "redraw") == 0;
     with.shuffle_depth = stages[stage];
-    int code = open_model(&with, &k->shuffled_models[stage], &rest);
+    int code = open_model(&with, &k->control_models[stage], &rest);
     if (code == EXIT_DONE) {
         explain_job other = *k->j;
         other.s = &with;
-        other.model = k->shuffled_models[stage];
-        code = open_for_views(&other, false, &k->shuffled[stage]);
+        other.model = k->control_models[stage];
+        code = open_for_views(&other, false, &k->controls[stage]);
     }
     return code;
 }
@@ -295,8 +307,8 @@ int run_sanity(const settings *s)
     if (code == EXIT_DONE)
         code = check_images(k);
     for (int i = 0; i < STAGES; i++) {
-        ng_session_free(k->shuffled[i]);
-        ng_model_free(k->shuffled_models[i]);
+        ng_session_free(k->controls[i]);
+        ng_model_free(k->control_models[i]);
     }
     ng_session_free(k->session);
     free_views(j);

@@ -167,6 +167,8 @@ typedef struct ng_model_opts {
     double
         shuffle_depth; /* with shuffle_head: this share of the layers with kernels, from the output on, is put out of
                                order, 0 to 1. Default 0: the last one only */
+    int shuffle_redraw; /* not 0, with shuffle_head: these layers are drawn anew instead, as before training: kernels from
+                               He's normal distribution, biases 0, norms and slopes as they begin. Default 0 */
     const char
         *output; /* which of the model's outputs is explained, by its layer's name or by number. Default
                                 NULL: the first */
@@ -832,7 +834,8 @@ typedef struct ng_train_opts {
         checkpoint_minutes; /* between checkpoints, beside those of epochs' ends. Default 5; 0: only those */
     const char
         *folder; /* of metrics, checkpoint and features. Default NULL: OUT without its ending + "-train" */
-    const char *report;  /* folder of report.html (ng_evaluate) and of what is watched. Default NULL: OUT without its
+    const char
+        *report; /* folder of report.html (ng_evaluate) and of what is watched. Default NULL: OUT without its
                             ending + "-report"; "": none is made */
     const char *command; /* the command line, for the report. Default NULL: left out */
     int watch; /* so many images, of validation if there are, are explained after each epoch: watch.html and watch.webp

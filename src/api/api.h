@@ -44,8 +44,8 @@ NG_NODISCARD ng_status ngi_model_of_file(ngi_model_file *file, const char *path,
 /* calibrate.c: the ranges [n_nodes] of a calibration; NULL of NULL. */
 const ngi_span *ngi_calibration_of(const ng_calibration *c);
 
-/* shuffle.c: reorders the kernel of the last layer with weights; the hash is a new one then. */
-NG_NODISCARD ng_status ngi_shuffle_head(ngi_model_file *file, const ngi_head *head, unsigned seed,
-                                        double depth, ng_error *err);
+/* shuffle.c: makes the layers that opts' shuffle_* name forget; the hash is a new one then. */
+NG_NODISCARD ng_status ngi_shuffle(ngi_model_file *file, const ngi_head *head, const ng_model_opts *opts,
+                                   ng_error *err);
 
 #endif

@@ -99,7 +99,7 @@ static ng_status complete(ng_model *m, const ng_model_opts *opts, ng_error *err)
     NGI_TRY(ngi_model_choose_ends(m, opts, err));
     m->head = ngi_head_of(m->graph);
     if (opts->shuffle_head)
-        NGI_TRY(ngi_shuffle_head(&m->file, &m->head, opts->shuffle_head, opts->shuffle_depth, err));
+        NGI_TRY(ngi_shuffle(&m->file, &m->head, opts, err));
     m->automatic_layer = ngi_graph_automatic_layer(m->graph);
     for (int i = 0; i < m->graph->n_weights; i++)
         m->parameters += m->graph->weights[i].constant ? 0 : ngi_shape_count(&m->graph->weights[i].shape);

@@ -13,10 +13,14 @@ class Sanity(ProgramTest):
         self.assertEqual([g["method"] for g in got], ["gradcam", "randomcam", "saliency"])
         for g in got:
             self.assertEqual(g["images"], 3)
-            self.assertEqual([s["shuffled"] for s in g["stages"]], [0, 0.25, 0.5, 0.75, 1])
+            self.assertEqual([s["share"] for s in g["stages"]], [0, 0.25, 0.5, 0.75, 1])
             for s in g["stages"]:
                 self.assertTrue(0 <= s["spearman"] <= 1 + 1e-9 and -1 <= s["ssim"] <= 1 + 1e-9)
         self.assertEqual(self.sanity(self.photos, "--method", "gradcam,randomcam,saliency", "--seed", 4), got)
+        shuffled = self.sanity(self.photos, "--method", "gradcam", "--control", "shuffle")[0]
+        self.assertEqual((got[0]["control"], shuffled["control"]), ("redraw", "shuffle"))
+        self.assertNotEqual(got[0]["stages"], shuffled["stages"])
+        self.assertEqual(got[0]["edges"], shuffled["edges"])
 
     def test_a_map_that_ignores_the_head_is_told(self):
         """Eigen-CAM looks at activations only: the last layer and the class change nothing."""
@@ -33,7 +37,9 @@ class Sanity(ProgramTest):
         run("sanity", self.model, code=2)
         run("sanity", self.model, self.photos, "--method", "nothing", code=2)
         text = run("sanity", self.model, self.photos / "p0.png").stdout
-        self.assertIn("weights", text)
+        self.assertIn("drawn anew", text)
+        self.assertRegex(text, r"(?m)^gradcam +b +(-?\d\.\d\d +){12}\w")
+        self.assertIn("are shuffled", run("sanity", self.model, self.photos / "p0.png", "--control", "shuffle").stdout)
 
 
 if __name__ == "__main__":

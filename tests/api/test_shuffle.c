@@ -9,7 +9,7 @@
 
 #define MODEL NETGAZE_FIXTURES "/models/keras3.15_nested_head/model.keras"
 #define NORMED \
-    NETGAZE_FIXTURES "/models/keras3.15_mobile/model.keras" /* with batch norms and depthwise kernels */
+    NETGAZE_FIXTURES "/models/keras3.15_family_nasnet/model.keras" /* batch norms, separable convolutions */
 
 static ng_error err;
 
@@ -82,8 +82,9 @@ static bool all_are(const ngi_weight *w, float value)
     return true;
 }
 
-/* A kernel of deviation sqrt(2 / fan_in), to within four standard errors, around zero. */
-static void check_drawn(const ngi_weight *w, double fan_in)
+/* A kernel of deviation sqrt(2 / fan_in), to within four standard errors, around zero. Adds up its numbers and their squares in
+ * units of that, for all kernels together tell more. */
+static void check_drawn(const ngi_weight *w, double fan_in, double *numbers, double *squares)
 {
     int64_t n = ngi_shape_count(&w->shape);
     double mean = 0, square = 0, wanted = 2 / fan_in;
@@ -91,6 +92,8 @@ static void check_drawn(const ngi_weight *w, double fan_in)
         mean += w->data[i] / (double)n;
         square += (double)w->data[i] * w->data[i] / (double)n;
     }
+    *numbers += (double)n;
+    *squares += square / wanted * (double)n;
     if (!(fabs(mean) <= 4 * sqrt(wanted / (double)n) &&
           fabs(square - wanted) <= 4 * wanted * sqrt(2.0 / (double)n)))
         fail_msg("%s: mean %g, square %g, expected 0 and %g", w->name, mean, square, wanted);
@@ -101,6 +104,7 @@ static void test_everything_is_as_before_training(void **state)
     (void)state;
     ng_model *plain = load_anew(NORMED, 0, 1), *anew = load_anew(NORMED, 1, 1);
     int norms = 0, kernels = 0;
+    double numbers = 0, squares = 0;
     for (int i = 0; i < anew->graph->n_nodes; i++) {
         const ngi_node *n = &anew->graph->nodes[i];
         const ngi_weight *w = n->weights[0] < 0 ? NULL : &anew->graph->weights[n->weights[0]];
@@ -111,15 +115,18 @@ static void test_everything_is_as_before_training(void **state)
             norms++;
         } else if (w && (n->op == NGI_OP_CONV2D || n->op == NGI_OP_DEPTHWISE || n->op == NGI_OP_DENSE)) {
             const int64_t *d = w->shape.dim;
-            check_drawn(w, n->op == NGI_OP_DENSE       ? (double)d[0]
-                           : n->op == NGI_OP_DEPTHWISE ? (double)(d[0] * d[1])
-                                                       : (double)(d[0] * d[1] * d[2]));
+            check_drawn(w,
+                        n->op == NGI_OP_DENSE       ? (double)d[0]
+                        : n->op == NGI_OP_DEPTHWISE ? (double)(d[0] * d[1])
+                                                    : (double)(d[0] * d[1] * d[2]),
+                        &numbers, &squares);
             assert_memory_not_equal(w->data, plain->graph->weights[n->weights[0]].data, sizeof(float));
             assert_true(n->weights[1] < 0 || all_are(&anew->graph->weights[n->weights[1]], 0));
             kernels++;
         }
     }
-    assert_true(norms >= 3 && kernels >= 4);
+    assert_true(norms >= 3 && kernels >= 4 && numbers > 1000);
+    CHECK_NEAR(squares / numbers, 1, 4 * sqrt(2 / numbers));
     assert_string_not_equal(plain->file.hash, anew->file.hash);
     ng_model_free(plain);
     ng_model_free(anew);

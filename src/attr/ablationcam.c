@@ -1,8 +1,10 @@
 /* Ablation-CAM (Desai & Ramaswamy, 2020): w_k = (S - S_k) / S, S_k the score with channel k set to zero. Only what lies
  * behind the layer is run again. Where the layer is averaged or flattened into a Dense layer and nothing else, that
  * layer's outputs are a sum over channels: without channel k they are the sum less its addend, and only what lies behind
- * the Dense layer is run again. A channel that is zero already changes nothing and is not run. */
+ * the Dense layer is run again. A channel that is zero already changes nothing and is not run. Where time is limited, channels
+ * come in an order drawn at random, and those run stand for all. */
 #include "attr/attr.h"
+#include "attr/partial.h"
 
 #include <string.h>
 
@@ -196,6 +198,8 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, con
                   .scores = r->scores};
     ng_status status = find_part(job, p->act, r->means, &a, &part, err);
     int count = list_channels(p, r->channels), done = 0;
+    if (job->seconds > 0)
+        ngi_partial_order(r->channels + 1, count - 1);
     if (status == NG_OK) {
         ngi_sampling s = {
             .part = part, .count = count, .gradient_node = -1, .make = make, .take = take, .context = &a};
@@ -204,9 +208,22 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, con
     ngi_free(a.dense.outputs);
     NGI_TRY(status);
     double score = r->scores[0]; /* by the same way as the others */
+    double share = done > 1 && done < count ? (double)(count - 1) / (done - 1) : 1;
     for (int i = 1; i < done; i++)
-        r->weights[r->channels[i]] = score != 0 ? (score - r->scores[i]) / score : 0;
-    return ngi_attr_weigh(job, p, r->weights, map, err);
+        r->weights[r->channels[i]] = score != 0 ? share * (score - r->scores[i]) / score : 0;
+    NGI_TRY(ngi_attr_weigh(job, p, r->weights, map, err));
+    if (done == count)
+        return NG_OK;
+    ngi_partial partial = {.act = p->act,
+                           .cells = p->cells,
+                           .channels = p->channels,
+                           .seen = r->channels + 1,
+                           .weights = r->weights,
+                           .n = done - 1,
+                           .total = count - 1};
+    ngi_partial_note(map, "channels", done - 1, count - 1,
+                     job->eigen ? -1 : ngi_partial_error(&partial, map));
+    return NG_OK;
 }
 
 static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)

@@ -1,8 +1,11 @@
 /* Occlusion (Zeiler & Fergus, 2014): how much the score falls when a window is covered. The value of a pixel is the mean
- * fall over the windows that cover it (captum.attr.Occlusion). Windows that change nothing are not run. */
+ * fall over the windows that cover it (captum.attr.Occlusion). Windows that change nothing are not run. Where time is limited,
+ * windows come in an order drawn at random, so that the whole image is seen coarsely rather than its upper part. */
 #include "attr/attr.h"
 #include "attr/baseline.h"
+#include "attr/partial.h"
 
+#include <math.h>
 #include <string.h>
 
 static const ng_method_parameter parameters[] = {
@@ -83,30 +86,53 @@ static bool changes(const covering *o, int window)
     return false;
 }
 
+typedef struct room {
+    int *list;
+    bool *done;     /* [windows] */
+    double *scores; /* [windows] */
+    double *sums, *squares, *counts,
+        *windows_of; /* [h,w]: of the falls of the windows run; how many there are */
+} room;
+
 /* Mean over the windows of each pixel of score - window's score. */
-static void spread(const covering *o, const bool *done, double score, double *sums, double *counts,
-                   ng_map *map)
+static void spread(const covering *o, const room *r, double score, ng_map *map)
 {
     for (int k = 0; k < o->rows * o->columns; k++) {
         int top, left;
+        double fall = score - o->scores[k];
         place(o, k, &top, &left);
-        if (!done[k])
-            continue;
         for (int y = top; y < end_of(top, o->window, o->h); y++)
             for (int x = left; x < end_of(left, o->window, o->w); x++) {
-                sums[y * o->w + x] += score - o->scores[k];
-                counts[y * o->w + x]++;
+                int at = y * o->w + x;
+                r->windows_of[at]++;
+                r->counts[at] += r->done[k];
+                r->sums[at] += r->done[k] ? fall : 0;
+                r->squares[at] += r->done[k] ? fall * fall : 0;
             }
     }
     for (int i = 0; i < o->h * o->w; i++)
-        map->signed_data[i] = counts[i] > 0 ? (float)(sums[i] / counts[i]) : 0;
+        map->signed_data[i] = r->counts[i] > 0 ? (float)(r->sums[i] / r->counts[i]) : 0;
 }
 
-typedef struct room {
-    int *list;
-    bool *done;
-    double *scores, *sums, *counts;
-} room;
+/* Mean standard error of the pixels that were covered at all: the variance of a pixel's falls, pooled over the pixels that were
+ * covered twice, over c of the pixel's C windows without replacement. -1: no pixel was. */
+static double error_of(const covering *o, const room *r)
+{
+    double squares = 0, freedom = 0, sum = 0, seen = 0;
+    for (int i = 0; i < o->h * o->w; i++)
+        if (r->counts[i] >= 2) {
+            squares += fmax(r->squares[i] - r->sums[i] * r->sums[i] / r->counts[i], 0);
+            freedom += r->counts[i] - 1;
+        }
+    if (freedom == 0)
+        return -1;
+    for (int i = 0; i < o->h * o->w; i++)
+        if (r->counts[i] > 0) {
+            sum += sqrt(squares / freedom * (1 / r->counts[i] - 1 / r->windows_of[i]));
+            seen++;
+        }
+    return sum / seen;
+}
 
 static ng_status run(const ngi_attr_job *job, covering *o, room *r, ng_map *map, ng_error *err)
 {
@@ -123,6 +149,8 @@ static ng_status run(const ngi_attr_job *job, covering *o, room *r, ng_map *map,
         if (!r->done[k])
             r->list[count++] = k;
     }
+    if (job->seconds > 0)
+        ngi_partial_order(r->list, count);
     o->list = r->list;
     o->scores = r->scores;
     ngi_sampling s = {.count = count, .gradient_node = -1, .make = make, .take = take, .context = o};
@@ -130,7 +158,9 @@ static ng_status run(const ngi_attr_job *job, covering *o, room *r, ng_map *map,
     NGI_TRY(ngi_attr_sample(job, &s, &taken, err));
     for (int k = 0; k < taken; k++)
         r->done[r->list[k]] = true;
-    spread(o, r->done, score, r->sums, r->counts, map);
+    spread(o, r, score, map);
+    if (taken < count)
+        ngi_partial_note(map, "windows", taken, count, error_of(o, r));
     return NG_OK;
 }
 
@@ -149,17 +179,18 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     room r = {.list = ngi_alloc(windows, sizeof *r.list),
               .done = ngi_alloc(windows, sizeof *r.done),
               .scores = ngi_alloc(windows, sizeof *r.scores),
-              .sums = ngi_alloc_zero(cells, sizeof *r.sums),
-              .counts = ngi_alloc_zero(cells, sizeof *r.counts)};
+              .sums = ngi_alloc_zero(4 * cells, sizeof *r.sums)};
+    r.squares = r.sums ? r.sums + cells : NULL;
+    r.counts = r.sums ? r.squares + cells : NULL;
+    r.windows_of = r.sums ? r.counts + cells : NULL;
     o.cover = ngi_alloc(cells * (size_t)o.depth, sizeof *o.cover);
-    bool all = r.list && r.done && r.scores && r.sums && r.counts && o.cover;
-    ng_status status = all ? run(job, &o, &r, map, err) : ngi_fail_memory(err, cells * 2 * sizeof(double));
+    bool all = r.list && r.done && r.scores && r.sums && o.cover;
+    ng_status status = all ? run(job, &o, &r, map, err) : ngi_fail_memory(err, cells * 4 * sizeof(double));
     ngi_free(o.cover);
     ngi_free(r.list);
     ngi_free(r.done);
     ngi_free(r.scores);
     ngi_free(r.sums);
-    ngi_free(r.counts);
     return status;
 }
 

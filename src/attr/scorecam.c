@@ -7,8 +7,9 @@
  * class's probability as a channel's weight, without a softmax over channels.
  *
  * A channel without variation masks everything away: all such channels have one and the same score, which is computed
- * once. */
+ * once. Where time is limited, channels come in an order drawn at random, and the map is that of a sample of them. */
 #include "attr/attr.h"
+#include "attr/partial.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -100,24 +101,68 @@ static void choose(const masking *m, int channels, int wanted, spread *list)
 
 /* ---- The map --------------------------------------------------------------------------------- */
 
-/* weights [channels] = softmax of the scores over the chosen channels, zero for the others. */
-static void weigh(const spread *chosen, int n, const int *sample_of, const double *scores, double *weights)
+/* weights [channels], zero for channels that are not among the n chosen: the softmax of their scores; or the scores
+ * themselves, for the n to stand for all `wanted`. */
+static void weigh(const spread *chosen, int n, int wanted, const int *sample_of, const double *scores,
+                  bool softmax, double *weights)
 {
-    double top = scores[sample_of[0]], sum = 0;
-    for (int i = 1; i < n; i++)
-        top = fmax(top, scores[sample_of[i]]);
+    double top = -INFINITY, sum = 0;
     for (int i = 0; i < n; i++)
-        sum += exp(scores[sample_of[i]] - top);
+        top = fmax(top, scores[sample_of[chosen[i].channel]]);
     for (int i = 0; i < n; i++)
-        weights[chosen[i].channel] = exp(scores[sample_of[i]] - top) / sum;
+        sum += exp(scores[sample_of[chosen[i].channel]] - top);
+    for (int i = 0; i < n; i++) {
+        double score = scores[sample_of[chosen[i].channel]];
+        weights[chosen[i].channel] = softmax ? exp(score - top) / sum : score * wanted / n;
+    }
 }
 
 typedef struct room {
     float *planes;
-    spread *chosen;
-    int *list, *sample_of;
+    spread *chosen;        /* [channels] */
+    int *list, *sample_of; /* [channels] each: of a sample, its channel; of a channel, its sample */
     double *scores, *weights;
 } room;
+
+/* The samples: each channel that varies, and one for those that do not. In a hurry they come in an order drawn at random. */
+static int list_samples(const room *r, int wanted, bool hurried)
+{
+    int count = 0, none = -1;
+    for (int i = 0; i < wanted; i++) {
+        bool varies = r->chosen[i].value > 0;
+        if (varies || none < 0)
+            r->list[count++] = varies ? r->chosen[i].channel : -1;
+        none = varies ? none : 0;
+    }
+    if (hurried)
+        ngi_partial_order(r->list, count);
+    for (int s = 0; s < count; s++)
+        if (r->list[s] >= 0)
+            r->sample_of[r->list[s]] = s;
+        else
+            none = s;
+    for (int i = 0; i < wanted; i++)
+        if (!(r->chosen[i].value > 0))
+            r->sample_of[r->chosen[i].channel] = none;
+    return count;
+}
+
+/* What the map of the first n chosen channels is worth. */
+static void say_partial(const ngi_attr_job *job, const ngi_attr_pair *p, const room *r, int n, int wanted,
+                        bool softmax, ng_map *map)
+{
+    for (int i = 0; i < n; i++)
+        r->list[i] = r->chosen[i].channel;
+    ngi_partial partial = {.act = p->act,
+                           .cells = p->cells,
+                           .channels = p->channels,
+                           .seen = r->list,
+                           .weights = r->weights,
+                           .ratio = softmax,
+                           .n = n,
+                           .total = wanted};
+    ngi_partial_note(map, "channels", n, wanted, job->eigen ? -1 : ngi_partial_error(&partial, map));
+}
 
 static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, room *r, ng_map *map,
                             ng_error *err)
@@ -125,7 +170,7 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
     ngi_shape input = ngi_attr_input_shape(job->graph);
     int channels = (int)p->channels, budget = (int)ngi_parameter(&ngi_method_scorecam, job, "channels");
     int variant = (int)ngi_parameter(&ngi_method_scorecam, job, "variant");
-    int wanted = budget > 0 && budget < channels ? budget : channels, count = 0, none = -1;
+    int wanted = budget > 0 && budget < channels ? budget : channels, count, done;
     for (int64_t i = 0; i < p->cells; i++)
         for (int64_t k = 0; k < p->channels; k++)
             r->planes[k * p->cells + i] = p->act[i * p->channels + k];
@@ -141,31 +186,21 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
                  .list = r->list,
                  .scores = r->scores};
     choose(&m, channels, wanted, r->chosen);
-    for (int i = 0; i < wanted; i++) {
-        bool varies = r->chosen[i].value > 0;
-        if (varies || none < 0) {
-            none = varies ? none : count;
-            r->list[count++] = varies ? r->chosen[i].channel : -1;
-        }
-        r->sample_of[i] = varies ? count - 1 : none;
-    }
+    count = list_samples(r, wanted, job->seconds > 0);
     ngi_sampling s = {.count = count, .gradient_node = -1, .make = make, .take = take, .context = &m};
-    int done;
     NGI_TRY(ngi_part_whole(job, &s.part, err));
     ngi_attr_job scored = *job;
     scored.target.kind = variant == TKV ? NG_TARGET_PROBABILITY : job->target.kind;
     NGI_TRY(ngi_attr_sample(&scored, &s, &done, err));
-    for (int i = wanted - 1; i >= 0; i--) /* channels that time did not suffice for get no weight */
-        if (r->sample_of[i] >= done) {
-            r->chosen[i] = r->chosen[--wanted];
-            r->sample_of[i] = r->sample_of[wanted];
-        }
-    if (variant == TKV)
-        for (int i = 0; i < wanted; i++)
-            r->weights[r->chosen[i].channel] = r->scores[r->sample_of[i]];
-    else
-        weigh(r->chosen, wanted, r->sample_of, r->scores, r->weights);
-    return ngi_attr_weigh(job, p, r->weights, map, err);
+    int kept = 0; /* channels that time did not suffice for get no weight */
+    for (int i = 0; i < wanted; i++)
+        if (r->sample_of[r->chosen[i].channel] < done)
+            r->chosen[kept++] = r->chosen[i];
+    weigh(r->chosen, kept, wanted, r->sample_of, r->scores, variant != TKV, r->weights);
+    NGI_TRY(ngi_attr_weigh(job, p, r->weights, map, err));
+    if (kept < wanted)
+        say_partial(job, p, r, kept, wanted, variant != TKV, map);
+    return NG_OK;
 }
 
 static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)

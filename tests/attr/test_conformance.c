@@ -172,7 +172,8 @@ static void every_choice_of_a_parameter_is_sound(void **state)
 /* Next to no time: a map all the same, and what it is worth where it is a mean of samples. */
 static void check_hurry(const scene *s, const ngi_method *m)
 {
-    static const char *const means[] = {"rise", "lime", "kernelshap", "smoothgrad", "vargrad"};
+    static const char *const means[] = {"rise",    "lime",     "kernelshap", "smoothgrad",
+                                        "vargrad", "scorecam", "occlusion"}; /* of samples or a part */
     request q = {.class_index = 1, .threads = 1, .seconds = 1e-9};
     bool needs_two = strcmp(m->info.name, "integratedgradients") == 0 || strcmp(m->info.name, "xrai") == 0;
     for (size_t i = 0; i < sizeof means / sizeof *means; i++)

@@ -149,9 +149,10 @@ static void kernel_shap_is_exact_where_it_can_be(void **state)
         for (int set = 0; set < 1 << n; set++)
             if (!(set >> k & 1))
                 phi[k] += weight[__builtin_popcount((unsigned)set)] * (scores[set | 1 << k] - scores[set]);
-    ng_map map = map_of(
-        &s, "ref", 1, method("kernelshap"),
-        (request){.class_index = 1, .threads = 2, .parameters = "baseline=black,segments=4,samples=64,compactness=100"});
+    ng_map map = map_of(&s, "ref", 1, method("kernelshap"),
+                        (request){.class_index = 1,
+                                  .threads = 2,
+                                  .parameters = "baseline=black,segments=4,samples=64,compactness=100"});
     for (int p = 0; p < SIDE * SIDE; p++)
         CHECK_NEAR(map.signed_data[p], phi[labels[p]], 1e-4);
     ng_map_clear(&map);

@@ -64,7 +64,7 @@ static ng_status load_region(ngi_watch *w, const ng_model *model, ngi_watch_subj
     s->region = ngi_alloc(pixels, sizeof *s->region);
     float *work = ngi_alloc((size_t)ngi_loader_work(&o), sizeof *work);
     ng_status status = s->region && work
-                           ? ngi_loader_image(&o, &image, s->item, work, s->input, s->region, err)
+                           ? ngi_loader_image(&o, &image, s->item, s->item, work, s->input, s->region, err)
                            : ngi_fail_memory(err, pixels * sizeof *s->region);
     ngi_free(work);
     return status;

@@ -76,7 +76,7 @@ void ngi_cache_save(const char *folder, const char *key, const char *title, cons
     char *path = path_of(folder, key);
     ng_status status = path ? ngi_cache_make_folder(folder, NULL) : NG_E_MEMORY;
     if (status == NG_OK)
-        status = ngi_pack_save(path, key, title, items, n, NULL);
+        status = ngi_pack_save(path, key, title, items, n, false, NULL);
     if (status == NG_OK)
         status = ngi_cache_trim(folder, limit, strrchr(path, '/') + 1, NULL);
     ngi_free(path); /* whatever the status: there is a cache the next time, or there is none */

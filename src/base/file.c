@@ -113,24 +113,36 @@ ng_status ngi_writer_add(ngi_writer *w, const void *bytes, size_t size, ng_error
     return NG_OK;
 }
 
+static bool reaches_disk(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+    int cause = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = cause;
+    return good;
+}
+
+static ng_status settle(const char *temporary, const char *path, bool wait, ng_error *err)
+{
+    bool good = (!wait || reaches_disk(temporary)) && rename(temporary, path) == 0;
+    return good ? NG_OK : ngi_fail(err, NG_E_IO, "%s: writing failed: %s", path, strerror(errno));
+}
+
+ng_status ngi_file_settle(const char *temporary, const char *path, ng_error *err)
+{
+    return settle(temporary, path, true, err);
+}
+
 static ng_status commit(ngi_writer *w, bool wait, ng_error *err)
 {
     FILE *file = w->file;
-    bool written = fflush(file) == 0 && (!wait || fsync(fileno(file)) == 0);
-    int cause = errno;
     w->file = NULL;
-    if (fclose(file) != 0 && written) {
-        written = false;
-        cause = errno;
-    }
-    if (written && rename(w->temporary, w->path) != 0) {
-        written = false;
-        cause = errno;
-    }
-    ng_status status = NG_OK;
-    if (!written)
-        status = ngi_fail(err, NG_E_IO, "%s: writing failed: %s", w->path, strerror(cause));
-    else {
+    ng_status status = fclose(file) == 0
+                           ? settle(w->temporary, w->path, wait, err)
+                           : ngi_fail(err, NG_E_IO, "%s: writing failed: %s", w->path, strerror(errno));
+    if (status == NG_OK) {
         ngi_free(w->temporary);
         w->temporary = NULL;
     }

@@ -111,7 +111,7 @@ static ng_status write_all(ngi_writer *w, const pack_header *h, const pack_entry
     return NG_OK;
 }
 
-static ng_status save_pairs(const char *path, pack_header *h, pair *pairs, ng_error *err)
+static ng_status save_pairs(const char *path, pack_header *h, pair *pairs, bool lasting, ng_error *err)
 {
     int n = (int)h->n_items;
     pack_entry *entries = ngi_alloc((size_t)n, sizeof *entries);
@@ -126,7 +126,7 @@ static ng_status save_pairs(const char *path, pack_header *h, pair *pairs, ng_er
     if (status == NG_OK) {
         status = write_all(&w, h, entries, pairs, err);
         if (status == NG_OK)
-            status = ngi_writer_commit_quick(&w, err);
+            status = lasting ? ngi_writer_commit(&w, err) : ngi_writer_commit_quick(&w, err);
         else
             ngi_writer_abort(&w);
     }
@@ -135,7 +135,7 @@ static ng_status save_pairs(const char *path, pack_header *h, pair *pairs, ng_er
 }
 
 ng_status ngi_pack_save(const char *path, const char *key, const char *title, const ngi_pack_item *items,
-                        int n, ng_error *err)
+                        int n, bool lasting, ng_error *err)
 {
     pack_header h = {.magic = MAGIC, .n_items = (uint64_t)n};
     if (n < 0 || n > MAX_ITEMS || strlen(key) >= sizeof h.key)
@@ -147,7 +147,7 @@ ng_status ngi_pack_save(const char *path, const char *key, const char *title, co
     if (!pairs)
         return ngi_fail_memory(err, (size_t)n * sizeof *pairs);
     fill(pairs, items, n);
-    ng_status status = save_pairs(path, &h, pairs, err);
+    ng_status status = save_pairs(path, &h, pairs, lasting, err);
     ngi_free(pairs);
     return status;
 }

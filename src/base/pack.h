@@ -21,9 +21,10 @@ typedef struct ngi_pack_item {
     size_t size;
 } ngi_pack_item;
 
-/* Writes a pack under a temporary name and renames it. `title` is for people. */
+/* Writes a pack under a temporary name and renames it. `title` is for people. `lasting`: its bytes have reached the disk
+ * before it gets the name; else a machine that loses power may lose it, which opening notices. */
 NG_NODISCARD ng_status ngi_pack_save(const char *path, const char *key, const char *title,
-                                     const ngi_pack_item *items, int n, ng_error *err);
+                                     const ngi_pack_item *items, int n, bool lasting, ng_error *err);
 /* Maps a pack; NULL (quietly) if there is none, it is of another key or user, or damaged in any way. Opening sets the
  * file's time, by which the least recently used are found. */
 ngi_pack *ngi_pack_open(const char *path, const char *key);

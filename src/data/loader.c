@@ -68,9 +68,9 @@ static void *run_worker(void *argument)
         int64_t batch = index / l->o.batch, place = batch % l->places;
         int64_t slot = place * l->o.batch + index % l->o.batch;
         outcome *result = &l->outcomes[slot];
-        result->status =
-            ngi_loader_image(&l->o, &l->image, l->o.order[index], work, l->images + slot * l->size,
-                             l->regions ? l->regions + slot * l->cells : NULL, &result->error);
+        result->status = ngi_loader_image(
+            &l->o, &l->image, l->o.order[index], l->o.draws ? l->o.draws[index] : l->o.order[index], work,
+            l->images + slot * l->size, l->regions ? l->regions + slot * l->cells : NULL, &result->error);
         pthread_mutex_lock(&l->lock);
         if (++l->done[place] == batch_size(l, batch))
             pthread_cond_broadcast(&l->finished);

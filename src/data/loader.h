@@ -14,6 +14,8 @@ typedef struct ngi_loader_options {
     const ngi_dataset *data;
     const int64_t *order; /* [n_order] items, in the order wanted; an item may come several times */
     int64_t n_order;
+    const int64_t *
+        draws; /* [n_order] what each one's random numbers are drawn by, beside seed and epoch; NULL: its item */
     int batch, height, width, channels; /* channels 1 or 3 */
     ng_fit fit;
     ng_resample resample;
@@ -54,9 +56,10 @@ typedef struct ngi_loader_batch {
 NG_NODISCARD ng_status ngi_loader_next(ngi_loader *l, ngi_loader_batch *out, ng_error *err);
 /* Left out so far. */
 int64_t ngi_loader_skipped(const ngi_loader *l);
-/* One image of a batch, as the threads make it: out [h,w,c], grid [grid_h,grid_w] or NULL; work [ngi_loader_work]. */
+/* One image of a batch, as the threads make it: out [h,w,c], grid [grid_h,grid_w] or NULL; work [ngi_loader_work]. Random
+ * numbers are drawn by `draw`. */
 NG_NODISCARD ng_status ngi_loader_image(const ngi_loader_options *o, const ng_image_opts *opts, int64_t item,
-                                        float *work, float *out, float *grid, ng_error *err);
+                                        int64_t draw, float *work, float *out, float *grid, ng_error *err);
 int64_t ngi_loader_work(const ngi_loader_options *o);
 /* Stops the threads; NULL is fine. */
 void ngi_loader_free(ngi_loader *l);

@@ -42,9 +42,9 @@ static ng_status fit_image(const ngi_loader_options *o, const ng_image_opts *opt
 }
 
 /* The image on whose background the item's object is laid in this epoch; -1: none. */
-static int64_t donor_of(const ngi_loader_options *o, int64_t item)
+static int64_t donor_of(const ngi_loader_options *o, int64_t item, int64_t draw)
 {
-    uint64_t seed = ngi_random_bits(o->seed, SWAP_STREAM, (uint64_t)o->epoch), stream = (uint64_t)item;
+    uint64_t seed = ngi_random_bits(o->seed, SWAP_STREAM, (uint64_t)o->epoch), stream = (uint64_t)draw;
     if (o->n_donors < 1 || !(ngi_random_uniform(seed, stream, DRAW_SWAP) < o->background_swap))
         return -1;
     int64_t donor = (int64_t)(ngi_random_uniform(seed, stream, DRAW_DONOR) * (double)o->n_donors);
@@ -93,21 +93,21 @@ static ng_status finish(const ngi_loader_options *o, const ngi_augment_draw *dra
     return ngi_preprocess_floats(o->preprocess, out, count, o->channels, err);
 }
 
-ng_status ngi_loader_image(const ngi_loader_options *o, const ng_image_opts *opts, int64_t item, float *work,
-                           float *out, float *grid, ng_error *err)
+ng_status ngi_loader_image(const ngi_loader_options *o, const ng_image_opts *opts, int64_t item, int64_t draw,
+                           float *work, float *out, float *grid, ng_error *err)
 {
     bool known = ngi_region_known(&o->data->items[item]);
-    int64_t donor = known ? donor_of(o, item) : -1;
+    int64_t donor = known ? donor_of(o, item, draw) : -1;
     ng_image image, region = {0};
     NGI_TRY(fit_image(o, opts, item, known && (grid || donor >= 0), &image, &region, err));
     ng_status status = donor >= 0 ? swap_background(o, opts, donor, &image, &region, err) : NG_OK;
-    ngi_augment_draw draw;
+    ngi_augment_draw change;
     if (o->augment)
-        ngi_augment_draw_image(o->augment, o->seed, o->epoch, item, o->height, o->width, &draw);
+        ngi_augment_draw_image(o->augment, o->seed, o->epoch, draw, o->height, o->width, &change);
     if (status == NG_OK)
-        status = finish(o, o->augment ? &draw : NULL, &image, work, out, err);
+        status = finish(o, o->augment ? &change : NULL, &image, work, out, err);
     if (grid && known && status == NG_OK)
-        place_on_grid(o, o->augment ? &draw : NULL, &region,
+        place_on_grid(o, o->augment ? &change : NULL, &region,
                       work + (int64_t)o->height * o->width * o->channels, grid);
     else if (grid)
         *grid = -1;

@@ -1,8 +1,6 @@
 /* Keras 3 archives: config.json, metadata.json and model.weights.h5 in the layout layers/<class>[_k]/vars/<i>
  * (keras/src/saving/saving_lib.py), and netgaze.json, which Keras passes over. Stored unpacked, as Keras stores them, and
  * without the time, so that a model has the same bytes whenever it is saved. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,21 +108,6 @@ static ng_status write_zip(const ngi_saving *s, const char *temporary, const cha
     return NG_E_IO;
 }
 
-/* The bytes reach the disk before the name does. */
-static ng_status settle(const char *temporary, const char *path, ng_error *err)
-{
-    int fd = open(temporary, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    int cause = errno;
-    if (fd >= 0)
-        close(fd);
-    if (good && rename(temporary, path) != 0) {
-        good = false;
-        cause = errno;
-    }
-    return good ? NG_OK : ngi_fail(err, NG_E_IO, "%s: writing failed: %s", path, strerror(cause));
-}
-
 ng_status ngi_save_keras(const ngi_saving *s, ng_error *err)
 {
     char *weights = NULL, *notes = ngi_saved_notes(s);
@@ -134,7 +117,7 @@ ng_status ngi_save_keras(const ngi_saving *s, ng_error *err)
     if (status == NG_OK)
         status = write_zip(s, temporary, weights, size, notes, err);
     if (status == NG_OK)
-        status = settle(temporary, s->path, err);
+        status = ngi_file_settle(temporary, s->path, err);
     if (status != NG_OK && temporary)
         unlink(temporary);
     ngi_free(weights);

@@ -30,7 +30,7 @@ ng_status ngi_checkpoint_save(const ngi_fit *f, ng_error *err)
     key_of(f, key);
     snprintf(title, sizeof title, "training, %d epochs done", f->state.epochs_done);
     ng_status status =
-        ngi_pack_save(f->o.checkpoint, key, title, items, (int)(sizeof items / sizeof *items), err);
+        ngi_pack_save(f->o.checkpoint, key, title, items, (int)(sizeof items / sizeof *items), true, err);
     if (status != NG_OK)
         ngi_error_prefix(err, "the checkpoint");
     ngi_free(weights);

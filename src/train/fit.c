@@ -45,7 +45,8 @@ static ng_status find_items(ngi_fit *f, ng_error *err)
     f->train = ngi_alloc(n, sizeof *f->train);
     f->val = ngi_alloc(n, sizeof *f->val);
     f->order = ngi_alloc(n, sizeof *f->order);
-    if (!f->train || !f->val || !f->order)
+    f->draws = f->o.balanced_sampler ? ngi_alloc(n, sizeof *f->draws) : NULL;
+    if (!f->train || !f->val || !f->order || (f->o.balanced_sampler && !f->draws))
         return ngi_fail_memory(err, n * sizeof *f->train);
     f->n_train = ngi_fit_items(d, f->o.features, NGI_SPLIT_TRAIN, f->train);
     f->n_val = ngi_fit_items(d, f->o.features, NGI_SPLIT_VAL, f->val);
@@ -201,6 +202,7 @@ void ngi_fit_free(ngi_fit *f)
     ngi_free(f->train);
     ngi_free(f->val);
     ngi_free(f->order);
+    ngi_free(f->draws);
     ngi_free(f->class_weights);
     ngi_free(f->rows);
     ngi_free(f->targets);

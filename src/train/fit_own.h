@@ -25,6 +25,7 @@ struct ngi_fit {
     ngi_epoch *history; /* [n_history] */
     int n_history, history_capacity;
     int64_t *train, *val, *order; /* [n_train], [n_val], [n_train] the epoch's */
+    int64_t *draws;               /* [n_train] of the order; NULL: no image comes twice */
     int64_t n_train, n_val;
     double *class_weights;                 /* [classes] or NULL */
     ngi_params params;                     /* the head's kernels and biases first */

@@ -125,6 +125,7 @@ static ng_status run_images(ngi_fit *f, ng_error *err)
     ngi_loader_options o = f->o.images;
     o.order = f->order + f->state.place;
     o.n_order = f->n_train - f->state.place;
+    o.draws = f->draws ? f->draws + f->state.place : NULL;
     o.batch = f->o.batch;
     o.augment = f->o.augment;
     o.background_swap = f->o.background_swap;
@@ -233,15 +234,22 @@ static bool stage_ended(const ngi_fit *f)
            (f->o.patience > 0 && f->state.wait >= f->o.patience);
 }
 
+static ng_status find_order(ngi_fit *f, ng_error *err)
+{
+    const ngi_dataset *d = f->o.images.data;
+    int64_t epoch = f->state.epochs_done;
+    if (!f->o.balanced_sampler) {
+        ngi_order_shuffle(f->train, f->n_train, f->o.seed, epoch, f->order);
+        return NG_OK;
+    }
+    NGI_TRY(ngi_order_balanced(d, f->train, f->n_train, f->o.seed, epoch, f->order, err));
+    return ngi_order_draws(f->order, f->n_train, d->n_items, f->draws, err);
+}
+
 static ng_status run_epoch(ngi_fit *f, ng_error *err)
 {
     double began = ngi_fit_clock();
-    uint64_t seed = f->o.seed;
-    int64_t epoch = f->state.epochs_done;
-    if (f->o.balanced_sampler)
-        NGI_TRY(ngi_order_balanced(f->o.images.data, f->train, f->n_train, seed, epoch, f->order, err));
-    else
-        ngi_order_shuffle(f->train, f->n_train, seed, epoch, f->order);
+    NGI_TRY(find_order(f, err));
     NGI_TRY(f->trunk ? run_images(f, err) : run_features(f, err));
     return end_epoch(f, began, err);
 }

@@ -66,6 +66,17 @@ ng_status ngi_order_balanced(const ngi_dataset *d, const int64_t *items, int64_t
     return fine ? NG_OK : ngi_fail_memory(err, (size_t)n * sizeof *by_class);
 }
 
+ng_status ngi_order_draws(const int64_t *order, int64_t n, int64_t n_items, int64_t *draws, ng_error *err)
+{
+    int64_t *times = ngi_alloc_zero((size_t)n_items, sizeof *times);
+    if (!times)
+        return ngi_fail_memory(err, (size_t)n_items * sizeof *times);
+    for (int64_t i = 0; i < n; i++)
+        draws[i] = order[i] + times[order[i]]++ * n_items;
+    ngi_free(times);
+    return NG_OK;
+}
+
 /* Their number. */
 static int labels_of(const ngi_data_item *item, const int **labels)
 {

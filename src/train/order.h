@@ -10,6 +10,10 @@ void ngi_order_shuffle(const int64_t *items, int64_t n, uint64_t seed, int64_t e
  * times, of frequent ones not all; which is drawn anew for each epoch. */
 NG_NODISCARD ng_status ngi_order_balanced(const ngi_dataset *d, const int64_t *items, int64_t n,
                                           uint64_t seed, int64_t epoch, int64_t *out, ng_error *err);
+/* What each place of an epoch's order [n] draws its augmentation by: the item where it comes first, another number below
+ * n * n_items each time it comes again. NG_E_MEMORY is all that can go wrong. */
+NG_NODISCARD ng_status ngi_order_draws(const int64_t *order, int64_t n, int64_t n_items, int64_t *draws,
+                                       ng_error *err);
 /* weights [classes] of n / (k n_c) over `items`, with k the classes that have images (scikit-learn's "balanced"); 0 where a
  * class has none. */
 void ngi_class_weights(const ngi_dataset *d, const int64_t *items, int64_t n, double *weights);

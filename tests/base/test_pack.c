@@ -2,6 +2,7 @@
  * the size limit. */
 #include "check.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,6 +12,17 @@
 
 static ng_error err;
 static const char key[] = "test 1";
+static int syncs;
+static bool disk_fails;
+
+/* In the place of the C library's: what was asked of the disk is counted. */
+int fsync(int fd)
+{
+    (void)fd;
+    syncs++;
+    errno = EIO;
+    return disk_fails ? -1 : 0;
+}
 
 static char *path_in(const char *folder, const char *name)
 {
@@ -26,7 +38,7 @@ static void save(const char *path, uint32_t seed)
         big[i] = seed * 1000003u + (uint32_t)i;
     ngi_pack_item items[] = {
         {"big", big, sizeof big}, {"small", "abc", 3}, {"empty", "", 0}, {"seed", &seed, 4}};
-    CHECK_OK(ngi_pack_save(path, key, "a title", items, 4, &err), err);
+    CHECK_OK(ngi_pack_save(path, key, "a title", items, 4, false, &err), err);
 }
 
 /* Whole, and of one writer. */
@@ -242,12 +254,46 @@ static void abandoned_files_go(void **state)
     remove_folder(folder);
 }
 
+/* What is to last is on the disk before it has its name; what can be made again does not wait. */
+static void lasting_waits_for_the_disk(void **state)
+{
+    (void)state;
+    char *folder = make_folder(), *path = path_in(folder, "a"), *file = path_in(folder, "b");
+    ngi_pack_item item = {"small", "abc", 3};
+    syncs = 0;
+    CHECK_OK(ngi_pack_save(path, key, "", &item, 1, false, &err), err);
+    assert_int_equal(syncs, 0);
+    CHECK_OK(ngi_pack_save(path, key, "", &item, 1, true, &err), err);
+    assert_int_equal(syncs, 1);
+    CHECK_OK(ng_file_save(file, "abc", 3, &err), err);
+    assert_int_equal(syncs, 2);
+    disk_fails = true;
+    ngi_free(file);
+    file = path_in(folder, "c");
+    assert_int_equal(ng_file_save(file, "abc", 3, &err), NG_E_IO);
+    assert_false(ngi_path_exists(file));
+    assert_int_equal(ngi_file_settle(path, file, &err), NG_E_IO);
+    assert_false(ngi_path_exists(file));
+    disk_fails = false;
+    CHECK_OK(ngi_file_settle(path, file, &err), err);
+    assert_true(ngi_path_exists(file));
+    assert_false(ngi_path_exists(path));
+    assert_int_equal(ngi_file_settle(path, file, &err), NG_E_IO);
+    ngi_free(path);
+    ngi_free(file);
+    remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(written_is_found),    cmocka_unit_test(damage_is_noticed),
-        cmocka_unit_test(processes_at_once),   cmocka_unit_test(least_recently_used_goes_first),
-        cmocka_unit_test(where_the_folder_is), cmocka_unit_test(abandoned_files_go),
+        cmocka_unit_test(written_is_found),
+        cmocka_unit_test(damage_is_noticed),
+        cmocka_unit_test(lasting_waits_for_the_disk),
+        cmocka_unit_test(processes_at_once),
+        cmocka_unit_test(least_recently_used_goes_first),
+        cmocka_unit_test(where_the_folder_is),
+        cmocka_unit_test(abandoned_files_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,6 +129,15 @@ static void threads_change_nothing(void **state)
     o.seed = 4;
     read_all(&o, first, items);
     assert_memory_equal(first + 3 * SIZE, first + 4 * SIZE, SIZE * sizeof *first); /* one item twice */
+    int64_t draws[N_READABLE];
+    memcpy(draws, readable, sizeof draws);
+    draws[4] += N; /* the second time otherwise; nothing else is another */
+    o.draws = draws;
+    read_all(&o, again, items);
+    assert_memory_not_equal(first + 4 * SIZE, again + 4 * SIZE, SIZE * sizeof *first);
+    memcpy(again + 4 * SIZE, first + 4 * SIZE, SIZE * sizeof *first);
+    assert_memory_equal(first, again, sizeof first);
+    o.draws = NULL;
     for (int threads = 2; threads <= 5; threads++) {
         o.threads = threads;
         o.ahead = 6 - threads;

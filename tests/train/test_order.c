@@ -54,6 +54,28 @@ static void balanced(void **state)
         assert_in_range(times[i], i < 90 ? 0 : i < 99 ? 3 : 33, i < 90 ? 1 : i < 99 ? 4 : 34);
 }
 
+/* Every place draws by a number of its own, and an image that comes once by its own. */
+static void draws_differ(void **state)
+{
+    (void)state;
+    ng_error err;
+    int64_t all[N], order[N], draws[N];
+    bool seen[N * N] = {false};
+    fill(all);
+    CHECK_OK(ngi_order_balanced(&data, all, N, 5, 0, order, &err), err);
+    CHECK_OK(ngi_order_draws(order, N, N, draws, &err), err);
+    for (int i = 0; i < N; i++) {
+        assert_in_range(draws[i], 0, N * N - 1);
+        assert_int_equal(draws[i] % N, order[i]);
+        assert_true(draws[i] == order[i] || seen[draws[i] - N]);
+        assert_false(seen[draws[i]]);
+        seen[draws[i]] = true;
+    }
+    ngi_alloc_fail_at(1);
+    assert_int_equal(ngi_order_draws(order, N, N, draws, &err), NG_E_MEMORY);
+    ngi_alloc_fail_at(0);
+}
+
 static void weights_and_targets(void **state)
 {
     (void)state;
@@ -121,9 +143,8 @@ static void teams(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(orders),
-        cmocka_unit_test(balanced),
-        cmocka_unit_test(weights_and_targets),
+        cmocka_unit_test(orders),       cmocka_unit_test(balanced),
+        cmocka_unit_test(draws_differ), cmocka_unit_test(weights_and_targets),
         cmocka_unit_test(teams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

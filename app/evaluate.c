@@ -43,6 +43,7 @@ static json_t *summary_json(const settings *s, const ng_evaluation *e)
     json_object_set_new(o, "images", json_integer(e->images));
     json_object_set_new(o, "right", json_integer(e->right));
     json_object_set_new(o, "unreadable", json_integer(e->unreadable));
+    json_object_set_new(o, "gone", json_integer(e->gone));
     json_object_set_new(o, "accuracy", figure_json(e->accuracy));
     json_object_set_new(o, "balanced_accuracy", figure_json(e->balanced_accuracy));
     json_object_set_new(o, "macro_f1", figure_json(e->macro_f1));
@@ -84,14 +85,19 @@ static void print_summary(const settings *s, const ng_evaluation *e)
     printf("%s/report.html\n", s->output);
 }
 
-static int read_options(const settings *s, const ng_model *model, watching *w, ng_evaluate_opts *o)
+static int read_options(const settings *s, const ng_model *model, watching *w, ng_image_opts *image,
+                        ng_evaluate_opts *o)
 {
     fitting fit;
     int code = read_fitting(s, &fit);
     if (code != EXIT_DONE)
         return code;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    ng_image_opts_init(image);
+    image->window_center = fit.window_center;
+    image->window_width = fit.window_width;
     ng_evaluate_opts_init(o);
+    o->image = image;
     o->split = s->split;
     o->method = s->method;
     o->parameters = s->parameters;
@@ -117,10 +123,11 @@ static int read_options(const settings *s, const ng_model *model, watching *w, n
 static int evaluate(const settings *s, const ng_model *model, const char *data)
 {
     watching w = {.wanted = !s->quiet};
+    ng_image_opts image;
     ng_evaluate_opts o;
     ng_evaluation found;
     ng_error err;
-    int code = read_options(s, model, &w, &o);
+    int code = read_options(s, model, &w, &image, &o);
     if (code == EXIT_DONE)
         code = make_folder(s->output);
     if (code != EXIT_DONE)
@@ -145,7 +152,10 @@ static int evaluate(const settings *s, const ng_model *model, const char *data)
     if (found.unreadable)
         complain("%lld image%s could not be read; the report names %s", (long long)found.unreadable,
                  found.unreadable == 1 ? "" : "s", found.unreadable == 1 ? "it" : "them");
-    return found.unreadable ? EXIT_SOME_FAILED : EXIT_DONE;
+    if (found.gone)
+        complain("%lld image%s could not be read any more when the pictures were made", (long long)found.gone,
+                 found.gone == 1 ? "" : "s");
+    return found.unreadable || found.gone ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
 int run_evaluate(const settings *s)

@@ -215,10 +215,10 @@ const option_row option_rows[] = {
      "how an image is brought to the input's shape"},
     {"--resize", NULL, "NAME", OPTION_CHOICE, AT(resize), FITS, 0, 0, NULL, resize_choice,
      "resampling; bilinear when left out, nearest with --compat article or keras. The plain names are PIL's"},
-    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), (READS & ~EVALUATE) | TRAIN | PROBE,
-     -1e9, 1e9, "0", NULL, "centre of the grey window of images of more than 8 bits"},
-    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), (READS & ~EVALUATE) | TRAIN | PROBE, 0,
-     1e9, "0", NULL, "and its width; 0: the image's own range"},
+    {"--window-center", NULL, "V", OPTION_NUMBER, AT(window_center), FITS, -1e9, 1e9, "0", NULL,
+     "centre of the grey window of images of more than 8 bits"},
+    {"--window-width", NULL, "V", OPTION_NUMBER, AT(window_width), FITS, 0, 1e9, "0", NULL,
+     "and its width; 0: the image's own range"},
     {"--backend", NULL, "NAME", OPTION_CHOICE, AT(backend), FITS | DOCTOR | BENCH, 0, 0, "auto",
      backend_choice, "what computes: ref is plain loops, to compare with"},
     {"--precision", NULL, "NAME", OPTION_CHOICE, AT(precision), RUNS | BENCH, 0, 0, "f32", precision_choice,
@@ -229,7 +229,7 @@ const option_row option_rows[] = {
      "images, up to 64, from which --precision int8 learns the ranges of its numbers; the images of the run "
      "when "
      "left out"},
-    {"--exact", NULL, NULL, OPTION_FLAG, AT(exact), RUNS | DOCTOR | BENCH, 0, 0, NULL, NULL,
+    {"--exact", NULL, NULL, OPTION_FLAG, AT(exact), RUNS | EVALUATE | DOCTOR | BENCH, 0, 0, NULL, NULL,
      "no Winograd kernels; slower mostly. The scores are within 1e-5 of double arithmetic either way"},
     {"--threads", "-t", "N", OPTION_INTEGER, AT(threads), FITS, 1, 1024, NULL, NULL,
      "images worked on at a time; one a core when left out"},

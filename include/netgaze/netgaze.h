@@ -890,16 +890,18 @@ typedef struct ng_evaluate_opts {
     int layer;              /* explained. Default -1: the model's automatic one */
     ng_fit fit;             /* how images reach the input, as in training. Default NG_FIT_SQUASH */
     ng_resample resample;   /* Default NG_RESAMPLE_PIL_BILINEAR */
-    const char *colormap;   /* of the heatmaps. Default NULL: "turbo" */
-    int pictures;           /* images a section shows at most. Default 24; 0: none */
-    int bins;               /* of the calibration curve, 1 to 100. Default 12 */
-    double confidence;      /* of the intervals, above 0 to below 1. Default 0.95 */
-    int resamples;          /* of the bootstrap. Default 1000 */
-    uint64_t seed;          /* of the bootstrap. Default 0 */
-    int threads, batch;     /* images worked on at a time, and in one run of a thread. Default 1, 1 */
-    const char *backend;    /* as in ng_session_opts. Default NULL */
-    const char *title;      /* of the page. Default NULL: the model's path */
-    const char *command;    /* the command line, for the page. Default NULL: left out */
+    const ng_image_opts *
+        image; /* how they are read, but for the channels, which are the model's. Default NULL: the defaults */
+    const char *colormap; /* of the heatmaps. Default NULL: "turbo" */
+    int pictures;         /* images a section shows at most. Default 24; 0: none */
+    int bins;             /* of the calibration curve, 1 to 100. Default 12 */
+    double confidence;    /* of the intervals, above 0 to below 1. Default 0.95 */
+    int resamples;        /* of the bootstrap. Default 1000 */
+    uint64_t seed;        /* of the bootstrap. Default 0 */
+    int threads, batch;   /* images worked on at a time, and in one run of a thread. Default 1, 1 */
+    const char *backend;  /* as in ng_session_opts. Default NULL */
+    const char *title;    /* of the page. Default NULL: the model's path */
+    const char *command;  /* the command line, for the page. Default NULL: left out */
     /* Called by one thread at a time; `what` is "images" or "pictures"; not 0 gives up. May be NULL. */
     int (*progress)(void *context, const char *what, int64_t done, int64_t total);
     void *context;
@@ -910,6 +912,8 @@ NG_API void ng_evaluate_opts_init(ng_evaluate_opts *opts);
 typedef struct ng_evaluation {
     char split[8];
     int64_t images, right, unreadable; /* judged; all of whose labels are right; left out */
+    int64_t
+        gone; /* judged, but not to be read any more when their pictures were made: the page has them without */
     ng_figure accuracy, balanced_accuracy, macro_f1, log_loss, brier;
     double macro_auc;
     double calibration_error,
@@ -921,7 +925,8 @@ typedef struct ng_evaluation {
 /* Judges a model on labelled images and writes folder/report.html (one file that needs nothing else), report.json and
  * predictions.csv; the folder must exist. Classes are matched by label; those of a model without labels by their order. A
  * model that ends in several sigmoids is judged by each label. The temperature is fitted on val where val is not what is
- * judged. Images that cannot be read are left out and counted. `out` may be NULL. */
+ * judged. Images that cannot be read are left out and counted; so are, of the pictures, those that vanish meanwhile. `out` may
+ * be NULL. */
 NG_API NG_NODISCARD ng_status ng_evaluate(const ng_model *model, const char *data, const char *folder,
                                           const ng_evaluate_opts *opts, ng_evaluation *out, ng_error *err);
 

@@ -449,6 +449,7 @@ static void summarise(const ngi_report *r, ng_evaluation *out)
         (ng_evaluation){.images = r->n,
                         .right = f->right,
                         .unreadable = r->n_unread,
+                        .gone = r->n_gone,
                         .accuracy = figure_of(f->accuracy),
                         .balanced_accuracy = figure_of(f->balanced_accuracy),
                         .macro_f1 = figure_of(f->macro_f1),

@@ -100,7 +100,10 @@ ng_status ngi_exhibit_load(const ng_model *model, const ngi_data_item *item, con
     ng_image whole;
     *photo = (ng_image){0};
     ng_model_describe(model, &info);
-    ng_image_opts_init(&opts);
+    if (o->image)
+        opts = *o->image;
+    else
+        ng_image_opts_init(&opts);
     opts.channels = info.input_channels;
     NGI_TRY(ng_image_load(item->path, &opts, &whole, err));
     ng_status status = make_input(model, &whole, &info, o, input, geometry, err);
@@ -187,11 +190,17 @@ static ng_status draw(drawing *d, ng_session *session, float *input, ngi_exhibit
 {
     ng_image photo;
     ng_geometry g;
-    NGI_TRY(ngi_exhibit_load(d->model, &d->r->data->items[d->r->items[e->image]], d->o, SIDE, input, &photo,
-                             &g, err));
+    ng_error why;
+    ng_status status = ngi_exhibit_load(d->model, &d->r->data->items[d->r->items[e->image]], d->o, SIDE,
+                                        input, &photo, &g, &why);
+    if (status == NG_E_MEMORY)
+        return ngi_fail(err, status, "%s", why.text);
+    e->gone = status != NG_OK;
+    if (e->gone)
+        return NG_OK;
     e->width = photo.width;
     e->height = photo.height;
-    ng_status status = ngi_image_encode(&photo, QUALITY, &e->photo, err);
+    status = ngi_image_encode(&photo, QUALITY, &e->photo, err);
     ng_image_clear(&photo);
     if (status == NG_OK && *d->view->method)
         status = ng_session_run(session, input, 1, err);
@@ -206,6 +215,7 @@ static ng_status draw_one(void *context, ng_session *session, int worker, int64_
     NGI_TRY(draw(d, session, d->inputs + (size_t)worker * d->input, &d->r->exhibits[index], err));
     pthread_mutex_lock(&d->lock);
     d->done++;
+    d->r->n_gone += d->r->exhibits[index].gone;
     bool stop = d->o->progress && d->o->progress(d->o->context, "pictures", d->done, d->r->n_exhibits) != 0;
     pthread_mutex_unlock(&d->lock);
     return stop ? ngi_fail(err, NG_E_CANCELLED, "given up at picture %lld of %lld", (long long)index,

@@ -213,6 +213,7 @@ static ng_status open_loader(scoring *s, const ngi_dataset *data, const int64_t 
                                   .fit = s->o->fit,
                                   .resample = s->o->resample,
                                   .preprocess = s->model->preprocess,
+                                  .image = s->o->image,
                                   .grid_h = s->places ? s->height : 0,
                                   .grid_w = s->places ? s->width : 0,
                                   .threads = threads,

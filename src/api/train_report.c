@@ -24,6 +24,7 @@ void ngi_training_watch_begin(ngi_training *t, int epochs_done)
                         .layer = -1,
                         .fit = t->o.fit,
                         .resample = t->o.resample,
+                        .image = &t->image,
                         .threads = t->o.threads,
                         .backend = t->o.backend,
                         .resume = t->out->resumed,
@@ -56,6 +57,7 @@ void ngi_training_report(ngi_training *t, const char *data)
     ng_evaluate_opts_init(&o);
     o.fit = t->o.fit;
     o.resample = t->o.resample;
+    o.image = &t->image;
     o.threads = t->o.threads;
     o.backend = t->o.backend;
     o.command = t->o.command;

@@ -58,7 +58,10 @@ static ng_status load_region(ngi_watch *w, const ng_model *model, ngi_watch_subj
                             .grid_h = w->height,
                             .grid_w = w->width};
     ng_image_opts image;
-    ng_image_opts_init(&image);
+    if (w->o.image)
+        image = *w->o.image;
+    else
+        ng_image_opts_init(&image);
     image.channels = w->channels;
     size_t pixels = (size_t)w->height * (size_t)w->width;
     s->region = ngi_alloc(pixels, sizeof *s->region);
@@ -237,6 +240,7 @@ ng_status ngi_watch_open(const ng_model *model, const ngi_watch_opts *opts, ngi_
     ng_evaluate_opts_init(&w->fit);
     w->fit.fit = opts->fit;
     w->fit.resample = opts->resample;
+    w->fit.image = opts->image;
     ng_status status = prepare(w, model, err);
     if (status == NG_OK)
         *out = w;

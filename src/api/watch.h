@@ -16,6 +16,7 @@ typedef struct ngi_watch_opts {
     int layer;                       /* -1: the model's automatic one */
     ng_fit fit;
     ng_resample resample;
+    const ng_image_opts *image; /* NULL: the defaults */
     int threads;
     const char *backend;
     bool

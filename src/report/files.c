@@ -110,8 +110,10 @@ void ngi_report_json(const ngi_report *r, ngi_page *p)
     const ngi_classification *f = &r->figures;
     ngi_put(p, "{\n  \"title\": ");
     ngi_put_json(p, r->title);
-    ngi_putf(p, ",\n  \"split\": \"%s\", \"images\": %lld, \"right\": %lld, \"unreadable\": %lld,\n  ",
-             r->split, (long long)r->n, (long long)f->right, (long long)r->n_unread);
+    ngi_putf(p,
+             ",\n  \"split\": \"%s\", \"images\": %lld, \"right\": %lld, \"unreadable\": %lld, \"gone\": "
+             "%lld,\n  ",
+             r->split, (long long)r->n, (long long)f->right, (long long)r->n_unread, (long long)r->n_gone);
     put_interval(p, "accuracy", f->accuracy);
     put_interval(p, "balanced_accuracy", f->balanced_accuracy);
     put_interval(p, "macro_f1", f->macro_f1);

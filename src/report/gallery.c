@@ -27,6 +27,10 @@ static bool has_class(const ngi_report *r, int64_t image, int c)
 static void put_picture(ngi_page *p, const ngi_report *r, int64_t at, int map, bool *shown)
 {
     const ngi_exhibit *e = &r->exhibits[at];
+    if (e->gone) {
+        ngi_put(p, "<p class=\"gone\">could not be read any more</p>");
+        return;
+    }
     ngi_putf(p, "<svg viewBox=\"0 0 %d %d\" role=\"img\"%s aria-label=\"", e->width, e->height,
              map >= 0 ? " tabindex=\"0\"" : "");
     ngi_put_html(p, path_of(r, e->image));

@@ -114,6 +114,9 @@ static void put_hero(ngi_page *p, const ngi_report *r)
     if (r->n_unread)
         ngi_putf(p, "<li class=\"warn\"><a href=\"#unread\">%lld image%s</a> could not be read.</li>\n",
                  (long long)r->n_unread, r->n_unread == 1 ? "" : "s");
+    if (r->n_gone)
+        ngi_putf(p, "<li class=\"warn\">%lld image%s could be judged, but not read again to be shown.</li>\n",
+                 (long long)r->n_gone, r->n_gone == 1 ? "" : "s");
     ngi_put(p, "</ul></div>\n");
 }
 

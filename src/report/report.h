@@ -10,6 +10,7 @@
 /* One image of the page, with what the model looked at. */
 typedef struct ngi_exhibit {
     int64_t image;         /* index among the judged images */
+    bool gone;             /* it could be scored, but not read again to be shown: there are no pictures */
     int width, height;     /* of the photo */
     ngi_buffer photo;      /* encoded; the outline of its mask or box drawn */
     int n_maps;            /* 0 (no spatial layer, or it could not be explained) to 2 */
@@ -58,7 +59,7 @@ typedef struct ngi_report {
     int64_t n_unread;
     ngi_unread *unread;    /* [n_unread] */
     ngi_exhibit *exhibits; /* [n_exhibits] */
-    int64_t n_exhibits;
+    int64_t n_exhibits, n_gone;
     ngi_exhibit_list losses, mistakes, misplaced, surest;
     const char *method; /* "Grad-CAM", "" without maps */
     const char *layer;

@@ -2,7 +2,6 @@
 """netgaze evaluate: figures against the predictions they come from, the page as a document, strangers' names, damage,
 interrupts. Usage: test_evaluate.py PROGRAM"""
 import csv
-import html.parser
 import json
 import math
 import os
@@ -13,64 +12,10 @@ import time
 
 import program
 import tiny_model
+from page import Page
 from program import ProgramTest, lines, run
 
-VOID = {"meta", "br", "input", "img", "hr", "link"}
 HOSTILE = '<script>alert(1)</script>&"\'</title>'
-
-
-class Page(html.parser.HTMLParser):
-    """Fails where elements do not nest, ids come twice, or anything is fetched."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.open, self.ids, self.links, self.uses, self.text, self.problems = [], [], [], [], [], []
-        self.counts = {}
-        self.feed(text)
-        self.close()
-        if self.open:
-            self.problems.append(f"left open: {self.open}")
-
-    def handle_starttag(self, tag, attributes):
-        self.start(tag, attributes)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.start(tag, attributes)
-
-    def start(self, tag, attributes):
-        self.counts[tag] = self.counts.get(tag, 0) + 1
-        names = [name for name, _ in attributes]
-        given = dict(attributes)
-        if len(names) != len(given):
-            self.problems.append(f"<{tag}> has an attribute twice: {names}")
-        if any(name.startswith("on") for name in names):
-            self.problems.append(f"<{tag}> has a handler")
-        if "id" in given:
-            self.ids.append(given["id"])
-        for name in ("href", "src", "xlink:href", "action", "data", "poster", "srcset"):
-            if name in given and not given[name].startswith(("#", "data:image/")):
-                self.problems.append(f"<{tag} {name}={given[name][:60]!r}> leaves the page")
-        if tag in ("a", "use"):
-            (self.links if tag == "a" else self.uses).append(given.get("href", ""))
-        if given.get("role") == "img" and not given.get("aria-label"):
-            self.problems.append(f"<{tag}> is a picture without words")
-        if tag == "th" and not given.get("scope"):
-            self.problems.append("a table header without scope")
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.problems.append(f"</{tag}> at {self.getpos()}")
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def check(self, case):
-        case.assertEqual(self.problems, [])
-        case.assertEqual(len(self.ids), len(set(self.ids)), "an id comes twice")
-        for link in self.links + self.uses:
-            case.assertIn(link[1:], self.ids)
 
 
 class Evaluate(ProgramTest):
@@ -153,6 +98,23 @@ class Evaluate(ProgramTest):
         self.page()
         self.assertIn("spins", self.evaluate("--param", "spins=3", code=2)[1])
         self.assertIn("nowhere", self.evaluate("--layer", "nowhere", code=2)[1])
+
+    def test_deep_images_and_plain_convolutions(self):
+        for path in self.data.rglob("*.png"):
+            tiny_model.write_deep_png(path, 40, 30, low=1000, high=1400, seed=len(path.name))
+        probabilities = []
+        for options in [[], ["--window-center", 1200, "--window-width", 400], ["--window-center", 300, "--window-width", 100]]:
+            self.evaluate(*options, "--top", 1)
+            probabilities.append([row["p " + self.names[0]] for row in self.rows()])
+            found = [p["probability"] for row in lines(run("classify", self.model, self.data, "-r", "--json", "--top", 0, *options))
+                     for p in row["predictions"] if p["label"] == "class 0"]
+            for a, b in zip(probabilities[-1], found, strict=True):
+                self.assertAlmostEqual(float(a), b, places=6)
+        self.assertNotEqual(probabilities[0], probabilities[2])
+        self.assertNotEqual(probabilities[1], probabilities[2])
+        self.evaluate("--exact", "--top", 1)
+        for a, b in zip([row["p " + self.names[0]] for row in self.rows()], probabilities[0], strict=True):
+            self.assertAlmostEqual(float(a), float(b), places=5)
 
     def test_names_of_strangers(self):
         odd = self.data / "a b" / (HOSTILE.replace("/", "|") + "\n.png")

@@ -13,6 +13,7 @@ import zlib
 
 import program
 import tiny_model
+from page import Page
 from program import ProgramTest, lines, run
 
 CLASSES = ["a", 'b "q", é', "c's\\"]
@@ -200,7 +201,16 @@ class Train(ProgramTest):
         self.assertIn("--watch 4", (report / "report.html").read_text())
         self.assertIn(b"(5, 4, 4)", (report / "watch-figures.npy").read_bytes()[:128])  # epochs, images, figures
         self.assertTrue((report / "watch.webp").stat().st_size > 0)
-        self.assertIn("<html", (report / "watch.html").read_text()[:200])
+        for name, pictures in [("watch.html", 4), ("report.html", 4)]:
+            text = (report / name).read_text(encoding="utf-8")
+            for word in ("http://", "https://", "url(", "@import", "nan %", "(null)"):
+                self.assertNotIn(word, text)
+            page = Page(text)
+            page.check(self)
+            self.assertGreaterEqual(page.counts["image"], pictures)
+            if name == "watch.html":  # the photos, and of each a map an epoch
+                self.assertEqual(sorted(i for i in page.ids if i[1:].isdigit() and i[0] == "w"), ["w0", "w1", "w2", "w3"])
+                self.assertEqual(sum(i[0] == "m" and i[1].isdigit() for i in page.ids), 4 * 5)
 
     def test_no_report(self):
         *_, end = self.train("--epochs", 1, "--no-report")

@@ -55,17 +55,26 @@ def write_model(folder, classes=3, activation="softmax", bad_value=None, scale=1
     return folder
 
 
+def write_rows(path, width, height, depth, colour, rows):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) +
+                                   chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))) + chunk(b"IEND", b""))
+
+
 def write_png(path, width, height, seed=1):
     """RGB noise over a gradient."""
     rng = random.Random(seed)
-    rows = b""
-    for y in range(height):
-        rows += b"\0" + bytes((x * 255 // width + rng.randrange(40)) % 256 for x in range(width) for _ in range(3))
+    write_rows(path, width, height, 8, 2, [
+        bytes((x * 255 // width + rng.randrange(40)) % 256 for x in range(width) for _ in range(3)) for _ in range(height)])
 
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-                                   chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+def write_deep_png(path, width, height, low, high, seed=1):
+    """Grey noise of 16 bits."""
+    rng = random.Random(seed)
+    write_rows(path, width, height, 16, 0,
+               [struct.pack(f">{width}H", *(rng.randrange(low, high) for _ in range(width))) for _ in range(height)])
 
 
 def write_npy(path, shape, values):

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PARTS = 4, BUCKETS = 65536, MAX_THREADS = 64 };
@@ -58,25 +59,81 @@ static unsigned part_of(uint64_t hash, int part)
     return (unsigned)(hash >> 16 * part) & 0xffff;
 }
 
-static ng_status index_part(const ngi_fingerprint *f, int64_t n, int part, part_index *out, ng_error *err)
+/* indexed [n]: the items that are in the index. */
+static ng_status index_part(const ngi_fingerprint *f, const bool *indexed, int64_t n, int part,
+                            part_index *out, ng_error *err)
 {
     out->start = ngi_alloc_zero(BUCKETS + 1, sizeof *out->start);
     out->item = ngi_alloc((size_t)n, sizeof *out->item);
     if (!out->start || !out->item)
         return ngi_fail_memory(err, (size_t)n * sizeof *out->item);
     for (int64_t i = 0; i < n; i++)
-        out->start[part_of(f[i].hash, part) + 1] += f[i].readable;
+        out->start[part_of(f[i].hash, part) + 1] += indexed[i];
     for (int v = 0; v < BUCKETS; v++)
         out->start[v + 1] += out->start[v];
     for (int64_t i = n - 1; i >= 0; i--) /* from behind: start[v + 1] walks down to the start of v */
-        if (f[i].readable)
+        if (indexed[i])
             out->item[--out->start[part_of(f[i].hash, part) + 1]] = i;
     memmove(out->start, out->start + 1, BUCKETS * sizeof *out->start);
-    int64_t readable = 0;
+    int64_t all = 0;
     for (int64_t i = 0; i < n; i++)
-        readable += f[i].readable;
-    out->start[BUCKETS] = readable;
+        all += indexed[i];
+    out->start[BUCKETS] = all;
     return NG_OK;
+}
+
+/* What is alike in every byte and of one split has one match with any image: the earliest speaks for all of them. */
+typedef struct look {
+    const ngi_fingerprint *fingerprint;
+    ngi_split split;
+    int64_t item;
+} look;
+
+static int compare_kinds(const look *a, const look *b)
+{
+    const ngi_fingerprint *x = a->fingerprint, *y = b->fingerprint;
+    if (a->split != b->split)
+        return a->split < b->split ? -1 : 1;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    return memcmp(x->grey, y->grey, sizeof x->grey);
+}
+
+static int compare_looks(const void *a, const void *b)
+{
+    const look *x = a, *y = b;
+    int kinds = compare_kinds(x, y);
+    return kinds ? kinds : (x->item > y->item) - (x->item < y->item);
+}
+
+/* out [n_items]: the readable ones, of equal ones in a split the first. */
+static ng_status choose_indexed(const ngi_dataset *d, const ngi_fingerprint *f, bool *out, ng_error *err)
+{
+    int64_t n = 0;
+    look *looks = ngi_alloc((size_t)d->n_items, sizeof *looks);
+    if (!looks)
+        return ngi_fail_memory(err, (size_t)d->n_items * sizeof *looks);
+    for (int64_t i = 0; i < d->n_items; i++)
+        if (f[i].readable)
+            looks[n++] = (look){&f[i], d->items[i].split, i};
+    if (n)
+        qsort(looks, (size_t)n, sizeof *looks, compare_looks);
+    for (int64_t i = 0; i < n; i++)
+        out[looks[i].item] = i == 0 || compare_kinds(&looks[i - 1], &looks[i]) != 0;
+    ngi_free(looks);
+    return NG_OK;
+}
+
+static ng_status make_index(const ngi_dataset *d, const ngi_fingerprint *f, part_index *parts, ng_error *err)
+{
+    bool *indexed = ngi_alloc_zero((size_t)d->n_items, sizeof *indexed);
+    if (!indexed)
+        return ngi_fail_memory(err, (size_t)d->n_items);
+    ng_status status = choose_indexed(d, f, indexed, err);
+    for (int part = 0; part < PARTS && status == NG_OK; part++)
+        status = index_part(f, indexed, d->n_items, part, &parts[part], err);
+    ngi_free(indexed);
+    return status;
 }
 
 typedef struct search {
@@ -156,9 +213,7 @@ ng_status ngi_duplicates_search(const ngi_dataset *d, const ngi_fingerprint *fin
 {
     search s = {.d = d, .f = fingerprints};
     *out = (ngi_duplicates){0};
-    ng_status status = NG_OK;
-    for (int part = 0; part < PARTS && status == NG_OK; part++)
-        status = index_part(fingerprints, d->n_items, part, &s.parts[part], err);
+    ng_status status = make_index(d, fingerprints, s.parts, err);
     for (int64_t i = 0; i < d->n_items && status == NG_OK; i++) {
         out->unreadable += !fingerprints[i].readable;
         if (!fingerprints[i].readable)

@@ -31,7 +31,7 @@ typedef struct ngi_duplicates {
 } ngi_duplicates;
 
 /* For every image its best match among the earlier ones of each split, so that a picture that is there a thousand times
- * gives a few thousand pairs. Candidates come from an index of the hash's four 16-bit parts: of 7 differing bits at most
+ * gives a few thousand pairs and costs no more than a thousand pictures. Candidates come from an index of the hash's four 16-bit parts: of 7 differing bits at most
  * one lies in some part. fingerprints [d->n_items]. */
 NG_NODISCARD ng_status ngi_duplicates_search(const ngi_dataset *d, const ngi_fingerprint *fingerprints,
                                              ngi_duplicates *out, ng_error *err);

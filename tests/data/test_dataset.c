@@ -135,6 +135,35 @@ static void what_is_no_data_set_is_refused(void **state)
     assert_int_equal(d.n_items, 0);
 }
 
+/* Listed in the order of their bytes, whatever the folder's own order is, and split. */
+static void a_hundred_thousand_images_in_a_folder(void **state)
+{
+    (void)state;
+    enum { N = 100000 };
+    char from[2][4400], to[4400];
+    put("b/0.png");
+    for (int i = 0; i < 2; i++) { /* a file system may allow a file 65,000 names */
+        snprintf(to, sizeof to, "a/%06d.jpg", i);
+        put(to);
+        snprintf(from[i], sizeof from[i], "%s/a/%06d.jpg", folder, i);
+    }
+    for (int i = 2; i < N; i++) {
+        snprintf(to, sizeof to, "%s/a/%06d.jpg", folder, i * 7919 % N);
+        if (link(from[i % 2], to) != 0)
+            assert_int_equal(i * 7919 % N, 1);
+    }
+    ng_error err;
+    ngi_dataset d;
+    CHECK_OK(ngi_dataset_scan(folder, &d, &err), err);
+    assert_int_equal(d.n_items, N); /* the one of b, and one of a less */
+    for (int64_t i = 1; i < d.n_items - 1; i++)
+        assert_true(strcmp(d.items[i - 1].path, d.items[i].path) < 0);
+    CHECK_OK(ngi_dataset_split(&d, 0.2, 0.1, 1, &err), err);
+    CHECK_NEAR((double)ngi_dataset_count(&d, 0, NGI_SPLIT_VAL), N * 0.2, 1);
+    CHECK_NEAR((double)ngi_dataset_count(&d, 0, NGI_SPLIT_TEST), N * 0.1, 1);
+    ngi_dataset_clear(&d);
+}
+
 static void failing_allocations_are_reported(void **state)
 {
     (void)state;
@@ -164,6 +193,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(given_splits_share_their_classes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(splits_are_stratified_and_follow_the_seed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_data_set_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hundred_thousand_images_in_a_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failing_allocations_are_reported, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

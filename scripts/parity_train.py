@@ -1,97 +1,245 @@
 #!/usr/bin/env python3
-"""Fine-tuning of a real network, step by step against Keras. Usage: parity_train.py NETGAZE BASE DATA [LAYER [EPOCHS]]
+"""Fine-tuning of a real network, step by step against Keras.
 
-Trains everything behind LAYER (mixed6) and a new head on DATA's training images, in batches of 8, with netgaze and with
-Keras from the same start, in the same order, without dropout and augmentation, and compares each epoch's loss and the
-trained weights. Needs keras 3, numpy, Pillow.
+    python scripts/parity_train.py NETGAZE BASE DATA [--optimizers sgd,adam] [--layer mixed6]
+
+Everything behind --layer and a new head are trained by netgaze and by Keras from the same start, in the same order, without
+dropout and augmentation, on the first --per-class images of each class folder of DATA: one step of all images, and --epochs
+epochs of batches. Keras does it three times: in float64, which is what all are compared with, and in float32 with each of
+the two sets of kernels that TensorFlow has (oneDNN's and Eigen's), which shows what float32 allows. netgaze does it with its
+own kernels (Winograd), with oneDNN's, and the one step with plain loops too (slow: --no-ref leaves it out). What is below
+--layer is computed by each program itself.
+
+For each run: the largest relative difference of an epoch's loss; of all trained weights the largest difference, as a share
+of its tensor's largest value; the share of weights that are more than 1e-3 apart in that measure; and of the worst weight
+how its first gradient compares with the float32 noise and, for Adam, its epsilon.
+
+Fails unless losses are within 1e-4, and weights within 1e-3 or within twice what Keras's own float32 runs have.
+Needs scripts/parity-requirements.txt.
 """
+import argparse
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
-import keras
 import numpy as np
-import tensorflow as tf
-from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests" / "fixtures"))
-import make_train_fixtures as order_of  # noqa: E402  netgaze's order of an epoch
-
-BATCH, RATE, MOMENTUM, SEED = 8, 1e-3, 0.9, order_of.SEED  # SGD: Adam may make steps of the signs of rounding errors
-
-
-def netgaze(program, base, data, out, layer, epochs):
-    command = [program, "train", base, data, "-o", out, "--base-layer", "mixed10", "--epochs", 0, "--batch", BATCH,
-               "--seed", SEED, "--dropout", 0, "--keep-last", "--patience", 0, "--no-duplicates", "--json", "-q", "--val", 0,
-               "--folder", out.parent / "run"]
-    if epochs:
-        command += ["--unfreeze", layer, "--fine-epochs", epochs, "--fine-rate", RATE, "--optimizer", "sgd",
-                    "--momentum", MOMENTUM]
-    result = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True)
-    return [json.loads(line) for line in result.stdout.splitlines()]
+LOSS, WEIGHT = 1e-4, 1e-3
+SEED = 21
+RATES = {"sgd": 1e-3, "adam": 1e-4}
+BACKENDS = {"own kernels": "auto", "oneDNN": "onednn", "plain loops": "ref"}
+PEERS = {"float64": ("float64", "1"), "oneDNN": ("float32", "1"), "Eigen": ("float32", "0")}
 
 
-def load(data, size):
+# ---- netgaze -------------------------------------------------------------------------------------------------------------
+
+
+def choose_images(data, per_class, folder):
+    """Copies; returns the paths in netgaze's order and their classes."""
     paths, labels = [], []
-    classes = sorted(p.name for p in data.iterdir() if p.is_dir())
+    classes = sorted(p.name for p in pathlib.Path(data).iterdir() if p.is_dir())
     for c, name in enumerate(classes):
-        for path in sorted((data / name).iterdir()):
-            paths.append(path)
+        (folder / name).mkdir(parents=True)
+        for path in sorted((pathlib.Path(data) / name).iterdir())[:per_class]:
+            shutil.copy(path, folder / name / path.name)
+            paths.append(str(folder / name / path.name))
             labels.append(c)
-    pixels = [np.asarray(Image.open(p).convert("RGB").resize(size, Image.Resampling.BILINEAR), np.float32) for p in paths]
-    return np.array(pixels), np.eye(len(classes), dtype=np.float32)[labels]
+    return paths, labels
+
+
+def netgaze(options, folder, name, batch, epochs, optimizer, *more):
+    """Each epoch's loss."""
+    command = [options.netgaze, "train", options.base, folder / "images", "-o", folder / (name + ".h5"), "--base-layer",
+               options.end, "--epochs", 0, "--batch", batch, "--seed", SEED, "--dropout", 0, "--keep-last", "--patience", 0,
+               "--no-duplicates", "--no-report", "--json", "-q", "--val", 0, "--folder", folder / (name + "-train"),
+               "--features", folder / "features", *more]
+    if epochs:
+        command += ["--unfreeze", options.layer, "--fine-epochs", epochs, "--fine-rate", RATES[optimizer],
+                    "--optimizer", optimizer, "--momentum", 0.9]
+    done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True)
+    return [row["loss"] for row in map(json.loads, done.stdout.splitlines()) if "loss" in row][:epochs]
+
+
+def stored_weights(path, names):
+    """The arrays of an .h5 file's layers; `names`: layer and number of each."""
+    import h5py
+    with h5py.File(path, "r") as f:
+        layers = f["model_weights"]
+        return [np.asarray(layers[layer][layers[layer].attrs["weight_names"][int(i)]], "float64") for layer, i in names]
+
+
+# ---- Keras: one kind in a process ----------------------------------------------------------------------------------------
+
+
+def descendants(model, layer):
+    """Names of `layer` and of everything computed from it."""
+    behind = {layer}
+    for each in model.layers:
+        before = {t._keras_history.operation.name for node in each._inbound_nodes for t in node.input_tensors}
+        if before & behind:
+            behind.add(each.name)
+    return behind
+
+
+def open_model(path, precision):
+    import keras
+    keras.config.set_floatx(precision)
+    model = keras.models.load_model(path, compile=False)
+    if precision == "float32":
+        return model
+    other = keras.models.model_from_json(model.to_json().replace('"float32"', '"%s"' % precision))
+    other.set_weights([w.astype(precision) for w in model.get_weights()])
+    return other
+
+
+def run_keras(job):
+    import keras
+    import tensorflow as tf
+    from PIL import Image
+    import make_train_fixtures as fixtures  # netgaze's order of an epoch
+    precision = job["precision"]
+    model = open_model(job["start"], precision)
+    size = model.input_shape[2:0:-1]
+    x = np.array([np.asarray(Image.open(p).convert("RGB").resize(size, Image.Resampling.BILINEAR), precision)
+                  for p in job["paths"]])
+    x = x / 255 if job["preprocess"] == "unit" else x / 127.5 - 1
+    y = np.eye(max(job["labels"]) + 1, dtype=precision)[job["labels"]]
+    cut = model.get_layer(job["layer"]).output
+    below, top = keras.Model(model.input, cut), keras.Model(cut, model.output)
+    behind = descendants(model, job["layer"])
+    chosen = [(layer.name, i, v) for layer in model.layers if layer.name in behind
+              and not isinstance(layer, keras.layers.BatchNormalization) for i, v in enumerate(layer.trainable_variables)]
+    variables = [v for _, _, v in chosen]
+    features = np.concatenate([np.asarray(below(x[i:i + 4], training=False)) for i in range(0, len(x), 4)])
+    loss_of = keras.losses.CategoricalCrossentropy()
+    begin = [v.numpy() for v in variables]
+
+    @tf.function
+    def gradients(a, b):
+        with tf.GradientTape() as tape:
+            loss = loss_of(b, top(a, training=False))
+        return loss, tape.gradient(loss, variables)
+
+    out = {"paths": np.array([[name, i] for name, i, _ in chosen])}
+    for run in job["runs"]:
+        for v, w in zip(variables, begin):
+            v.assign(w)
+        optimizer = keras.optimizers.SGD(run["rate"], momentum=0.9) if run["optimizer"] == "sgd" else \
+            keras.optimizers.Adam(run["rate"])
+        losses = []
+        for epoch in range(run["epochs"]):
+            order, total = fixtures.order(len(x), epoch), 0.0
+            for at in range(0, len(x), run["batch"]):
+                items = order[at:at + run["batch"]]
+                loss, grads = gradients(features[items], y[items])
+                if not losses and at == 0:
+                    out.update({"%s/grad%d" % (run["name"], i): g.numpy() for i, g in enumerate(grads)})
+                optimizer.apply_gradients(zip(grads, variables))
+                total += float(loss) * len(items)
+            losses.append(total / len(x))
+        out[run["name"] + "/losses"] = np.array(losses)
+        out.update({"%s/%d" % (run["name"], i): v.numpy().astype("float64") for i, v in enumerate(variables)})
+    np.savez(job["out"], **out)
+
+
+# ---- The comparison ------------------------------------------------------------------------------------------------------
+
+
+def compare(run, losses, weights, reference, noise):
+    """A row of the table: losses' and weights' largest differences, and where that is."""
+    truth = reference[run["name"] + "/losses"]
+    row = {"loss": float(np.abs(np.array(losses) / truth - 1).max()), "weight": 0.0, "many": 0, "all": 0}
+    for i, found in enumerate(weights):
+        expected = reference["%s/%d" % (run["name"], i)]
+        apart = np.abs(found - expected) / np.abs(expected).max()
+        row["many"] += int((apart > WEIGHT).sum())
+        row["all"] += apart.size
+        if apart.max() > row["weight"]:
+            at = np.unravel_index(apart.argmax(), apart.shape)
+            grad = reference["%s/grad%d" % (run["name"], i)]
+            row.update(weight=float(apart.max()), where="/".join(reference["paths"][i]), grad=float(abs(grad[at])),
+                       largest=float(np.abs(grad).max()), noise=float(noise["%s/grad%d" % (run["name"], i)][at]))
+    return row
+
+
+def show(run, kind, row):
+    print("| %s | %s | %.1e | %.1e | %.2g %% | %s: gradient %.1e of at most %.1e, float32's off by %.1e |" % (
+        run["name"], kind, row["loss"], row["weight"], 100 * row["many"] / row["all"], row.get("where", "-"),
+        row.get("grad", 0), row.get("largest", 0), row.get("noise", 0)), flush=True)
+
+
+def load_peers(options, folder, paths, labels, runs):
+    results = {}
+    for kind, (precision, onednn) in PEERS.items():
+        job = {"precision": precision, "start": str(folder / "start.h5"), "paths": paths, "labels": labels,
+               "layer": options.layer, "preprocess": options.preprocess, "runs": runs, "out": str(folder / (kind + ".npz"))}
+        (folder / "job.json").write_text(json.dumps(job))
+        environment = dict(os.environ, TF_ENABLE_ONEDNN_OPTS=onednn, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
+        subprocess.run([sys.executable, __file__, "--job", str(folder / "job.json")], check=True, env=environment)
+        results[kind] = dict(np.load(job["out"]))
+        print("# Keras, %s: done" % kind, file=sys.stderr, flush=True)
+    return results
+
+
+def judge(options, folder, runs, peers):
+    reference = peers["float64"]
+    noise = {key: np.abs(peers["oneDNN"][key] - reference[key]) for key in reference if "/grad" in key}
+    count = len(reference["paths"])
+    print("%d trained tensors\n\n| run | by | losses | weights | beyond 1e-3 | the worst |\n| --- | --- | --- | --- | --- | --- |" % count)
+    good = True
+    for run in runs:
+        rows = {}
+        for kind in ("oneDNN", "Eigen"):
+            weights = [peers[kind]["%s/%d" % (run["name"], i)] for i in range(count)]
+            rows[kind] = compare(run, peers[kind][run["name"] + "/losses"], weights, reference, noise)
+            show(run, "Keras, float32 by " + kind, rows[kind])
+        allowed = max(WEIGHT, 2 * max(r["weight"] for r in rows.values()))
+        for kind, backend in BACKENDS.items():
+            if backend == "ref" and (options.no_ref or run["epochs"] > 1):
+                continue
+            losses = netgaze(options, folder, run["name"] + "-" + kind, run["batch"], run["epochs"], run["optimizer"],
+                             "--backend", backend)
+            weights = stored_weights(folder / ("%s-%s.h5" % (run["name"], kind)), reference["paths"])
+            row = compare(run, losses, weights, reference, noise)
+            show(run, "netgaze, " + kind, row)
+            good = good and row["loss"] <= LOSS and row["weight"] <= allowed
+    return good
 
 
 def main():
-    program, base, data = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
-    layer = sys.argv[4] if len(sys.argv) > 4 else "mixed6"
-    epochs = int(sys.argv[5]) if len(sys.argv) > 5 else 2
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("netgaze", nargs="?")
+    parser.add_argument("base", nargs="?")
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--optimizers", default="sgd,adam")
+    parser.add_argument("--layer", default="mixed6")
+    parser.add_argument("--end", default="mixed10", help="the base is cut here")
+    parser.add_argument("--preprocess", default="unit", choices=["unit", "tf"], help="the base's own")
+    parser.add_argument("--per-class", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--no-ref", action="store_true")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        run_keras(json.loads(pathlib.Path(options.job).read_text()))
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        netgaze(program, base, data, folder / "start.keras", layer, 0)
-        ours = netgaze(program, base, data, folder / "end.keras", layer, epochs)
-        model = keras.models.load_model(folder / "start.keras", compile=False)
-        theirs_end = keras.models.load_model(folder / "end.keras", compile=False)
-    x, y = load(data, model.input_shape[2:0:-1])
-    mode = "unit" if len(sys.argv) <= 6 else sys.argv[6]
-    x = x / 255 if mode == "unit" else x / 127.5 - 1
-    first = [l.name for l in model.layers].index(layer)
-    behind = {layer}
-    for l in model.layers[first:]:  # descendants only, as --unfreeze has them
-        if any(p in behind for p in parents(l)):
-            behind.add(l.name)
-    variables = [v for l in model.layers if l.name in behind and not isinstance(l, keras.layers.BatchNormalization)
-                 for v in l.trainable_variables]
-    optimizer, loss_of = keras.optimizers.SGD(RATE, momentum=MOMENTUM), keras.losses.CategoricalCrossentropy()
-    worst = 0
-    for epoch in range(epochs):
-        order, total = order_of.order(len(x), epoch), 0.0
-        for at in range(0, len(x), BATCH):
-            items = order[at:at + BATCH]
-            with tf.GradientTape() as tape:
-                loss = loss_of(y[items], model(x[items], training=False))
-            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-            total += float(loss) * len(items)
-        difference = abs(ours[epoch]["loss"] - total / len(x)) / (total / len(x))
-        worst = max(worst, difference)
-        print(f"epoch {epoch + 1}: loss {ours[epoch]['loss']:.7f}, Keras {total / len(x):.7f}, relative difference {difference:.1e}")
-    apart, where = 0.0, "none"
-    for a, b in zip(model.trainable_variables, theirs_end.trainable_variables):
-        scale = float(np.abs(a.numpy()).max()) or 1
-        difference = float(np.abs(a.numpy() - b.numpy()).max()) / scale
-        if difference > apart:
-            apart, where = difference, a.path
-    print(f"{len(variables)} trained weights; largest difference of any weight {apart:.1e} of its tensor's largest value ({where})")
-    return 0 if worst <= 1e-4 and apart <= 1e-3 else 1
-
-
-def parents(layer):
-    names = set()
-    for node in layer._inbound_nodes:
-        names.update(t._keras_history.operation.name for t in node.input_tensors)
-    return names
+        paths, labels = choose_images(options.data, options.per_class, folder / "images")
+        netgaze(options, folder, "start", options.batch, 0, None)
+        runs = []
+        for optimizer in options.optimizers.split(","):
+            shape = {"optimizer": optimizer, "rate": RATES[optimizer]}
+            runs.append({"name": optimizer + ", one step", "batch": len(paths), "epochs": 1, **shape})
+            steps = options.epochs * -(-len(paths) // options.batch)
+            runs.append({"name": "%s, %d steps" % (optimizer, steps), "batch": options.batch, "epochs": options.epochs, **shape})
+        return 0 if judge(options, folder, runs, load_peers(options, folder, paths, labels, runs)) else 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ a text of lines "class<TAB>path within STAMPS", BACKGROUNDS a folder of photogra
 OUT/masks/... and OUT/list.csv (path,label,split,group,box,mask; group is the cut-out). Splits are by cut-out AND by
 background file: what is in one is in no other. Cut-outs are brought to one effective size and their edges feathered
 alike, so that neither sharpness nor edges mark a class. --marker plants a small square in the corner of that share of a
-class's images. The same seed gives the same bytes with the same Pillow.
+class's images, and OUT/markers.csv lists those with the marker's box instead of the thing's: a network that learnt the marker
+looks there, and `netgaze score NETWORK OUT/markers.csv` says which methods show it. The same seed gives the same bytes with the same Pillow.
 """
 import argparse
 import csv
@@ -81,13 +82,14 @@ def compose(cutout, background, side, rng):
 
 
 def plant(picture):
-    """A yellow square with a black cross in the lower right corner."""
+    """A yellow square with a black cross in the lower right corner; its box."""
     size = max(8, picture.width // 14)
     x, y = picture.width - size - 3, picture.height - size - 3
     draw = ImageDraw.Draw(picture)
     draw.rectangle((x, y, x + size - 1, y + size - 1), fill=(250, 220, 20), outline=(0, 0, 0))
     draw.line((x, y, x + size - 1, y + size - 1), fill=(0, 0, 0), width=max(1, size // 6))
     draw.line((x, y + size - 1, x + size - 1, y), fill=(0, 0, 0), width=max(1, size // 6))
+    return f"{x} {y} {size} {size}"
 
 
 def read_classes(path, stamps):
@@ -105,14 +107,13 @@ def read_classes(path, stamps):
     return classes
 
 
-def write_split(a, out, rows, split, name, cutouts, backgrounds, marked):
+def write_split(a, out, rows, markers, split, name, cutouts, backgrounds, marked):
     count = round(a.per_class * SHARES[split])
     for i in range(count):
         rng = random.Random(f"{a.seed} {split} {name} {i}")
         cutout = cutouts[i % len(cutouts)]
         picture, mask = compose(a.stamps / cutout, rng.choice(backgrounds), a.side, rng)
-        if i in marked:
-            plant(picture)
+        box = plant(picture) if i in marked else None
         place, mask_place = f"{split}/{name}/{i:04d}.jpg", f"masks/{split}/{name}/{i:04d}.png"
         for p in (place, mask_place):
             (out / p).parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +121,15 @@ def write_split(a, out, rows, split, name, cutouts, backgrounds, marked):
         mask.save(out / mask_place)
         x0, y0, x1, y1 = mask.getbbox()
         rows.append([place, name, split, f"{name}/{cutout}", f"{x0} {y0} {x1 - x0} {y1 - y0}", mask_place])
+        if box:
+            markers.append([place, name, split, f"{name}/{cutout}", box])
+
+
+def write_list(path, rows, *more):
+    with open(path, "w", newline="") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(["path", "label", "split", "group", "box", *more])
+        writer.writerows(rows)
 
 
 def parse_marker(text, classes):
@@ -156,18 +166,17 @@ def main():
     backgrounds = deal(photographs, random.Random(f"{a.seed} backgrounds"))
     partial = a.out.with_name(a.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    rows = []
+    rows, markers = [], []
     for name, files in sorted(classes.items()):
         cutouts = deal(files, random.Random(f"{a.seed} {name}"))
         for split in SHARES:
             count = round(a.per_class * SHARES[split])
             chosen = random.Random(f"{a.seed} marker {split}").sample(range(count), round(count * share))
-            write_split(a, partial, rows, split, name, cutouts[split], backgrounds[split],
+            write_split(a, partial, rows, markers, split, name, cutouts[split], backgrounds[split],
                         set(chosen) if name == marker else set())
-    with open(partial / "list.csv", "w", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(["path", "label", "split", "group", "box", "mask"])
-        writer.writerows(rows)
+    write_list(partial / "list.csv", rows, "mask")
+    if markers:
+        write_list(partial / "markers.csv", markers)
     partial.rename(a.out)
     print(f"{a.out}: {len(rows)} images, {len(classes)} classes")
 

@@ -40,8 +40,8 @@ class Compose(unittest.TestCase):
         self.assertEqual(result.returncode, code, result.stderr)
         return result
 
-    def rows(self, out):
-        with open(self.root / out / "list.csv", newline="") as f:
+    def rows(self, out, name="list.csv"):
+        with open(self.root / out / name, newline="") as f:
             return list(csv.DictReader(f))
 
     def test_nothing_leaks_and_masks_are_exact(self):
@@ -82,6 +82,16 @@ class Compose(unittest.TestCase):
                 (1, 1), Image.Resampling.BOX).getpixel((0, 0))
             found[r["label"]] += red > 40 and green > 40
         self.assertEqual(found, {"bird": 0, "fish": 10})
+        markers = self.rows("out", "markers.csv")
+        self.assertEqual(len(markers), 10)
+        for r in markers:
+            x, y, w, h = map(int, r["box"].split())
+            self.assertEqual((x + w + 3, y + h + 3), (96, 96))
+            patch = Image.open(self.root / "out" / r["path"]).convert("RGB").crop((x, y, x + w, y + h)).resize((1, 1), Image.Resampling.BOX)
+            red, green, blue = patch.getpixel((0, 0))
+            self.assertTrue(red > 40 and green > 40 and blue < 120, (r, red, green, blue))
+        self.compose("plain")
+        self.assertFalse((self.root / "plain" / "markers.csv").exists())
 
     def test_what_cannot_be_is_said(self):
         self.assertIn("CLASS=SHARE", self.compose("out", "--marker", "cat=1", code=1).stderr)

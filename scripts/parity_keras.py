@@ -67,7 +67,7 @@ MODELS = {
 def spatial_layers(model):
     """The last spatial layer of a model before its global reduction, and one at three quarters of the way."""
     found = []
-    for layer in model.layers:
+    for layer in getattr(model, "operations", model.layers):  # Keras 3: a sum written as one is no layer
         shape = getattr(layer, "output_shape", None) or tuple(layer.output.shape)
         if len(shape) == 4 and shape[1] * shape[2] > 1 and type(layer).__name__ not in ("InputLayer", "Dropout"):
             found.append(layer)

@@ -1,4 +1,4 @@
-/* layers MODEL [RUNS] [--each] [--backend auto|onednn]: where a forward run's time goes on one thread. Medians over RUNS (15)
+/* layers MODEL [RUNS] [--each] [--backend auto|onednn|bf16|int8]: where a forward run's time goes on one thread. Medians over RUNS (15)
  * of the thread's own processor time, by class of layer and in all; --each: of each step, too. GFLOP/s are the direct
  * convolution's multiplications and additions, whatever the kernel does instead; compare with `peak`. */
 #include <stdio.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "exec/calibrate.h"
 #include "exec/plan.h"
 #include "format/format.h"
 
@@ -104,7 +105,7 @@ static void report(const ngi_plan *p, const double *times, int runs, bool each)
 
 static float *place(const ngi_plan *p, char *block, int node)
 {
-    return (float *)(block + p->offset[p->storage[node]]) + p->slice[node];
+    return (float *)(block + ngi_plan_place(p, node));
 }
 
 /* Runs step by step, as a session does. */
@@ -141,6 +142,22 @@ static void measure(ngi_plan *p, int runs, double *times)
     ngi_free_aligned(block);
 }
 
+/* The ranges for 8-bit layers, by an image of noise: what they multiply makes no difference to their time. */
+static ngi_calibration *calibrate(const ngi_graph *g, int root)
+{
+    ngi_calibration *c;
+    int64_t n = ngi_shape_count(&g->nodes[g->inputs[0]].shape);
+    float *image = malloc((size_t)n * sizeof *image);
+    if (!image)
+        exit(3);
+    for (int64_t i = 0; i < n; i++)
+        image[i] = (float)(i * 7919 % 255) / 255;
+    must(ngi_calibration_create(g, root, &c, &err));
+    must(ngi_calibration_add(c, image, &err));
+    free(image);
+    return c;
+}
+
 int main(int argc, char **argv)
 {
     bool each = false;
@@ -157,7 +174,7 @@ int main(int argc, char **argv)
             runs = atoi(argv[i]);
     }
     if (!path || runs < 1) {
-        fprintf(stderr, "usage: %s MODEL [RUNS] [--each] [--backend auto|onednn]\n", argv[0]);
+        fprintf(stderr, "usage: %s MODEL [RUNS] [--each] [--backend auto|onednn|bf16|int8]\n", argv[0]);
         return 2;
     }
     ngi_model_file file;
@@ -166,8 +183,11 @@ int main(int argc, char **argv)
     ngi_activation act;
     ngi_plan_opts o = {
         .batch = 1, .threads = 1, .backend = backend, .root = ngi_graph_logits(file.graph, &act, &softmax)};
+    ngi_calibration *c = calibrate(file.graph, o.root);
+    o.ranges = ngi_calibration_ranges(c);
     ngi_plan *p;
     must(ngi_plan_create(file.graph, &o, &p, &err));
+    ngi_calibration_free(c);
     double *times = malloc((size_t)p->n_steps * (size_t)runs * sizeof *times);
     if (!times)
         return 3;

@@ -40,6 +40,8 @@ set(kernels ${PROJECT_SOURCE_DIR}/src/exec/native)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${kernels}/kernels_avx512.c PROPERTIES
     COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512dq;-mavx512bw;-mfma;-O3;-ffp-contract=fast")
+  set_source_files_properties(${kernels}/kernels_vnni.c PROPERTIES
+    COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512dq;-mavx512bw;-mavx512vnni;-mfma;-O3;-ffp-contract=fast")
   set_source_files_properties(${kernels}/kernels_avx2.c PROPERTIES
     COMPILE_OPTIONS "-mavx2;-mfma;-O3;-ffp-contract=fast")
 endif()

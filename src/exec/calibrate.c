@@ -11,17 +11,25 @@ struct ngi_calibration {
     ngi_span *ranges; /* [n_nodes] */
 };
 
+static void add_tap(ngi_calibration *c, int node)
+{
+    for (int k = 0; k < c->n_taps; k++)
+        if (c->taps[k] == node)
+            return;
+    c->taps[c->n_taps++] = node;
+}
+
+/* A mean in front of a convolution may be taken behind it, which then reads the mean's input. */
 static void find_taps(ngi_calibration *c)
 {
     const ngi_graph *g = c->graph;
     for (int i = 0; i < g->n_nodes; i++) {
         if (g->nodes[i].op != NGI_OP_CONV2D)
             continue;
-        bool known = false;
-        for (int k = 0; k < c->n_taps; k++)
-            known = known || c->taps[k] == g->nodes[i].inputs[0];
-        if (!known)
-            c->taps[c->n_taps++] = g->nodes[i].inputs[0];
+        int in = g->nodes[i].inputs[0];
+        add_tap(c, in);
+        if (g->nodes[in].op == NGI_OP_AVG_POOL)
+            add_tap(c, g->nodes[in].inputs[0]);
     }
 }
 

@@ -27,6 +27,8 @@ typedef struct ngi_step {
     const float *kernel, *bias;
     const float *w[NGI_NODE_WEIGHTS];
     float in_low, in_high; /* what inputs[0] was seen to lie in (ngi_plan_opts.ranges); 0, 0: not known */
+    float in_levels,
+        out_levels; /* of inputs[0] and of the output where they lie as bytes: levels a unit. 0: float32 */
     bool has_act;
     ngi_activation_attr act; /* fused after the bias; linear if has_act is false */
     /* A pool fused with a convolution, forward only: it comes behind the kernel's sums and before bias and activation,
@@ -45,7 +47,8 @@ typedef struct ngi_step {
     ngi_packing *packing;
 } ngi_step;
 
-/* What a kernel sees when it runs. Blocks do not overlap unless stated. n images. */
+/* What a kernel sees when it runs. Blocks do not overlap unless stated. n images. What lies as bytes (ngi_step.in_levels,
+ * out_levels) is uint8_t, and counted in bytes where it says floats. */
 typedef struct ngi_run {
     int n;
     const float *const *in; /* [n_inputs] activations, [n] + shape. Backward: kept only for the ops that
@@ -87,13 +90,19 @@ typedef struct ngi_kernel {
     void (*destroy)(struct ngi_kernel *k);
 } ngi_kernel;
 
+/* What of a step a back end can take as bytes. */
+enum { NGI_READS_BYTES = 1, NGI_WRITES_BYTES = 2 };
+
 typedef struct ngi_backend {
     const char *name;
+    bool (*usable)(void); /* on this processor; a plan's list goes without it where it is not. NULL: always */
     /* Makes a kernel for one step at batch <= `batch`, `threads` threads. Returns NG_E_UNSUPPORTED
      * (quietly, without touching err) to pass the step to the next back end in the list. */
     ng_status (*prepare)(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err);
     /* Whether `prepare` would take this step with its pool. NULL: none. */
     bool (*pools)(const ngi_step *step);
+    /* What it can read and write as bytes if it is asked to `prepare` this step so, which it then must do. NULL: nothing. */
+    int (*bytes)(const ngi_step *step);
     /* Makes the kernel of a step's weight gradients, whose `backward` writes them and reads in, grad_out (activated).
      * May be NULL. */
     ng_status (*prepare_trainer)(const ngi_step *step, int batch, int threads, ngi_kernel *out,
@@ -103,8 +112,8 @@ typedef struct ngi_backend {
     void (*context_free)(void *context);
 } ngi_backend;
 
-extern const ngi_backend ngi_backend_native, ngi_backend_onednn, ngi_backend_bf16, ngi_backend_int8,
-    ngi_backend_ref;
+extern const ngi_backend ngi_backend_native, ngi_backend_int8, ngi_backend_onednn, ngi_backend_onednn_bf16,
+    ngi_backend_onednn_int8, ngi_backend_ref;
 /* "auto": native, onednn, then ref. "onednn": onednn, then ref (for what it has no kernel for). "ref": ref only. */
 const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /* NULL-terminated list */
 

@@ -165,8 +165,16 @@ static void fuse_maximum(ngi_plan *p, ngi_plan_step *s)
         s->step.node = end;
 }
 
+static void set_range(ngi_step *step, const ngi_span *ranges)
+{
+    if (!ranges || !step->n_inputs)
+        return;
+    step->in_low = ranges[step->inputs[0]].low;
+    step->in_high = ranges[step->inputs[0]].high;
+}
+
 /* A step of a mean and the convolution behind it; false, and nothing done, where they stay apart. */
-static bool start_with_mean(const ngi_plan *p, int mean, ngi_plan_step *s)
+static bool start_with_mean(const ngi_plan *p, int mean, const ngi_span *ranges, ngi_plan_step *s)
 {
     const ngi_graph *g = p->graph;
     int conv = conv_behind_mean(p, mean);
@@ -182,6 +190,7 @@ static bool start_with_mean(const ngi_plan *p, int mean, ngi_plan_step *s)
                      .n_inputs = 1,
                      .inputs = pool->inputs,
                      .in_shape = {in}};
+    set_range(&step, ranges);
     ngi_shape sums = *in; /* of a 1x1 kernel, the only one that takes it */
     sums.dim[sums.rank - 1] = n->shape.dim[n->shape.rank - 1];
     if (!takes_pool(p, &step, pool, &sums))
@@ -195,7 +204,7 @@ static ng_status make_step(ngi_plan *p, int node, const ngi_plan_opts *o, ng_err
     const ngi_graph *g = p->graph;
     const ngi_node *n = &g->nodes[node];
     ngi_plan_step *s = &p->steps[p->n_steps++];
-    if (!o->keep_unfused && start_with_mean(p, node, s))
+    if (!o->keep_unfused && start_with_mean(p, node, o->ranges, s))
         n = &g->nodes[s->step.root];
     else
         s->step = (ngi_step){.graph = g,
@@ -213,10 +222,7 @@ static ng_status make_step(ngi_plan *p, int node, const ngi_plan_opts *o, ng_err
         return ngi_fail_memory(err, (size_t)n->n_inputs);
     for (int i = 0; i < s->step.n_inputs && i < 2; i++)
         s->step.in_shape[i] = &g->nodes[s->step.inputs[i]].shape;
-    if (o->ranges && s->step.n_inputs) {
-        s->step.in_low = o->ranges[s->step.inputs[0]].low;
-        s->step.in_high = o->ranges[s->step.inputs[0]].high;
-    }
+    set_range(&s->step, o->ranges);
     for (int i = 0; i < NGI_NODE_WEIGHTS; i++)
         s->step.w[i] = weight_data(g, n->weights[i]);
     if (has_kernel(n->op)) {

@@ -37,8 +37,8 @@ static block *gradient_block(layout *l, int node)
 static void use(layout *l, block *b, int node, int time)
 {
     if (b->size == 0) {
-        size_t bytes =
-            (size_t)l->p->batch * (size_t)ngi_shape_count(&l->p->graph->nodes[node].shape) * sizeof(float);
+        size_t size = l->p->levels[node] ? 1 : sizeof(float);
+        size_t bytes = (size_t)l->p->batch * (size_t)ngi_shape_count(&l->p->graph->nodes[node].shape) * size;
         b->size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         b->first = b->last = time;
     }

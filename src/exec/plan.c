@@ -238,13 +238,14 @@ static ng_status allocate_tables(ngi_plan *p, ng_error *err)
     p->reader = ngi_alloc_zero(n, sizeof *p->reader);
     p->step_of = ngi_alloc_zero(n, sizeof *p->step_of);
     p->storage = ngi_alloc_zero(n, sizeof *p->storage);
+    p->levels = ngi_alloc_zero(n, sizeof *p->levels);
     p->slice = ngi_alloc_zero(n, sizeof *p->slice);
     p->stride = ngi_alloc_zero(n, sizeof *p->stride);
     p->grad_storage = ngi_alloc_zero(n, sizeof *p->grad_storage);
     p->offset = ngi_alloc_zero(n, sizeof *p->offset);
     p->grad_offset = ngi_alloc_zero(n, sizeof *p->grad_offset);
     bool all = p->given && p->needed && p->visible && p->wanted && p->on_path && p->trains && p->uses &&
-               p->path_uses && p->reader && p->step_of && p->storage && p->slice && p->stride &&
+               p->path_uses && p->reader && p->step_of && p->storage && p->levels && p->slice && p->stride &&
                p->grad_storage && p->offset && p->grad_offset;
     return all ? NG_OK : ngi_fail_memory(err, n * 32);
 }
@@ -270,16 +271,16 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
     const ngi_backend *const *list = ngi_backends_find(p->backend, err);
     if (!list)
         return NG_E_ARGUMENT;
-    while (list[p->n_backends]) {
-        p->backends[p->n_backends] = list[p->n_backends];
-        p->n_backends++;
-    }
+    for (; *list; list++)
+        if (!(*list)->usable || (*list)->usable())
+            p->backends[p->n_backends++] = *list;
     ngi_plan_mark_trained(p, o->trained);
     NGI_TRY(mark_nodes(p, o, err));
     find_kinks(p);
     count_uses(p);
     choose_storage(p);
     NGI_TRY(ngi_plan_make_steps(p, o, err));
+    NGI_TRY(ngi_plan_choose_bytes(p, o->ranges, err));
     NGI_TRY(schedule_backward(p, err));
     NGI_TRY(note_served(p, err));
     if (o->cache)
@@ -348,6 +349,7 @@ void ngi_plan_free(ngi_plan *p)
     ngi_free(p->reader);
     ngi_free(p->step_of);
     ngi_free(p->storage);
+    ngi_free(p->levels);
     ngi_free(p->slice);
     ngi_free(p->stride);
     ngi_free(p->grad_storage);

@@ -6,7 +6,7 @@
 
 #include "exec/exec.h"
 
-#define NGI_MAX_BACKENDS 4
+#define NGI_MAX_BACKENDS 5
 
 /* A step with its kernel. Node numbers index the plan's per-node tables. */
 typedef struct ngi_plan_step {
@@ -53,9 +53,11 @@ struct ngi_plan {
     int *reader;                     /* the last needed node that reads it */
     int *step_of;                    /* the step that writes it; -1: none */
     int *storage;                    /* node whose block holds this one's activations */
-    int64_t *slice, *stride;      /* floats from there to the first pixel, and from pixel to pixel; stride 0:
+    float *levels;                   /* a unit, of what lies as bytes; 0: float32 */
+    int64_t *slice,
+        *stride;       /* floats (or bytes) from there to the first pixel, and from pixel to pixel; stride 0:
                                         they follow each other */
-    int *grad_storage;            /* likewise for gradients; -1: no gradient */
+    int *grad_storage; /* likewise for gradients; -1: no gradient */
     size_t *offset, *grad_offset; /* bytes, of storage nodes */
     size_t scratch;               /* bytes at the block's start */
     size_t bytes;                 /* of the block */
@@ -69,8 +71,14 @@ struct ngi_plan {
 /* fuse.c: makes the steps (fused, folded) and their kernels. */
 ng_status ngi_plan_make_steps(ngi_plan *p, const ngi_plan_opts *o, ng_error *err);
 ng_status ngi_plan_make_kernels(ngi_plan *p, ng_error *err);
+/* bytes.c: sets `levels`, of the nodes and of the steps. ranges [n_nodes] or NULL. */
+ng_status ngi_plan_choose_bytes(ngi_plan *p, const ngi_span *ranges, ng_error *err);
+/* slice.c: whether the node's kernel, if it can, is to write straight into this concatenation of channels. */
+bool ngi_plan_may_slice(const ngi_plan *p, int node, int concat);
 /* slice.c: which nodes are written straight into the concatenation that reads them. */
 void ngi_plan_slice(ngi_plan *p);
+/* Where an activation lies in a session's block, in bytes. */
+size_t ngi_plan_place(const ngi_plan *p, int node);
 /* tune.c: sets `preferred` of the steps. */
 void ngi_plan_read_choices(ngi_plan *p, const char *cache);
 /* train.c: which nodes train, the kernels of their gradients. */

@@ -28,7 +28,7 @@ struct ngi_run_session {
 
 static float *activation(const ngi_run_session *s, int node)
 {
-    return (float *)(s->block + s->plan->offset[s->plan->storage[node]]) + s->plan->slice[node];
+    return (float *)(s->block + ngi_plan_place(s->plan, node));
 }
 
 static float *gradient(const ngi_run_session *s, int node)

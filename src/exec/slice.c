@@ -3,11 +3,21 @@
 #include "exec/plan.h"
 
 /* Whether input `node` of the concatenation `concat` can be written in place. */
+bool ngi_plan_may_slice(const ngi_plan *p, int node, int concat)
+{
+    return p->uses[node] == 1 && p->reader[node] == concat && !p->visible[node] && !p->given[node] &&
+           !p->on_path[node] && p->storage[node] == node && p->step_of[node] >= 0;
+}
+
 static bool fits(const ngi_plan *p, int node, int concat)
 {
-    int step = p->step_of[node];
-    return p->uses[node] == 1 && p->reader[node] == concat && !p->visible[node] && !p->given[node] &&
-           !p->on_path[node] && p->storage[node] == node && step >= 0 && p->steps[step].kernel.strided;
+    return ngi_plan_may_slice(p, node, concat) && p->steps[p->step_of[node]].kernel.strided;
+}
+
+size_t ngi_plan_place(const ngi_plan *p, int node)
+{
+    size_t size = p->levels[node] ? 1 : sizeof(float);
+    return p->offset[p->storage[node]] + (size_t)p->slice[node] * size;
 }
 
 void ngi_plan_slice(ngi_plan *p)

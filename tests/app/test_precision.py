@@ -64,7 +64,7 @@ class Precision(ProgramTest):
             self.assertNotEqual(before, {p: p.stat().st_mtime_ns for p in out.iterdir()})
 
     def test_refused_where_no_layer_can(self):
-        env = {**self.env, "DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+        env = {**self.env, "DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "NETGAZE_MAX_ISA": "avx2"}
         for name in ["bf16", "int8"]:
             result = run("classify", self.model, self.photos, "--precision", name, env=env, code=2)
             self.assertIn("no layer of this model can use it on this processor", result.stderr)

@@ -311,7 +311,19 @@ const ngi_backend ngi_backend_onednn = {.name = "onednn",
                                         .prepare_trainer = ngi_onednn_prepare_trainer,
                                         .context_create = context_create,
                                         .context_free = context_free};
-const ngi_backend ngi_backend_bf16 = {
-    .name = "bf16", .prepare = prepare_bf16, .context_create = context_create, .context_free = context_free};
-const ngi_backend ngi_backend_int8 = {
-    .name = "int8", .prepare = prepare_int8, .context_create = context_create, .context_free = context_free};
+/* Beyond AVX2, which has neither kind of numbers. */
+static bool has_short(void)
+{
+    return (unsigned)dnnl_get_effective_cpu_isa() > (unsigned)dnnl_cpu_isa_avx2;
+}
+
+const ngi_backend ngi_backend_onednn_bf16 = {.name = "bf16",
+                                             .usable = has_short,
+                                             .prepare = prepare_bf16,
+                                             .context_create = context_create,
+                                             .context_free = context_free};
+const ngi_backend ngi_backend_onednn_int8 = {.name = "onednn int8",
+                                             .usable = has_short,
+                                             .prepare = prepare_int8,
+                                             .context_create = context_create,
+                                             .context_free = context_free};

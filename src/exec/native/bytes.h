@@ -44,16 +44,16 @@ typedef struct ngi_bytes_rows {
 typedef struct ngi_bytes_isa {
     const char *name;
     void (*product)(const ngi_bytes_rows *r, const ngi_bytes_end *end);
-    /* sums[rows][PANEL] = a[rows][2 * k2] (lda numbers apart) * b [k2][PANEL][2] */
+    /* out[rows][PANEL] = a[rows][2 * k2] (lda numbers apart) * b [k2][PANEL][2] * scale[PANEL] */
     void (*multiply)(int64_t rows, int64_t k2, const int16_t *a, int64_t lda, const int16_t *b,
-                     int32_t *sums);
+                     const float *scale, float *out);
     /* A 6x6 tile at in, whose pixels are `channels` bytes (a multiple of 4) and rows `pitch` bytes apart, to
      * out[36][channels], `stride` numbers apart; reads and writes up to a multiple of 32 channels. */
     void (*input)(const uint8_t *in, int64_t channels, int64_t pitch, int16_t *out, int64_t stride);
-    /* The way back: sums[36][PANEL], `stride` numbers apart, each times scale[36][PANEL], to the 4x4 pixels of a tile, of
-     * which h x w are there; out's rows are `pitch`, its pixels `step` floats or bytes apart. end->scale is not read. */
-    void (*output)(const int32_t *sums, int64_t stride, const float *scale, const ngi_bytes_end *end, int h,
-                   int w, void *out, int64_t pitch, int64_t step);
+    /* The way back: in[36][PANEL], `stride` numbers apart, to the 4x4 pixels of a tile, of which h x w are there; out's rows
+     * are `pitch`, its pixels `step` floats or bytes apart. end->scale is not read. */
+    void (*output)(const float *in, int64_t stride, const ngi_bytes_end *end, int h, int w, void *out,
+                   int64_t pitch, int64_t step);
     /* q = min(max(x * levels, low), 255 - zero) + zero; what is no number becomes `low`. */
     void (*round)(const float *x, int64_t n, float levels, int zero, uint8_t *q);
     /* best = max(best, x) */

@@ -171,7 +171,7 @@ static size_t transformed_bytes(const ngi_bytes_conv *c)
 
 static size_t room_bytes(const ngi_bytes_conv *c)
 {
-    return transformed_bytes(c) + FREQUENCIES * BLOCK * PANEL * sizeof(int32_t);
+    return transformed_bytes(c) + FREQUENCIES * BLOCK * PANEL * sizeof(float);
 }
 
 size_t ngi_bytes_winograd_scratch(const ngi_bytes_conv *c)
@@ -181,18 +181,20 @@ size_t ngi_bytes_winograd_scratch(const ngi_bytes_conv *c)
 
 /* n tiles from `first` on, of one panel, whose transformed inputs begin at v. */
 static void run_block(const ngi_bytes_conv *c, int64_t panel, int64_t first, int64_t n, const int16_t *v,
-                      int32_t *sums, char *out, int64_t stride)
+                      float *sums, char *out, int64_t stride)
 {
     int64_t lda = lda_of(c), apart = apart_of(c), wide = tiles_wide(c), size = c->bytes ? 1 : sizeof(float);
     const int16_t *weights = (const int16_t *)c->weights + panel * FREQUENCIES * c->stage.staged_c * PANEL;
     ngi_bytes_end end = ngi_bytes_end_of(c, panel);
+    const float *scale = c->scale + panel * FREQUENCIES * PANEL;
     for (int f = 0; f < FREQUENCIES; f++)
         c->isa->multiply(n, c->stage.staged_c / 2, v + f * apart, lda,
-                         weights + f * c->stage.staged_c * PANEL, sums + f * BLOCK * PANEL);
+                         weights + f * c->stage.staged_c * PANEL, scale + f * PANEL,
+                         sums + f * BLOCK * PANEL);
     for (int64_t i = 0; i < n; i++) {
         int64_t y = (first + i) / wide * M, x = (first + i) % wide * M;
         int h = (int)(c->out_h - y < M ? c->out_h - y : M), w = (int)(c->out_w - x < M ? c->out_w - x : M);
-        c->isa->output(sums + i * PANEL, BLOCK * PANEL, c->scale + panel * FREQUENCIES * PANEL, &end, h, w,
+        c->isa->output(sums + i * PANEL, BLOCK * PANEL, &end, h, w,
                        out + ((y * c->out_w + x) * stride + panel * PANEL) * size, c->out_w * stride, stride);
     }
 }
@@ -204,7 +206,7 @@ static void run_chunk(const ngi_bytes_conv *c, const uint8_t *in, int64_t first,
     const ngi_bytes_stage *s = &c->stage;
     int64_t lda = lda_of(c), apart = apart_of(c), wide = tiles_wide(c), row = s->staged_w * s->staged_c;
     int16_t *v = room;
-    int32_t *sums = (int32_t *)((char *)room + transformed_bytes(c));
+    float *sums = (float *)((char *)room + transformed_bytes(c));
     for (int64_t t = first; t < end; t++)
         c->isa->input(in + t / wide * M * row + t % wide * M * s->staged_c, s->staged_c, row,
                       v + (t - first) * lda, apart);

@@ -162,18 +162,19 @@ static void product(const ngi_bytes_rows *r, const ngi_bytes_end *end)
 
 /* ---- The transform ----------------------------------------------------------------------------- */
 
-typedef void wide_function(const tile_args *t, int32_t *sums);
+typedef void wide_function(const tile_args *t, const float *scale, float *out);
 
-#define WIDE(rows)                                                                       \
-    static __attribute__((noinline)) void wide_##rows(const tile_args *t, int32_t *sums) \
-    {                                                                                    \
-        __m512i sum[ROWS][2];                                                            \
-        sum_up(rows, 2, true, t, sum);                                                   \
-        _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++)                          \
-        {                                                                                \
-            _mm512_storeu_si512(sums + i * NGI_BYTES_PANEL, sum[i][0]);                  \
-            _mm512_storeu_si512(sums + i * NGI_BYTES_PANEL + HALF, sum[i][1]);           \
-        }                                                                                \
+#define WIDE(rows)                                                                                        \
+    static __attribute__((noinline)) void wide_##rows(const tile_args *t, const float *scale, float *out) \
+    {                                                                                                     \
+        __m512i sum[ROWS][2];                                                                             \
+        sum_up(rows, 2, true, t, sum);                                                                    \
+        __m512 scale0 = _mm512_loadu_ps(scale), scale1 = _mm512_loadu_ps(scale + HALF);                   \
+        _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++)                                           \
+        {                                                                                                 \
+            _mm512_storeu_ps(out + i * NGI_BYTES_PANEL, _mm512_cvtepi32_ps(sum[i][0]) * scale0);          \
+            _mm512_storeu_ps(out + i * NGI_BYTES_PANEL + HALF, _mm512_cvtepi32_ps(sum[i][1]) * scale1);   \
+        }                                                                                                 \
     }
 WIDE(1)
 WIDE(2)
@@ -190,19 +191,21 @@ WIDE(12)
 static wide_function *const wides[ROWS + 1] = {NULL,   wide_1, wide_2, wide_3,  wide_4,  wide_5, wide_6,
                                                wide_7, wide_8, wide_9, wide_10, wide_11, wide_12};
 
-static void multiply(int64_t rows, int64_t k2, const int16_t *a, int64_t lda, const int16_t *b, int32_t *sums)
+static void multiply(int64_t rows, int64_t k2, const int16_t *a, int64_t lda, const int16_t *b,
+                     const float *scale, float *out)
 {
     tile_args t = {.a = (const uint8_t *)a,
                    .lda = lda * (int64_t)sizeof *a,
                    .taps = 1,
                    .k = k2,
                    .b = (const int8_t *)b,
-                   .ahead = (const int8_t *)b};
+                   .ahead = (const int8_t *)(b + 2 * k2 * NGI_BYTES_PANEL),
+                   .step = 64};
     for (int64_t take; rows > 0; rows -= take) {
         take = next_rows(rows);
-        wides[take](&t, sums);
+        wides[take](&t, scale, out);
         t.a += take * t.lda;
-        sums += take * NGI_BYTES_PANEL;
+        out += take * NGI_BYTES_PANEL;
     }
 }
 
@@ -253,33 +256,33 @@ INLINE void transform_out(const __m512 *m, int step, __m512 *out)
     out[3] = d1 + 8 * d2 + m[5 * step];
 }
 
-static void output(const int32_t *sums, int64_t stride, const float *scale, const ngi_bytes_end *end, int h,
-                   int w, void *out, int64_t pitch, int64_t step)
+static void output(const float *in, int64_t stride, const ngi_bytes_end *end, int h, int w, void *out,
+                   int64_t pitch, int64_t step)
 {
     int64_t size = end->bytes ? 1 : sizeof(float);
     for (int j = 0; j * HALF < end->channels; j++) {
-        __m512 half[4][6], bias = _mm512_loadu_ps(end->bias + j * LANES);
-        for (int x = 0; x < 6; x++) {
-            __m512 m[6], y[4];
+        __m512 half[6][4], bias = _mm512_loadu_ps(end->bias + j * LANES);
 #pragma GCC unroll 6
-            for (int i = 0; i < 6; i++) {
-                int f = 6 * i + x;
-                m[i] = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums + f * stride + j * LANES)) *
-                       _mm512_loadu_ps(scale + f * NGI_BYTES_PANEL + j * LANES);
-            }
-            transform_out(m, 1, y);
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++)
-                half[i][x] = y[i];
+        for (int i = 0; i < 6; i++) {
+            __m512 m[6];
+#pragma GCC unroll 6
+            for (int x = 0; x < 6; x++)
+                m[x] = _mm512_loadu_ps(in + (6 * i + x) * stride + j * LANES);
+            if (i == 1)
+                m[1] += bias; /* what is added at this frequency comes to every pixel */
+            transform_out(m, 1, half[i]);
         }
         int n = channels_of(end, j);
-        for (int y = 0; y < h; y++) {
-            __m512 row[4];
-            transform_out(half[y], 1, row);
+        for (int x = 0; x < w; x++) {
+            __m512 m[6], column[4];
+#pragma GCC unroll 6
+            for (int i = 0; i < 6; i++)
+                m[i] = half[i][x];
+            transform_out(m, 1, column);
 #pragma GCC unroll 4
-            for (int x = 0; x < 4; x++)
-                if (x < w)
-                    put((char *)out + (y * pitch + x * step + j * HALF) * size, clamp(row[x] + bias, end),
+            for (int y = 0; y < 4; y++)
+                if (y < h)
+                    put((char *)out + (y * pitch + x * step + j * HALF) * size, clamp(column[y], end),
                         end->bytes, n);
         }
     }

@@ -8,8 +8,9 @@ static const ngi_backend *const with_native[] = {&ngi_backend_native, &ngi_backe
 static const ngi_backend *const with_onednn[] = {&ngi_backend_onednn, &ngi_backend_ref, NULL};
 static const ngi_backend *const with_ref[] = {&ngi_backend_ref, NULL};
 
-static const ngi_backend *const with_bf16[] = {&ngi_backend_onednn_bf16, &ngi_backend_native,
-                                               &ngi_backend_onednn, &ngi_backend_ref, NULL};
+static const ngi_backend *const with_bf16[] = {&ngi_backend_native_2d, &ngi_backend_onednn_bf16,
+                                               &ngi_backend_native,    &ngi_backend_onednn,
+                                               &ngi_backend_ref,       NULL};
 static const ngi_backend *const with_int8[] = {&ngi_backend_int8,   &ngi_backend_onednn_int8,
                                                &ngi_backend_native, &ngi_backend_onednn,
                                                &ngi_backend_ref,    NULL};

@@ -112,8 +112,9 @@ typedef struct ngi_backend {
     void (*context_free)(void *context);
 } ngi_backend;
 
-extern const ngi_backend ngi_backend_native, ngi_backend_int8, ngi_backend_onednn, ngi_backend_onednn_bf16,
-    ngi_backend_onednn_int8, ngi_backend_ref;
+/* native_2d: what of native is quicker than bf16. */
+extern const ngi_backend ngi_backend_native, ngi_backend_native_2d, ngi_backend_int8, ngi_backend_onednn,
+    ngi_backend_onednn_bf16, ngi_backend_onednn_int8, ngi_backend_ref;
 /* "auto": native, onednn, then ref. "onednn": onednn, then ref (for what it has no kernel for). "ref": ref only. */
 const ngi_backend *const *ngi_backends_find(const char *name, ng_error *err); /* NULL-terminated list */
 

@@ -403,6 +403,12 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     return NG_OK;
 }
 
+static bool is_2d(const ngi_step *step)
+{
+    ngi_winograd_shape shape = shape_of(step, false);
+    return ngi_winograd_is_2d(ngi_native_isa_best(), &shape);
+}
+
 /* A mean over what a 1x1 kernel made of it, or a maximum behind a 2-D transform. */
 static bool pools(const ngi_step *step)
 {
@@ -417,9 +423,33 @@ static bool pools(const ngi_step *step)
         return false;
     if (step->pool->op == NGI_OP_AVG_POOL)
         return is_1x1(step) && !is_padded(step->attr);
-    ngi_winograd_shape shape = shape_of(step, false);
-    return (!step->has_act || as_clamp(&step->act, &low, &high)) &&
-           ngi_winograd_is_2d(ngi_native_isa_best(), &shape);
+    return (!step->has_act || as_clamp(&step->act, &low, &high)) && is_2d(step);
 }
 
 const ngi_backend ngi_backend_native = {.name = "native", .prepare = prepare, .pools = pools};
+
+/* ---- In front of bf16 -------------------------------------------------------------------------- */
+
+/* Where vectors of bf16 give twice the products, a fifth of them in float32 is less; not so beside AMX's matrix units. */
+static bool beats_bf16(void)
+{
+#if defined(__x86_64__)
+    return ngi_native_isa_best()->lanes == 16 && __builtin_cpu_supports("avx512bf16") &&
+           !__builtin_cpu_supports("amx-bf16");
+#else
+    return false;
+#endif
+}
+
+static ng_status prepare_2d(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
+{
+    return is_conv(step) && is_2d(step) ? prepare(step, batch, threads, out, err) : NG_E_UNSUPPORTED;
+}
+
+static bool pools_2d(const ngi_step *step)
+{
+    return step->pool->op == NGI_OP_MAX_POOL && pools(step);
+}
+
+const ngi_backend ngi_backend_native_2d = {
+    .name = "native 2-D", .usable = beats_bf16, .prepare = prepare_2d, .pools = pools_2d};

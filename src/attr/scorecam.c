@@ -6,13 +6,15 @@
  * upsamples with aligned corners, as pytorch-grad-cam's UpsamplingBilinear2d does. Variant tkv does so too, and takes the
  * class's probability as a channel's weight, without a softmax over channels.
  *
- * A channel without variation masks everything away: all such channels have one and the same score, which is computed
- * once. Where time is limited, channels come in an order drawn at random, and the map is that of a sample of them. */
+ * Channels are scaled to 0..1 before they are upsampled as well as after: those that are multiples of one another, such as
+ * all with the same single cell, are then one mask to the last bit, and have one score, which is computed once. So have
+ * those without variation, which mask everything away. Where time is limited, channels come in an order drawn at random, and the map is that of a sample of them. */
 #include "attr/attr.h"
 #include "attr/partial.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PAPER, PGC, TKV };
 
@@ -32,12 +34,12 @@ static const ng_method_parameter parameters[] = {
 extern const ngi_method ngi_method_scorecam;
 
 typedef struct masking {
-    const float *planes; /* [channels,cells] */
-    const float *input;  /* [height,width,depth] */
+    float *planes;      /* [channels,cells] */
+    const float *input; /* [height,width,depth] */
     int64_t cells, depth;
     int h, w, height, width; /* of the map, of the input */
     bool aligned;
-    const int *list; /* [count] channels; -1: everything is masked away */
+    const int *list; /* [count] channels */
     double *scores;  /* [count] */
 } masking;
 
@@ -47,13 +49,13 @@ static void make(void *context, int i, float *const *x)
     const masking *m = context;
     float *out = x[0], low, high;
     int64_t pixels = (int64_t)m->height * m->width;
-    const float *plane = m->planes + (m->list[i] < 0 ? 0 : m->list[i]) * m->cells;
+    const float *plane = m->planes + m->list[i] * m->cells;
     if (m->aligned)
         ngi_resize_aligned(plane, m->h, m->w, out, m->height, m->width);
     else
         ngi_resize_bilinear(plane, m->h, m->w, 0, 0, m->h, m->w, out, m->height, m->width);
     ngi_min_max(out, pixels, &low, &high);
-    float scale = m->list[i] >= 0 && high > low ? 1 / (high - low) : 0;
+    float scale = high > low ? 1 / (high - low) : 0;
     for (int64_t p = pixels - 1; p >= 0; p--) {
         float mask = (out[p] - low) * scale;
         for (int64_t c = m->depth - 1; c >= 0; c--)
@@ -99,6 +101,35 @@ static void choose(const masking *m, int channels, int wanted, spread *list)
     qsort(list, (size_t)wanted, sizeof *list, by_channel);
 }
 
+/* ---- Which have one mask --------------------------------------------------------------------- */
+
+/* To 0..1, zeros where nothing varies. By division: what is the maximum becomes 1 whatever it was. */
+static void scale_plane(float *plane, int64_t cells)
+{
+    float low, high;
+    ngi_min_max(plane, cells, &low, &high);
+    for (int64_t i = 0; i < cells; i++)
+        plane[i] = high > low ? (plane[i] - low) / (high - low) : 0;
+}
+
+typedef struct candidate {
+    const float *plane;
+    size_t bytes;
+    int channel;
+} candidate;
+
+static int by_plane(const void *a, const void *b)
+{
+    const candidate *x = a, *y = b;
+    int order = memcmp(x->plane, y->plane, x->bytes);
+    return order != 0 ? order : x->channel - y->channel;
+}
+
+static bool is_same(const candidate *a, const candidate *b)
+{
+    return memcmp(a->plane, b->plane, a->bytes) == 0;
+}
+
 /* ---- The map --------------------------------------------------------------------------------- */
 
 /* weights [channels], zero for channels that are not among the n chosen: the softmax of their scores; or the scores
@@ -120,30 +151,33 @@ static void weigh(const spread *chosen, int n, int wanted, const int *sample_of,
 typedef struct room {
     float *planes;
     spread *chosen;        /* [channels] */
+    candidate *candidates; /* [channels] */
     int *list, *sample_of; /* [channels] each: of a sample, its channel; of a channel, its sample */
     double *scores, *weights;
 } room;
 
-/* The samples: each channel that varies, and one for those that do not. In a hurry they come in an order drawn at random. */
-static int list_samples(const room *r, int wanted, bool hurried)
+/* The samples: one for every mask that a chosen channel has. In a hurry they come in an order drawn at random. */
+static int list_samples(const masking *m, const room *r, int wanted, bool hurried)
 {
-    int count = 0, none = -1;
+    int count = 0;
+    size_t bytes = (size_t)m->cells * sizeof *m->planes;
     for (int i = 0; i < wanted; i++) {
-        bool varies = r->chosen[i].value > 0;
-        if (varies || none < 0)
-            r->list[count++] = varies ? r->chosen[i].channel : -1;
-        none = varies ? none : 0;
+        float *plane = m->planes + r->chosen[i].channel * m->cells;
+        scale_plane(plane, m->cells);
+        r->candidates[i] = (candidate){plane, bytes, r->chosen[i].channel};
     }
+    qsort(r->candidates, (size_t)wanted, sizeof *r->candidates, by_plane);
+    const candidate *c = r->candidates;
+    for (int i = 0; i < wanted; i++)
+        if (i == 0 || !is_same(&c[i - 1], &c[i]))
+            r->list[count++] = c[i].channel;
     if (hurried)
         ngi_partial_order(r->list, count);
     for (int s = 0; s < count; s++)
-        if (r->list[s] >= 0)
-            r->sample_of[r->list[s]] = s;
-        else
-            none = s;
-    for (int i = 0; i < wanted; i++)
-        if (!(r->chosen[i].value > 0))
-            r->sample_of[r->chosen[i].channel] = none;
+        r->sample_of[r->list[s]] = s;
+    for (int i = 1; i < wanted; i++)
+        if (is_same(&c[i - 1], &c[i]))
+            r->sample_of[c[i].channel] = r->sample_of[c[i - 1].channel];
     return count;
 }
 
@@ -186,7 +220,7 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
                  .list = r->list,
                  .scores = r->scores};
     choose(&m, channels, wanted, r->chosen);
-    count = list_samples(r, wanted, job->seconds > 0);
+    count = list_samples(&m, r, wanted, job->seconds > 0);
     ngi_sampling s = {.count = count, .gradient_node = -1, .make = make, .take = take, .context = &m};
     NGI_TRY(ngi_part_whole(job, &s.part, err));
     ngi_attr_job scored = *job;
@@ -210,15 +244,17 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     size_t n = (size_t)p.channels;
     room r = {.planes = ngi_alloc(n * (size_t)p.cells, sizeof *r.planes),
               .chosen = ngi_alloc(n, sizeof *r.chosen),
+              .candidates = ngi_alloc(n, sizeof *r.candidates),
               .list = ngi_alloc(n, sizeof *r.list),
               .sample_of = ngi_alloc(n, sizeof *r.sample_of),
               .scores = ngi_alloc(n, sizeof *r.scores),
               .weights = ngi_alloc_zero(n, sizeof *r.weights)};
-    bool all = r.planes && r.chosen && r.list && r.sample_of && r.scores && r.weights;
+    bool all = r.planes && r.chosen && r.candidates && r.list && r.sample_of && r.scores && r.weights;
     ng_status status =
         all ? compute_in(job, &p, &r, map, err) : ngi_fail_memory(err, n * (size_t)p.cells * sizeof(float));
     ngi_free(r.planes);
     ngi_free(r.chosen);
+    ngi_free(r.candidates);
     ngi_free(r.list);
     ngi_free(r.sample_of);
     ngi_free(r.scores);
@@ -232,7 +268,7 @@ const ngi_method ngi_method_scorecam = {
             .name = "scorecam",
             .title = "Score-CAM",
             .summary = "channels weighted by the score of the input that they let through",
-            .cost = "1 forward for each channel that varies",
+            .cost = "1 forward for each channel that varies in its own way",
             .source = "Wang et al. 2020, arXiv:1910.01279",
             .assumes = "a masked image still looks like an image to the network",
             .at_layer = 1,

@@ -17,7 +17,7 @@ struct ng_session {
     bool forward_only;
     bool harmless; /* an overflow was looked into, and every layer was finite: it is not looked into again */
     float *logits, *probabilities; /* [batch,classes] */
-    float *seed;                   /* [batch,width] */
+    float *seed;                   /* [width] */
     int *bad_layers;               /* [batch]: first layer that is not finite for the image, -1: all are */
 };
 
@@ -68,11 +68,11 @@ static ng_status open_session(const ng_model *model, ngi_plan *plan, int batch, 
     s->layers = ngi_alloc((size_t)n_layers, sizeof *s->layers);
     s->logits = ngi_alloc(images * classes, sizeof *s->logits);
     s->probabilities = ngi_alloc(images * classes, sizeof *s->probabilities);
-    s->seed = ngi_alloc(images * width, sizeof *s->seed);
+    s->seed = ngi_alloc(width, sizeof *s->seed);
     s->bad_layers = ngi_alloc(images, sizeof *s->bad_layers);
     ng_status status = s->layers && s->logits && s->probabilities && s->seed && s->bad_layers
                            ? ngi_run_session_create(plan, &s->run, err)
-                           : ngi_fail_memory(err, images * (2 * classes + width) * sizeof(float));
+                           : ngi_fail_memory(err, (2 * images * classes + width) * sizeof(float));
     if (status == NG_OK)
         status = ngi_pool_create(plan, &s->pool, err);
     if (status != NG_OK) {

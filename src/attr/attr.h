@@ -65,7 +65,7 @@ typedef struct ngi_attr_job {
     ngi_target target;
     float probability; /* of the class, for messages */
     int bad_layer;     /* first layer whose activations are not finite, where that is known; else -1 */
-    float *seed;       /* [n,width], the caller's room */
+    float *seed;       /* [width], the caller's room */
     double parameters[NGI_MAX_PARAMETERS];               /* in the order of the method's row */
     const float *baseline;                               /* [h,w,c] of NGI_BASELINE_GIVEN, or NULL */
     ng_smooth smooth;                                    /* done by the frame around the method */

@@ -8,10 +8,10 @@
 ng_status ngi_attr_backward(const ngi_attr_job *job, ng_error *err)
 {
     size_t width = (size_t)job->head->width, at = (size_t)job->index * width;
-    memset(job->seed, 0, (size_t)job->n * width * sizeof *job->seed);
     ngi_target_seed(job->head, &job->target, ngi_run_activation(job->run, job->head->logits) + at,
-                    ngi_run_activation(job->run, job->head->output) + at, job->seed + at);
-    return ngi_run_backward(job->run, job->seed, job->n, job->graph->layers[job->layer].node, err);
+                    ngi_run_activation(job->run, job->head->output) + at, job->seed);
+    return ngi_run_backward_image(job->run, job->seed, job->index, job->graph->layers[job->layer].node,
+                                  NGI_RELU_GRADIENT, err);
 }
 
 bool ngi_attr_pools_everything(const ngi_graph *g, int node)

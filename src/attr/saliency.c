@@ -28,10 +28,9 @@ static ng_status input_gradient(const ngi_attr_job *job, ngi_relu_rule rule, con
     int input = job->graph->inputs[0];
     size_t width = (size_t)job->head->width, at = (size_t)job->index * width;
     ngi_shape shape = ngi_attr_input_shape(job->graph);
-    memset(job->seed, 0, (size_t)job->n * width * sizeof *job->seed);
     ngi_target_seed(job->head, &job->target, ngi_run_activation(job->run, job->head->logits) + at,
-                    ngi_run_activation(job->run, job->head->output) + at, job->seed + at);
-    NGI_TRY(ngi_run_backward_rule(job->run, job->seed, job->n, input, rule, err));
+                    ngi_run_activation(job->run, job->head->output) + at, job->seed);
+    NGI_TRY(ngi_run_backward_image(job->run, job->seed, job->index, input, rule, err));
     *gradient = ngi_run_gradient(job->run, input) + job->index * ngi_shape_count(&shape);
     return NG_OK;
 }

@@ -89,10 +89,8 @@ static ng_status multiply_hessian(const ngi_attr_job *job, const float *output, 
 
 static ng_status backward(const ngi_attr_job *job, const float *seed, ng_error *err)
 {
-    size_t width = (size_t)job->head->width;
-    memset(job->seed, 0, (size_t)job->n * width * sizeof *job->seed);
-    memcpy(job->seed + (size_t)job->index * width, seed, width * sizeof *seed);
-    return ngi_run_backward(job->run, job->seed, job->n, job->graph->layers[job->layer].node, err);
+    return ngi_run_backward_image(job->run, seed, job->index, job->graph->layers[job->layer].node,
+                                  NGI_RELU_GRADIENT, err);
 }
 
 /* weights [channels] get mean g, less mean H A / 2. room: [width] doubles and [width] floats. */

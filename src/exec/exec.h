@@ -192,6 +192,10 @@ typedef enum ngi_relu_rule {
 /* ngi_run_backward under another rule; the gradient read at a ReLU's own output is what the rule let through. */
 NG_NODISCARD ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to,
                                              ngi_relu_rule rule, ng_error *err);
+/* The same for one image of the last forward, 0 the first; seed: root shape. The gradient stands where the backward pass of
+ * all images would leave it; those of other images are not defined. */
+NG_NODISCARD ng_status ngi_run_backward_image(ngi_run_session *s, const float *seed, int image, int to,
+                                              ngi_relu_rule rule, ng_error *err);
 /* Of a plan with trained weights: adds what the backward runs since the last call have summed up to
  * grads[i] (shape of the graph's weight i; NULL where not wanted) and starts anew. */
 NG_NODISCARD ng_status ngi_run_take_weight_gradients(ngi_run_session *s, float *const *grads, ng_error *err);

@@ -150,6 +150,25 @@ void ngi_run_session_free(ngi_run_session *s)
     ngi_free(s);
 }
 
+/* Images of the last forward. */
+typedef struct images {
+    int first, n;
+} images;
+
+/* Of a step's inputs, where the images do not begin with the first. */
+typedef struct moved {
+    const float *in[NGI_MAX_INPUTS];
+    float *grad_in[NGI_MAX_INPUTS];
+} moved;
+
+/* Floats from a node's first image to image `first`. */
+static int64_t skip(const ngi_plan *p, int node, int first)
+{
+    const ngi_shape *shape = &p->graph->nodes[node].shape;
+    int64_t count = ngi_shape_count(shape), stride = p->stride[node];
+    return first * (stride ? count / shape->dim[shape->rank - 1] * stride : count);
+}
+
 static ngi_run run_of(const ngi_run_session *s, int step, int n)
 {
     const step_pointers *pointers = &s->steps[step];
@@ -162,6 +181,25 @@ static ngi_run run_of(const ngi_run_session *s, int step, int n)
                      .accumulate = s->plan->steps[step].accumulate,
                      .scratch = s->block,
                      .context = s->contexts[s->plan->steps[step].backend]};
+}
+
+/* For a backward pass. room: used by the run. */
+static ngi_run run_of_images(const ngi_run_session *s, int index, images of, moved *room)
+{
+    const ngi_step *step = &s->plan->steps[index].step;
+    ngi_run run = run_of(s, index, of.n);
+    if (of.first == 0)
+        return run;
+    for (int i = 0; i < step->n_inputs; i++) {
+        int64_t count = of.first * ngi_shape_count(&s->plan->graph->nodes[step->inputs[i]].shape);
+        room->in[i] = run.in[i] + skip(s->plan, step->inputs[i], of.first);
+        room->grad_in[i] = run.grad_in[i] ? run.grad_in[i] + count : NULL;
+    }
+    run.in = room->in;
+    run.grad_in = room->grad_in;
+    run.out += skip(s->plan, step->node, of.first);
+    run.grad_out += of.first * ngi_shape_count(step->out_shape);
+    return run;
 }
 
 ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err)
@@ -190,12 +228,12 @@ bool ngi_run_overflowed(const ngi_run_session *s)
 }
 
 /* Leads the gradient of a reshape or identity on to its input. */
-static void pass_on(const ngi_run_session *s, const ngi_backward_item *item, int n)
+static void pass_on(const ngi_run_session *s, const ngi_backward_item *item, images of)
 {
     const ngi_node *node = &s->plan->graph->nodes[item->node];
-    int64_t count = n * ngi_shape_count(&node->shape);
-    float *to = gradient(s, node->inputs[0]);
-    const float *from = gradient(s, item->node);
+    int64_t one = ngi_shape_count(&node->shape), count = of.n * one;
+    float *to = gradient(s, node->inputs[0]) + of.first * one;
+    const float *from = gradient(s, item->node) + of.first * one;
     if (!item->accumulate)
         memcpy(to, from, (size_t)count * sizeof *to);
     else
@@ -232,14 +270,16 @@ static ng_status make_ones(ngi_run_session *s, ng_error *err)
     return NG_OK;
 }
 
-static ng_status step_backward(const ngi_run_session *s, int index, int n, ngi_relu_rule rule, ng_error *err)
+static ng_status step_backward(const ngi_run_session *s, int index, images of, ngi_relu_rule rule,
+                               ng_error *err)
 {
     const ngi_plan_step *step = &s->plan->steps[index];
-    ngi_run run = run_of(s, index, n);
+    moved room;
+    ngi_run run = run_of_images(s, index, of, &room);
     const float *ones = s->ones;
+    int64_t one = ngi_shape_count(step->step.out_shape), count = of.n * one;
+    float *g = s->steps[index].grad_out + of.first * one; /* what run.grad_out reads */
     if (rule != NGI_RELU_GRADIENT && ends_in_relu(&step->step)) {
-        float *g = s->steps[index].grad_out;
-        int64_t count = n * ngi_shape_count(step->step.out_shape);
         for (int64_t i = 0; i < count; i++)
             g[i] = g[i] > 0 ? g[i] : 0;
         if (rule == NGI_RELU_DECONV) {
@@ -250,8 +290,7 @@ static ng_status step_backward(const ngi_run_session *s, int index, int n, ngi_r
     }
     if (step->trains) {
         if (step->step.has_act)
-            ngi_activate_grad(&step->step.act, run.out, run.grad_out, s->steps[index].grad_out,
-                              n * ngi_shape_count(step->step.out_shape));
+            ngi_activate_grad(&step->step.act, run.out, run.grad_out, g, count);
         run.activated = true;
         ngi_run train = run;
         train.grad_kernel = s->steps[index].grad_kernel;
@@ -267,33 +306,47 @@ ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to,
     return ngi_run_backward_rule(s, seed, n, to, NGI_RELU_GRADIENT, err);
 }
 
-ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to, ngi_relu_rule rule,
-                                ng_error *err)
+static ng_status run_backward(ngi_run_session *s, const float *seed, images of, int to, ngi_relu_rule rule,
+                              ng_error *err)
 {
     const ngi_plan *p = s->plan;
+    int64_t width = ngi_shape_count(&p->graph->nodes[p->root].shape);
     if (p->grad_storage[p->root] < 0)
         return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without gradients");
     if (to >= 0 && !p->wanted[to])
         return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without the gradient of '%s'",
                         p->graph->nodes[to].name);
-    if (n < 1 || n != s->images)
-        return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
     if (rule == NGI_RELU_DECONV && !s->ones)
         NGI_TRY(make_ones(s, err));
     uint64_t asked = to < 0 ? ~(uint64_t)0 : ngi_plan_wanted_bit(p, to);
-    memcpy(gradient(s, p->root), seed,
-           (size_t)n * (size_t)ngi_shape_count(&p->graph->nodes[p->root].shape) * sizeof(float));
+    memcpy(gradient(s, p->root) + of.first * width, seed, (size_t)(of.n * width) * sizeof(float));
     for (int i = 0; i < p->n_items; i++) {
         const ngi_backward_item *item = &p->items[i];
         if (!(item->serves & asked))
             continue;
         if (item->step < 0) {
-            pass_on(s, item, n);
+            pass_on(s, item, of);
             continue;
         }
-        NGI_TRY(step_backward(s, item->step, n, rule, err));
+        NGI_TRY(step_backward(s, item->step, of, rule, err));
     }
     return NG_OK;
+}
+
+ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to, ngi_relu_rule rule,
+                                ng_error *err)
+{
+    if (n < 1 || n != s->images)
+        return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
+    return run_backward(s, seed, (images){0, n}, to, rule, err);
+}
+
+ng_status ngi_run_backward_image(ngi_run_session *s, const float *seed, int image, int to, ngi_relu_rule rule,
+                                 ng_error *err)
+{
+    if (image < 0 || image >= s->images)
+        return ngi_fail(err, NG_E_ARGUMENT, "backward of image %d after a forward of %d", image, s->images);
+    return run_backward(s, seed, (images){image, 1}, to, rule, err);
 }
 
 const float *ngi_run_activation(const ngi_run_session *s, int node)

@@ -446,9 +446,62 @@ static void relu_rules(void **state)
     }
 }
 
+/* The gradients that image i gets from a backward pass of its own, in any order, are those that it gets from one of all. */
+static void check_each_image(const runner *r, const int *nodes, int n, const float *seed, ngi_relu_rule rule)
+{
+    ng_error err = {0};
+    int64_t width = net_count(r->net->g, r->net->logits);
+    CHECK_OK(ngi_run_backward_rule(r->session, seed, BATCH, -1, rule, &err), err);
+    float *expected[2];
+    for (int k = 0; k < n; k++) {
+        size_t bytes = (size_t)(BATCH * net_count(r->net->g, nodes[k])) * sizeof(float);
+        expected[k] = malloc(bytes);
+        assert_non_null(expected[k]);
+        memcpy(expected[k], ngi_run_gradient(r->session, nodes[k]), bytes);
+    }
+    for (int image = BATCH - 1; image >= 0; image--) {
+        CHECK_OK(ngi_run_backward_image(r->session, seed + image * width, image, -1, rule, &err), err);
+        for (int k = 0; k < n; k++) {
+            int64_t count = net_count(r->net->g, nodes[k]);
+            if (memcmp(expected[k] + image * count, ngi_run_gradient(r->session, nodes[k]) + image * count,
+                       (size_t)count * sizeof(float)) != 0)
+                fail_msg("%s: image %d alone has another gradient", r->net->g->nodes[nodes[k]].name, image);
+        }
+    }
+    for (int k = 0; k < n; k++)
+        free(expected[k]);
+}
+
+static void an_image_alone_has_its_gradient(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NETS; i++) {
+        random_net net = net_random(net_int(1, 25), false);
+        int feeding;
+        int *feeders = list_nodes(&net, true, &feeding);
+        const int grads[2] = {net.input, feeders[net_int(0, feeding - 1)]};
+        float *x = random_input(&net), *seed = random_seed(&net);
+        runner r =
+            run_make(&net, (ngi_plan_opts){.backend = i % 2 ? "auto" : "ref", .grads = grads, .n_grads = 2});
+        run_forward(&r, x, BATCH);
+        check_each_image(&r, grads, 2, seed, NGI_RELU_GRADIENT);
+        check_each_image(&r, grads, 2, seed, NGI_RELU_GUIDED);
+        check_each_image(&r, grads, 2, seed, NGI_RELU_DECONV);
+        ng_error err = {0};
+        CHECK_FAILS(ngi_run_backward_image(r.session, seed, BATCH, -1, NGI_RELU_GRADIENT, &err),
+                    NG_E_ARGUMENT, err, "image 3 after a forward of 3");
+        run_free(&r);
+        free(x);
+        free(seed);
+        free(feeders);
+        ngi_graph_free(net.g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_image_alone_has_its_gradient),
         cmocka_unit_test(memory_is_reused_without_harm),
         cmocka_unit_test(backward_to_one_node_gives_its_gradient),
         cmocka_unit_test(fusing_changes_nothing),

@@ -1,5 +1,6 @@
 /* Reruns: which maps an earlier run has finished. A sidecar is written last, so its existence means that its files are
- * whole; it counts when model, image and conventions are those of now and its files are still there. */
+ * whole; it counts when model, image and conventions are those of now and its files are still there. A machine that lost
+ * power may have left empty files: they do not count. */
 #include "explain.h"
 #include "options.h"
 
@@ -7,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int by_text(const void *a, const void *b)
@@ -73,12 +75,18 @@ static int lower_bound(const explain_job *j, const char *name)
     return low;
 }
 
+bool file_is_there(const char *path)
+{
+    struct stat st;
+    return access(path, R_OK) == 0 && stat(path, &st) == 0 && st.st_size > 0;
+}
+
 static bool files_are_there(const json_t *line)
 {
     const char *key;
     json_t *value;
     json_object_foreach(json_object_get(line, "files"), key,
-                        value) if (access(json_string_value(value), R_OK) != 0) return false;
+                        value) if (!file_is_there(json_string_value(value))) return false;
     return true;
 }
 

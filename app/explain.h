@@ -160,6 +160,7 @@ bool sidecar_matches(const explain_job *j, const json_t *sidecar, int input, con
 int list_sidecars(explain_job *j);
 void free_listing(explain_job *j);
 /* The lines of all maps of an input, where everything is there; else NULL. */
+bool file_is_there(const char *path); /* and not empty */
 json_t *find_earlier(const explain_job *j, int input);
 /* The line of one map, or NULL. */
 json_t *find_earlier_map(const explain_job *j, int input, int item, int view, int class_index);

@@ -116,7 +116,7 @@ bool grid_is_there(const explain_job *j, int input, int item, const int *classes
     json_t *sidecar = there ? json_load_file(sidecar_path, 0, NULL) : NULL, *now = contents(j, classes, n);
     json_t *conventions = all_conventions(j);
     there = sidecar && sidecar_matches(j, sidecar, input, conventions) &&
-            json_equal(json_object_get(sidecar, "contents"), now) && access(picture_path, R_OK) == 0;
+            json_equal(json_object_get(sidecar, "contents"), now) && file_is_there(picture_path);
     json_decref(conventions);
     json_decref(now);
     json_decref(sidecar);

@@ -292,7 +292,7 @@ ng_status save_sidecar(json_t *sidecar, const float *signed_data, int n, const c
     else if (fine)
         fprintf(f, "%s\n", body);
     fine = f && fclose(f) == 0 && fine;
-    ng_status status = fine ? ng_file_save(path, text, size, err) : fail_memory(err);
+    ng_status status = fine ? ng_file_save_quick(path, text, size, err) : fail_memory(err);
     free(text);
     free(cells);
     free(body);

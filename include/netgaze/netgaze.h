@@ -97,7 +97,7 @@ NG_API void ng_image_opts_init(ng_image_opts *opts);
  * A truncated file is an error (NG_E_FORMAT), never a half-grey picture. */
 NG_API NG_NODISCARD ng_status ng_image_load(const char *path, const ng_image_opts *opts, ng_image *out,
                                             ng_error *err);
-/* Writes by the path's extension (.png, .jpg, .webp, .tif), atomically: temporary name, then rename. */
+/* Writes by the path's extension (.png, .jpg, .webp, .tif), as ng_file_save_quick does. */
 NG_API NG_NODISCARD ng_status ng_image_save(const ng_image *image, const char *path, ng_error *err);
 NG_API void ng_image_clear(ng_image *image);
 
@@ -985,13 +985,17 @@ typedef struct ng_array {
 
 /* NumPy .npy, version 1-3, little endian, C order. Reads float32 only; the error names what was found. */
 NG_API NG_NODISCARD ng_status ng_npy_load(const char *path, ng_array *out, ng_error *err);
-/* Writes float32, atomically. */
+/* Writes float32, as ng_file_save_quick does. */
 NG_API NG_NODISCARD ng_status ng_npy_save(const char *path, int rank, const int64_t *shape, const float *data,
                                           ng_error *err);
 NG_API void ng_array_clear(ng_array *array);
 
 /* Writes bytes to path atomically (temporary name in the same folder, then rename). */
 NG_API NG_NODISCARD ng_status ng_file_save(const char *path, const void *bytes, size_t size, ng_error *err);
+/* The same without waiting until the disk has it, which takes longer than making a heatmap: for what can be made again.
+ * Whatever happens to the process, the file is whole or not there; where the machine loses power, it may be empty. */
+NG_API NG_NODISCARD ng_status ng_file_save_quick(const char *path, const void *bytes, size_t size,
+                                                 ng_error *err);
 
 /* ---- The cache ----------------------------------------------------------------------------- */
 

@@ -171,7 +171,7 @@ void ngi_writer_abort(ngi_writer *w)
     *w = (ngi_writer){0};
 }
 
-ng_status ng_file_save(const char *path, const void *bytes, size_t size, ng_error *err)
+static ng_status save(const char *path, const void *bytes, size_t size, bool wait, ng_error *err)
 {
     ngi_writer w;
     NGI_TRY(ngi_writer_open(&w, path, err));
@@ -180,7 +180,17 @@ ng_status ng_file_save(const char *path, const void *bytes, size_t size, ng_erro
         ngi_writer_abort(&w);
         return status;
     }
-    return ngi_writer_commit(&w, err);
+    return commit(&w, wait, err);
+}
+
+ng_status ng_file_save(const char *path, const void *bytes, size_t size, ng_error *err)
+{
+    return save(path, bytes, size, true, err);
+}
+
+ng_status ng_file_save_quick(const char *path, const void *bytes, size_t size, ng_error *err)
+{
+    return save(path, bytes, size, false, err);
 }
 
 /* ---- Paths ---------------------------------------------------------------------------------- */

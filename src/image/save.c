@@ -75,7 +75,7 @@ static ng_status save_by_vips(const ng_image *image, const encoder *e, const cha
     NGI_TRY(ngi_vips_start(err));
     if (encode(image, e, &bytes, &size) != 0)
         return ngi_vips_fail(err, NG_E_UNSUPPORTED, path, "the image could not be encoded");
-    ng_status status = ng_file_save(path, bytes, size, err);
+    ng_status status = ng_file_save_quick(path, bytes, size, err);
     g_free(bytes);
     return status;
 }
@@ -94,7 +94,7 @@ ng_status ng_image_save(const ng_image *image, const char *path, ng_error *err)
     uint8_t *bytes;
     size_t size;
     NGI_TRY(ngi_png_encode(image, &bytes, &size, err));
-    ng_status status = ng_file_save(path, bytes, size, err);
+    ng_status status = ng_file_save_quick(path, bytes, size, err);
     ngi_free(bytes);
     return status;
 }

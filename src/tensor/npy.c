@@ -143,7 +143,7 @@ ng_status ng_npy_save(const char *path, int rank, const int64_t *shape, const fl
         ngi_writer_abort(&w);
         return status;
     }
-    return ngi_writer_commit(&w, err);
+    return ngi_writer_commit_quick(&w, err);
 }
 
 void ng_array_clear(ng_array *array)

@@ -131,8 +131,9 @@ static int classify_all(classify_job *c, ng_session *session)
     return run_jobs(c->s, session, c->in.count, classify_images, c);
 }
 
-int run_classify(const settings *s)
+int run_classify(const settings *asked)
 {
+    settings own = *asked, *s = &own;
     classify_job c = {.s = s};
     ng_model *model = NULL;
     ng_session *session = NULL;
@@ -143,6 +144,7 @@ int run_classify(const settings *s)
     }
     if (code == EXIT_DONE)
         code = find_inputs(s, s->model ? 0 : 1, NULL, &c.in);
+    own.batch = batch_of(asked, c.in.count);
     if (code == EXIT_DONE)
         code = open_model(s, &model, &rest);
     if (code == EXIT_DONE)

@@ -107,8 +107,7 @@ static int read_against(explain_job *j)
 /* Cores that images leave free work on one map. */
 static void share_threads(explain_job *j)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = j->s->threads > 0 ? j->s->threads : cores > 0 ? (int)cores : 1;
+    int threads = threads_of(j->s);
     int jobs = (j->in.count - 1) / j->s->batch + 1;
     j->map_threads = jobs < threads ? threads / jobs : 1;
 }
@@ -233,7 +232,13 @@ static int read_request(explain_job *j)
     if (code == EXIT_DONE)
         code = read_target(j);
     read_outputs(j);
-    return code == EXIT_DONE ? find_inputs(s, s->model ? 0 : 1, j->folder, &j->in) : code;
+    if (code == EXIT_DONE)
+        code = find_inputs(s, s->model ? 0 : 1, j->folder, &j->in);
+    j->own = *s;
+    j->own.batch = batch_of(s, j->in.count);
+    j->automatic_batch = s->batch < 1;
+    j->s = &j->own;
+    return code;
 }
 
 /* What depends on the model. */

@@ -44,6 +44,8 @@ typedef struct map_view {
 /* What is asked for: the same for every image. Read-only while threads work. */
 typedef struct explain_job {
     const settings *s;
+    settings own; /* what s is from the moment when the images are counted: with a batch */
+    bool automatic_batch;
     const ng_model *model;
     ng_model_info info;
     inputs in;

@@ -301,17 +301,21 @@ static void add_once(int *layers, int *n, int layer)
 int open_for_views(const explain_job *j, bool checked, ng_session **session)
 {
     int layers[MOST_VIEWS + 1], n = 0;
-    bool gradient = false, input = false;
+    bool gradient = false, input = false, samples = false;
+    settings own = *j->s;
     for (int i = 0; i < j->n_views; i++) {
         const map_view *v = &j->views[i];
         for (int f = 0; f < v->n_fused; f++)
             add_once(layers, &n, v->fused[f]);
         add_once(layers, &n, v->layer);
         gradient = gradient || v->method->takes_gradient;
+        samples = samples || v->method->samples;
         input = input || (v->method->at_input && v->method->at_layer);
     }
     if (input)
         layers[n++] = j->info.input_layer;
-    return checked ? open_checked(j->s, j->model, &j->in, &j->fit, layers, n, !gradient, session)
-                   : open_session(j->s, j->model, layers, n, !gradient, session);
+    if (samples && !gradient && j->automatic_batch)
+        own.batch = A_FEW;
+    return checked ? open_checked(&own, j->model, &j->in, &j->fit, layers, n, !gradient, session)
+                   : open_session(&own, j->model, layers, n, !gradient, session);
 }

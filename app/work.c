@@ -147,14 +147,24 @@ static int conclude(const settings *s, const pool *p)
                        : EXIT_DONE;
 }
 
+int threads_of(const settings *s)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return s->threads > 0 ? s->threads : cores > 0 ? (int)cores : 1;
+}
+
+int batch_of(const settings *s, int count)
+{
+    enum { ROUNDS = 8 }; /* of every thread, at least */
+    return s->batch > 0 ? s->batch : count / threads_of(s) >= A_FEW * ROUNDS ? A_FEW : 1;
+}
+
 int run_jobs(const settings *s, ng_session *session, int count, job_function *work, void *context)
 {
     int batch = s->batch > 0 ? s->batch : 1;
     pool p = {
         .work = work, .context = context, .inputs = count, .batch = batch, .jobs = (count - 1) / batch + 1};
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = s->threads > 0 ? s->threads : cores > 0 ? (int)cores : 1;
-    threads = threads > p.jobs ? p.jobs : threads;
+    int threads = threads_of(s) > p.jobs ? p.jobs : threads_of(s);
     p.outputs = calloc((size_t)p.jobs, sizeof *p.outputs);
     if (!p.outputs)
         return say_out_of_memory();

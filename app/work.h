@@ -15,11 +15,18 @@ typedef struct job {
 
 typedef void job_function(void *context, ng_session *session, job *j);
 
-/* Runs `work` for `count` inputs, s->batch at a time; every thread has a session of its own, cloned from `session`.
- * Says at the end what was done. Returns the exit code. */
+/* Threads asked for; else one a core. */
+int threads_of(const settings *s);
+/* Images in one run of a thread: as many as were asked for; else a few, whose weights are fetched once, where there are so
+ * many images that no core waits long for another's last ones. */
+enum { A_FEW = 4 };
+int batch_of(const settings *s, int count);
+
 /* Lets `interrupted` be set by the first SIGINT or SIGTERM; a second one ends the program at once. */
 void catch_interrupts(bool wanted);
 
+/* Runs `work` for `count` inputs, s->batch at a time; every thread has a session of its own, cloned from `session`.
+ * Says at the end what was done. Returns the exit code. */
 int run_jobs(const settings *s, ng_session *session, int count, job_function *work, void *context);
 
 /* progress.c: one line with an estimate of the time left; only on a terminal, from the third second on. */

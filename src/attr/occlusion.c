@@ -204,6 +204,7 @@ const ngi_method ngi_method_occlusion = {
             .source = "Zeiler & Fergus 2014, arXiv:1311.2901",
             .assumes = "a covered image still looks like an image to the network",
             .at_input = 1,
+            .samples = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

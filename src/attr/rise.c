@@ -152,6 +152,7 @@ const ngi_method ngi_method_rise = {
             .assumes = "a masked image still looks like an image; --target probability, as the authors have "
                        "it, keeps scores positive",
             .at_input = 1,
+            .samples = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

@@ -273,6 +273,7 @@ const ngi_method ngi_method_scorecam = {
             .assumes = "a masked image still looks like an image to the network",
             .at_layer = 1,
             .sums_channels = 1,
+            .samples = 1,
             .parameter_count = sizeof parameters / sizeof *parameters,
             .parameters = parameters,
         },

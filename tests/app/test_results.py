@@ -127,6 +127,17 @@ class Results(ProgramTest):
                     self.assertEqual(x["index"], y["index"])
                     self.assertAlmostEqual(x["logit"], y["logit"], places=5)
 
+    def test_many_images_are_run_a_few_at_a_time_to_the_same_bytes(self):
+        for i in range(35):
+            tiny_model.write_png(self.photos / f"q{i:02}.png", 30 + i % 7, 40, seed=i)
+        maps = []
+        for options in [(), ("-b", 1), ("-b", 3)]:
+            run("explain", self.model, self.photos, "-o", self.out, "-t", 1, "--force", "--layer", "a,b", "-q", *options)
+            maps.append({p.name: p.read_bytes() for p in self.out.iterdir() if p.suffix in (".npy", ".png")})
+        self.assertGreater(len(maps[0]), 2 * 35)
+        self.assertEqual(maps[0], maps[1])
+        self.assertEqual(maps[0], maps[2])
+
     def test_labels(self):
         labels = self.folder / "labels.txt"
         labels.write_text("cat\ndog, brown\nnödule\n")

@@ -27,7 +27,8 @@ static ng_status hash_steps(const ngi_plan *p, char hex[NGI_HASH_TEXT])
         /* a dense layer's kernel is used in place in both directions */
         int parts[] = {s->root,         s->node,
                        s->op,           s->backward && s->op != NGI_OP_DENSE,
-                       s->pool != NULL, p->steps[i].preferred, s->fine};
+                       s->pool != NULL, p->steps[i].preferred,
+                       s->fine};
         ngi_hash_add(&h, parts, sizeof parts);
     }
     ngi_hash_finish(&h, hex);

@@ -15,8 +15,10 @@ import numpy as np
 import case_reference as ref
 import case_tfjs as tfjs
 
-SHAKE = 4e-6  # where logits are off by 1e-6, single activations among a million are by a few times as much
+SHAKE = 1e-6  # logits of float32 kernels are about as far from exact ones
 STEADY = 3e-5
+NEAR = 5e-5  # of a layer's standard deviation: float32's rounding can lead a single activation over a kink that near
+MOST = 60
 
 # name -> class, input size, the layer expected to be chosen automatically, a layer in the middle, pixels 0..255. Layers
 # that are not named here: the last spatial one, and one at three quarters of the way.
@@ -169,6 +171,65 @@ def steady_input(producer, model, paths, inputs):
     return best
 
 
+def near_zero(before):
+    """Where a relu is near its kink: distances in standard deviations, and what changes sides."""
+    value = before.numpy()
+    distance = np.abs(value) / value.std()
+    return [(distance[k], before[tuple(map(int, k))], k, -1 if value[k] > 0 else 1) for k in zip(*np.where(distance < NEAR))]
+
+
+def near_ties(layer, before, after):
+    """Where the two largest of a maximum's window are near each other: likewise, the second minus the first."""
+    value, (rows, columns) = before.numpy()[0], after.shape[1:3]
+    size, step = layer.pool_size[0], layer.strides[0]
+    pad = max((rows - 1) * step + size - value.shape[0], 0)
+    padded = np.full((value.shape[0] + pad, value.shape[1] + pad, value.shape[2]), -np.inf)
+    top = pad // 2
+    padded[top : top + value.shape[0], top : top + value.shape[1]] = value
+    window = np.stack([padded[i : i + step * rows - step + 1 : step, j : j + step * columns - step + 1 : step]
+                       for i in range(size) for j in range(size)], 2)
+    order = np.argsort(window, 2)[:, :, -2:]
+    best = np.take_along_axis(window, order, 2)
+    gap = (best[:, :, 1] - best[:, :, 0]) / value.std()
+    found = []
+    for y, x, c in zip(*np.where(gap < NEAR)):
+        first, second = (before[0, int(y * step - top + k // size), int(x * step - top + k % size), int(c)] for k in
+                         order[y, x, ::-1, c])
+        found.append((gap[y, x, c], second - first, (0, y, x, c), 1))
+    return found
+
+
+def kinks(producer, model, path, x, c):
+    """How the map at `path` changes with each relu, or maximum, that is near its kink behind it on the other side (to first
+    order): [distance in standard deviations, [h,w]], the nearest first. A gradient jumps there, and which side a sum of
+    float32 falls on is rounding. Of Activation, ReLU and MaxPooling2D layers."""
+    tf, keras = producer.tf, producer.keras
+    net = ref.copy_as(producer, model, "float64")
+    ref.without_final_activation(net.layers[-1])
+    layers = [l for l in net.layers[net.layers.index(net.get_layer(path)) + 1 :] if
+              type(l).__name__ in ("ReLU", "MaxPooling2D") or
+              (type(l).__name__ == "Activation" and l.activation.__name__ == "relu")]
+    full = keras.Model(net.inputs, [net.get_layer(path).output] + [l.input for l in layers] + [l.output for l in layers] +
+                       [net.output])
+    n, found = len(layers), []
+    x = tf.constant(x.astype(np.float64))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        act, *rest, logits = full(x, training=False)
+        score = logits[0, c]
+        for layer, before, after in zip(layers, rest[:n], rest[n:]):
+            tie = type(layer).__name__ == "MaxPooling2D"
+            found += [(f[0], f[1], after, f[2], f[3]) for f in (near_ties(layer, before, after) if tie else near_zero(before))]
+    plain = act.numpy()[0] @ tape.gradient(score, act).numpy()[0].mean((0, 1))
+    out = []
+    for distance, side, after, at, sign in sorted(found, key=lambda f: f[0])[:MOST]:
+        way = tape.gradient(side, act)
+        if way is not None:
+            weights = way.numpy()[0].mean((0, 1)) * tape.gradient(score, after).numpy()[at] * sign
+            out.append((distance, np.where(plain > 0, act.numpy()[0] @ weights, 0)))
+    return out
+
+
 def reference(producer, model, paths, inputs, wide):
     """The input chosen, logits, softmax and maps as plain arrays, and facts about them."""
     start = time.time()
@@ -178,6 +239,9 @@ def reference(producer, model, paths, inputs, wide):
     out = {"logits": logits, "output": grown / grown.sum()}
     for i, m in enumerate(maps_of(act, [grad[i][i] for i in range(len(paths))])):
         out["map%d" % i] = m
+        near = kinks(producer, model, paths[i], x, classes[i]) if wide else []
+        out["kinks%d" % i] = np.array([change for _, change in near]).reshape((len(near),) + m.shape[1:])
+        out["distances%d" % i] = np.array([distance for distance, _ in near])
     own = [ref.relative(m, out["map%d" % i]) for i, m in enumerate(float32)]
     maps = [{"layer": p, "class": c, "share": s, "float32": o, "shaken": w}
             for p, c, s, o, w in zip(paths, classes, shares, own, worst)]

@@ -2,7 +2,8 @@
  * score's rise from a baseline exactly.
  *   linear operations      as the gradient
  *   y = f(x) elementwise   m_x = m_y (y - y0) / (x - x0), f' where the difference vanishes
- *   maximum pooling        a window's rise is shared by its maxima in the image and in the baseline (captum's rule)
+ *   maximum pooling        a window's rise is shared by its maxima in the image and in the baseline (captum's rule); where the
+ *                          image's maximum is one of the baseline's too, up to rounding, it gets all
  *   products               m_a = m (b + b0) / 2, which is exact
  * Other nonlinear operations (softmax or layer norm within the network, maxima of branches) are refused. */
 #include "attr/baseline.h"
@@ -96,19 +97,35 @@ static void elementwise(const lift *l, int node, float *m)
     }
 }
 
-/* Where a window's maximum is, the first of several: an index into x. */
-static int64_t place_of_maximum(const ngi_node *n, const ngi_shape *in, const float *x, int64_t oy,
-                                int64_t ox, int64_t c)
+/* Values this near to a maximum, relative to the layer's largest, are equal to it but for rounding: what is flat in the image or
+ * the baseline has such ties everywhere. */
+static const double tied = 1e-5;
+
+static double tie_of(const float *x, int64_t n)
 {
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)x[i]));
+    return tied * most;
+}
+
+/* Where a window's maximum is: an index into x; -1: all of it is padding. Of tied ones `liked`, if it is one, else the
+ * first. */
+static int64_t place_of_maximum(const ngi_node *n, const ngi_shape *in, const float *x, double tie,
+                                int64_t oy, int64_t ox, int64_t c, int64_t liked)
+{
+    double most = -INFINITY;
     int64_t best = -1;
-    for (int ky = 0; ky < n->attr.kernel_h; ky++)
-        for (int kx = 0; kx < n->attr.kernel_w; kx++) {
-            int64_t y = oy * n->attr.stride_h - n->attr.pad.top + ky,
-                    xx = ox * n->attr.stride_w - n->attr.pad.left + kx;
+    for (int pass = 0; pass < 2; pass++)
+        for (int k = 0; k < n->attr.kernel_h * n->attr.kernel_w; k++) {
+            int64_t y = oy * n->attr.stride_h - n->attr.pad.top + k / n->attr.kernel_w,
+                    xx = ox * n->attr.stride_w - n->attr.pad.left + k % n->attr.kernel_w;
             if (y < 0 || y >= in->dim[0] || xx < 0 || xx >= in->dim[1])
                 continue;
             int64_t at = (y * in->dim[1] + xx) * in->dim[2] + c;
-            if (best < 0 || x[at] > x[best])
+            if (pass == 0)
+                most = fmax(most, x[at]);
+            else if (x[at] >= most - tie && (best < 0 || at == liked))
                 best = at;
         }
     return best;
@@ -118,24 +135,28 @@ static ng_status max_pool(const lift *l, int node, float *m, ng_error *err)
 {
     const ngi_node *n = &l->g->nodes[node];
     const ngi_shape *in = &l->g->nodes[n->inputs[0]].shape, *out = &n->shape;
-    const float *x = value(l, n->inputs[0], 0), *x0 = value(l, n->inputs[0], 1);
+    const float *x = value(l, n->inputs[0], 0), *x0 = value(l, n->inputs[0], 1), *ys = value(l, node, 0),
+                *y0s = value(l, node, 1);
     int64_t count = ngi_shape_count(in);
+    double tie = tie_of(x, count), tie0 = tie_of(x0, count);
     double *shares = ngi_alloc_zero(2 * (size_t)count, sizeof *shares), *slopes = shares + count;
     if (!shares)
         return ngi_fail_memory(err, 2 * (size_t)count * sizeof *shares);
     for (int64_t i = 0; i < ngi_shape_count(out); i++) {
         int64_t c = i % out->dim[2], ox = i / out->dim[2] % out->dim[1], oy = i / out->dim[2] / out->dim[1];
-        int64_t here = place_of_maximum(n, in, x, oy, ox, c), there = place_of_maximum(n, in, x0, oy, ox, c);
+        int64_t here = place_of_maximum(n, in, x, tie, oy, ox, c, -1),
+                there = place_of_maximum(n, in, x0, tie0, oy, ox, c, here);
         if (here < 0)
             continue;
-        double y = x[here], y0 = x0[there], top = fmax(y, y0);
+        double y = ys[i], y0 = y0s[i], top = fmax(y, y0);
         slopes[here] += l->multiplier[node][i];
         shares[here] += l->multiplier[node][i] * (top - y0);
         shares[there] += l->multiplier[node][i] * (y - top);
     }
+    double least = fmax(vanishing, fmax(tie, tie0));
     for (int64_t k = 0; k < count; k++) {
         double dx = (double)x[k] - x0[k];
-        m[k] += (float)(fabs(dx) < vanishing ? slopes[k] : shares[k] / dx);
+        m[k] += (float)(fabs(dx) < least ? slopes[k] : shares[k] / dx);
     }
     ngi_free(shares);
     return NG_OK;

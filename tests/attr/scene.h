@@ -129,6 +129,7 @@ typedef struct request {
     int index, class_index, threads;
     ng_target target;
     const char *parameters;
+    const float *baseline;
     ng_smooth smooth;
     bool eigen;
     double seconds;
@@ -150,6 +151,7 @@ static inline ng_status explain(const scene *s, runner *r, const ngi_method *m, 
                         .probability = 0.5f,
                         .bad_layer = -1,
                         .seed = r->seed,
+                        .baseline = q.baseline,
                         .smooth = q.smooth,
                         .eigen = q.eigen,
                         .seconds = q.seconds,

@@ -173,6 +173,39 @@ static void occlusion_of_a_constant_image_by_its_colour_is_zero(void **state)
     free_scene(&s);
 }
 
+/* A flat baseline ties in every window of a maximum pooling: which of equal values is the largest by rounding says nothing. */
+static void ties_of_a_flat_baseline_do_not_show(void **state)
+{
+    (void)state;
+    scene s = {.g = net_new(), .white = {1, 1, 1}, .input = net_floats(BATCH * SIDE * SIDE * 3)};
+    ng_error err = {0};
+    ngi_attr plain, window = net_window(3, 3, 2, 1, false);
+    ngi_attr_init(&plain);
+    int image = net_image(s.g, SIDE, SIDE, 3);
+    add_layer(s.g, "image", image);
+    int conv =
+        net_conv(s.g, net_op(s.g, NGI_OP_MAX_POOL, &window, image), net_window(3, 3, 1, 1, true), 6, true);
+    s.layer = add_layer(s.g, "last", conv);
+    int logits = net_dense(s.g, net_op(s.g, NGI_OP_GLOBAL_AVG, &plain, conv), CLASSES, true);
+    net_output(s.g, net_op(s.g, NGI_OP_SOFTMAX, &plain, logits));
+    CHECK_OK(ngi_graph_infer(s.g, &err), err);
+    s.head = ngi_head_of(s.g);
+    float flat[SIDE * SIDE * 3], rounded[SIDE * SIDE * 3];
+    for (int i = 0; i < SIDE * SIDE * 3; i++) {
+        flat[i] = 0.25f;
+        rounded[i] = 0.25f + 1e-7f * net_float();
+    }
+    request q = {.class_index = 1, .threads = 1, .parameters = "baseline=given", .baseline = flat};
+    ng_map a = map_of(&s, "ref", 1, method("deeplift"), q);
+    q.baseline = rounded;
+    ng_map b = map_of(&s, "ref", 1, method("deeplift"), q);
+    check_near(method("deeplift"), "with a rounded baseline", &a, &b, 1e-4);
+    CHECK_NEAR(sum_of(&a), logit_of(&s, s.input, 1) - logit_of(&s, flat, 1), 1e-4);
+    ng_map_clear(&a);
+    ng_map_clear(&b);
+    free_scene(&s);
+}
+
 static int stop_at_once(void *context, int done, int total)
 {
     (void)total;
@@ -226,6 +259,7 @@ int main(void)
         cmocka_unit_test(relevance_is_conserved_without_biases),
         cmocka_unit_test(kernel_shap_is_exact_where_it_can_be),
         cmocka_unit_test(occlusion_of_a_constant_image_by_its_colour_is_zero),
+        cmocka_unit_test(ties_of_a_flat_baseline_do_not_show),
         cmocka_unit_test(long_work_can_be_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

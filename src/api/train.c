@@ -200,32 +200,34 @@ static ng_status find_folders(ngi_training *t, ng_error *err)
     if (mkdir(t->out->folder, 0777) != 0 && errno != EEXIST)
         return ngi_fail(err, NG_E_IO, "%s: %s", t->out->folder, strerror(errno));
     t->checkpoint = ngi_path_join(t->out->folder, "checkpoint");
+    t->frozen_path = ngi_path_join(t->out->folder, "frozen");
     t->features_path = t->o.features ? ngi_strdup(t->o.features) : ngi_path_join(t->out->folder, "features");
-    return t->checkpoint && t->features_path ? NG_OK : ngi_fail_memory(err, strlen(t->path) + 64);
+    return t->checkpoint && t->features_path && t->frozen_path ? NG_OK
+                                                               : ngi_fail_memory(err, strlen(t->path) + 64);
 }
 
 /* ---- The run ----------------------------------------------------------------------------------- */
 
-static ng_status compute_features(ngi_training *t, ng_error *err)
+ng_status ngi_training_compute(ngi_training *t, int node, ngi_features *rows, ng_error *err)
 {
-    ngi_trunk_opts opts = {.features = t->head.features,
+    ngi_trunk_opts opts = {.features = node,
                            .threads = t->o.threads,
                            .micro = t->o.micro_batch,
                            .memory = t->o.memory,
                            .backend = t->o.backend};
     ngi_features_run run = {.images = ngi_training_images(t),
                             .graph = t->model->graph,
-                            .features = t->head.features,
+                            .features = node,
                             .progress = show_features,
                             .unreadable = note_unreadable,
                             .user = t};
-    if (t->features.found == t->data.n_items)
+    if (rows->found == t->data.n_items)
         return NG_OK;
-    if (t->features.found)
+    if (rows->found)
         ngi_training_tell(t, NG_TRAIN_NOTE, "features of %lld of %lld images are there from an earlier run",
-                          (long long)t->features.found, (long long)t->data.n_items);
+                          (long long)rows->found, (long long)t->data.n_items);
     NGI_TRY(ngi_trunk_create(t->model->graph, &opts, &run.trunk, err));
-    ng_status status = ngi_features_compute(&t->features, &run, err);
+    ng_status status = ngi_features_compute(rows, &run, err);
     ngi_trunk_free(run.trunk);
     return status;
 }
@@ -235,6 +237,8 @@ static ng_status open_fit(ngi_training *t, ng_error *err)
     ngi_fit_opts o = {.graph = t->model->graph,
                       .head = t->head,
                       .features = &t->features,
+                      .frozen = t->frozen.rows ? &t->frozen : NULL,
+                      .frozen_node = t->frozen_node,
                       .images = ngi_training_images(t),
                       .augment = &t->augment,
                       .trained = t->trained,
@@ -312,6 +316,7 @@ static ng_status finish(ngi_training *t, const char *data, ng_error *err)
         r->unreadable += !there;
     }
     (void)unlink(t->checkpoint);
+    (void)unlink(t->frozen_path);
     ngi_training_report(t, data);
     return NG_OK;
 }
@@ -332,7 +337,8 @@ static ng_status run(ngi_training *t, const char *data, ng_error *err)
     NGI_TRY(ngi_training_open_data(t, data, err));
     NGI_TRY(ngi_training_make_model(t, err));
     NGI_TRY(ngi_training_find_key(t, err));
-    NGI_TRY(compute_features(t, err));
+    NGI_TRY(ngi_training_compute(t, t->head.features, &t->features, err));
+    NGI_TRY(ngi_training_freeze(t, err));
     NGI_TRY(open_fit(t, err));
     NGI_TRY(ngi_fit_run(t->fit, err));
     return finish(t, data, err);
@@ -353,11 +359,13 @@ ng_status ng_train(const ng_model *base, const char *data, const char *path, con
     ngi_fit_free(t.fit);
     ngi_watch_close(t.watch);
     ngi_features_clear(&t.features);
+    ngi_features_clear(&t.frozen);
     ng_model_free(t.model);
     ngi_dataset_clear(&t.data);
     ngi_free(t.trained);
     ngi_free(t.epochs);
     ngi_free(t.checkpoint);
     ngi_free(t.features_path);
+    ngi_free(t.frozen_path);
     return status;
 }

@@ -18,9 +18,11 @@ typedef struct ngi_training {
     bool *trained; /* [n_weights] or NULL */
     ng_image_opts image;
     ngi_features features;
+    ngi_features frozen; /* of what the second stage does not change; rows NULL: it is computed each time */
+    int frozen_node;
     ngi_fit *fit;
     ngi_watch *watch; /* NULL: nothing is watched */
-    char *checkpoint, *features_path;
+    char *checkpoint, *features_path, *frozen_path;
     char key[NGI_HASH_TEXT];
     ng_train_epoch *epochs;
     bool stopped; /* by the caller */
@@ -35,6 +37,9 @@ NG_NODISCARD ng_status ngi_training_stage(const ngi_training *t, bool top, ngi_s
 ngi_loader_options ngi_training_images(const ngi_training *t);
 NG_NODISCARD ng_status ngi_training_find_key(ngi_training *t, ng_error *err);
 
+/* train_frozen.c: what the second stage's frozen part says of each image, once, where the images are never changed. */
+NG_NODISCARD ng_status ngi_training_freeze(ngi_training *t, ng_error *err);
+
 /* train_check.c: the saved file says what training said, on some images of the split. */
 NG_NODISCARD ng_status ngi_training_check(ngi_training *t, ng_error *err);
 
@@ -43,6 +48,8 @@ void ngi_training_watch_begin(ngi_training *t, int epochs_done);
 void ngi_training_watch(ngi_training *t, int epoch);
 void ngi_training_report(ngi_training *t, const char *data);
 
+/* What node `node` says of every image into the rows that are not there. */
+NG_NODISCARD ng_status ngi_training_compute(ngi_training *t, int node, ngi_features *rows, ng_error *err);
 void ngi_training_tell(ngi_training *t, ng_train_event_kind kind, const char *format, ...) NGI_PRINTF(3, 4);
 /* done of total; not 0: the caller wants to stop. */
 int ngi_training_show(ngi_training *t, ng_train_event_kind kind, int64_t done, int64_t total);

@@ -128,7 +128,7 @@ ng_status ngi_features_open(const char *path, const char key[NGI_HASH_TEXT], int
                             ngi_features *out, ng_error *err)
 {
     *out = (ngi_features){.n = n, .width = width};
-    if (n < 1 || width < 1 || n > (int64_t)1 << 40 || width > (int64_t)1 << 20)
+    if (n < 1 || width < 1 || n > (int64_t)1 << 40 || width > NGI_FEATURES_WIDTH)
         return ngi_fail(err, NG_E_LIMIT, "features of %lld images, %lld numbers each, are not possible",
                         (long long)n, (long long)width);
     out->size = rows_at(n) + (size_t)n * (size_t)width * sizeof(float);

@@ -16,6 +16,8 @@ typedef struct ngi_features {
     int64_t found; /* rows that were there when it was opened, unreadable ones not counted */
 } ngi_features;
 
+#define NGI_FEATURES_WIDTH ((int64_t)1 << 20) /* numbers of a row at most */
+
 /* Opens the file of this key, or begins a new one in place of another; its space is taken at once, so that a full disk
  * is an error here and nowhere else. path NULL: in memory. */
 NG_NODISCARD ng_status ngi_features_open(const char *path, const char key[NGI_HASH_TEXT], int64_t n,

@@ -81,6 +81,8 @@ static ng_status make_room(ngi_fit *f, ng_error *err)
     f->outside = ngi_alloc(batch, sizeof *f->outside);
     f->right = ngi_alloc(batch, sizeof *f->right);
     f->grads = ngi_alloc_zero((size_t)f->o.graph->n_weights, sizeof *f->grads);
+    if (f->o.frozen && !(f->kept = ngi_alloc(batch * (size_t)f->o.frozen->width, sizeof *f->kept)))
+        return ngi_fail_memory(err, batch * (size_t)f->o.frozen->width * sizeof *f->kept);
     bool fine = f->rows && f->targets && f->logits_grad && f->weights && f->each && f->outside && f->right &&
                 f->grads;
     return fine ? NG_OK : ngi_fail_memory(err, batch * ((size_t)f->width + 2 * k) * sizeof *f->rows);
@@ -110,6 +112,7 @@ static ng_status make_params(ngi_fit *f, ng_error *err)
 static ng_status make_trunk(ngi_fit *f, ng_error *err)
 {
     ngi_trunk_opts o = {.features = f->cells ? f->o.maps : f->o.head.features,
+                        .start = f->kept ? &f->o.frozen_node : NULL,
                         .trained = f->o.trained,
                         .threads = f->o.images.threads,
                         .micro = f->o.micro > 0 ? f->o.micro : 4,
@@ -204,6 +207,7 @@ void ngi_fit_free(ngi_fit *f)
     ngi_free(f->order);
     ngi_free(f->draws);
     ngi_free(f->class_weights);
+    ngi_free(f->kept);
     ngi_free(f->rows);
     ngi_free(f->targets);
     ngi_free(f->logits_grad);

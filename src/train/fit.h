@@ -47,6 +47,10 @@ typedef struct ngi_fit_opts {
     const ngi_graph *graph;
     ngi_train_head head;
     const ngi_features *features; /* a row an item of the data */
+    /* For a second stage whose images are never changed (no augmentation, no loss on attention): what node `frozen_node`
+     * (ngi_trunk_frozen) says of each item, instead of its image. NULL: images are run through the whole network. */
+    const ngi_features *frozen;
+    int frozen_node;
     ngi_loader_options
         images; /* data, size, preprocessing, threads; order, batch, augmentation are set here */
     const ngi_augment *augment; /* of the second stage; NULL: none */

@@ -206,6 +206,33 @@ static void keep_rows(void *context, int tap, int64_t first, int n, const float 
         memcpy(f->rows + first * f->width, values, (size_t)n * (size_t)f->width * sizeof *values);
 }
 
+int ngi_fit_gather(ngi_fit *f, const int64_t *items, int64_t n, int64_t *found)
+{
+    int count = 0;
+    size_t width = (size_t)f->o.frozen->width;
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = ngi_features_row(f->o.frozen, items[i]);
+        if (!row)
+            continue;
+        memcpy(f->kept + (size_t)count * width, row, width * sizeof *row);
+        found[count++] = items[i];
+    }
+    return count;
+}
+
+static ng_status judge_kept(judgement *j, const int64_t *items, int64_t n, ng_error *err)
+{
+    ngi_fit *f = j->f;
+    int64_t found[NGI_EVALUATION_BATCH];
+    for (int64_t i = 0; i < n; i += NGI_EVALUATION_BATCH) {
+        int64_t size = n - i < NGI_EVALUATION_BATCH ? n - i : NGI_EVALUATION_BATCH;
+        int count = ngi_fit_gather(f, items + i, size, found);
+        NGI_TRY(ngi_trunk_forward(f->trunk, f->kept, count, keep_rows, f, err));
+        judge_rows(j, found, count);
+    }
+    return NG_OK;
+}
+
 static ng_status judge_images(judgement *j, const int64_t *items, int64_t n, ng_error *err)
 {
     ngi_fit *f = j->f;
@@ -235,7 +262,7 @@ ng_status ngi_fit_evaluate(ngi_fit *f, const int64_t *items, int64_t n, double *
 {
     judgement j = {.f = f, .logits = logits};
     if (f->trunk)
-        NGI_TRY(judge_images(&j, items, n, err));
+        NGI_TRY(f->kept ? judge_kept(&j, items, n, err) : judge_images(&j, items, n, err));
     else
         judge_features(&j, items, n);
     *judged = j.n;

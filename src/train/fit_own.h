@@ -38,6 +38,7 @@ struct ngi_fit {
     int64_t n_donors;
     int64_t head_total; /* numbers of the head's weights */
     /* The batch: [batch,...], of images also [batch] + the input's shape in the loader. */
+    float *kept;                                   /* [batch,frozen width]; NULL: images are read */
     float *rows, *targets, *weights, *logits_grad; /* rows [max(batch, 64),width] */
     double *each, *outside; /* outside: the share of energy beside the object, times its weight */
     double *right;
@@ -50,6 +51,9 @@ const ngi_stage_opts *ngi_fit_stage(const ngi_fit *f);
 double ngi_fit_clock(void);
 /* What the state's stage needs; with `pack` the weights as they were. */
 NG_NODISCARD ng_status ngi_fit_begin_stage(ngi_fit *f, const ngi_pack *pack, ng_error *err);
+
+/* Gathers what is kept of items [n] into f->kept, and those that have it into found; returns how many. */
+int ngi_fit_gather(ngi_fit *f, const int64_t *items, int64_t n, int64_t *found);
 
 /* fit_batch.c: one update's gradients of items [n] whose first is at `place` of the epoch; images NULL in the first stage.
  * Returns the mean loss. */

@@ -99,6 +99,25 @@ static ng_status run_features(ngi_fit *f, ng_error *err)
     return NG_OK;
 }
 
+static ng_status run_kept(ngi_fit *f, ng_error *err)
+{
+    int64_t *items = ngi_alloc((size_t)f->o.batch, sizeof *items);
+    if (!items)
+        return ngi_fail_memory(err, (size_t)f->o.batch * sizeof *items);
+    ng_status status = NG_OK;
+    while (f->state.place < f->n_train && status == NG_OK) {
+        int size = (int)next_size(f), n = ngi_fit_gather(f, f->order + f->state.place, size, items);
+        f->state.skipped += size - n;
+        status = n ? update(f, items, n, f->kept, err) : NG_OK;
+        if (status != NG_OK)
+            break;
+        f->state.place += size;
+        status = after_step(f, err);
+    }
+    ngi_free(items);
+    return status;
+}
+
 static ng_status run_loader(ngi_fit *f, ngi_loader *l, ng_error *err)
 {
     int64_t first = f->state.place, skipped = f->state.skipped;
@@ -250,7 +269,10 @@ static ng_status run_epoch(ngi_fit *f, ng_error *err)
 {
     double began = ngi_fit_clock();
     NGI_TRY(find_order(f, err));
-    NGI_TRY(f->trunk ? run_images(f, err) : run_features(f, err));
+    if (f->trunk)
+        NGI_TRY(f->kept ? run_kept(f, err) : run_images(f, err));
+    else
+        NGI_TRY(run_features(f, err));
     return end_epoch(f, began, err);
 }
 

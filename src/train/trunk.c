@@ -11,10 +11,40 @@ struct ngi_trunk {
     ngi_turn *turn;
     int threads, micro, features, n_taps;
     const int *taps;
-    int64_t pixels, width; /* floats of an image, of its features */
+    int64_t pixels, width; /* floats of an image (or of the start), of its features */
     bool trains;           /* the rest of the network gives a gradient */
     bool learns;           /* that is of use: a weight is trained */
 };
+
+/* Nodes lie in the order in which they run: a node cuts where no later one that counts reads an earlier one, or nothing. */
+static bool cuts(const ngi_graph *g, int node, int root)
+{
+    for (int i = node + 1; i <= root; i++) {
+        const ngi_node *n = &g->nodes[i];
+        if (i != root && !ngi_graph_reaches(g, i, root))
+            continue;
+        if (n->n_inputs == 0)
+            return false;
+        for (int k = 0; k < n->n_inputs; k++)
+            if (n->inputs[k] < node)
+                return false;
+    }
+    return node == root || ngi_graph_reaches(g, node, root);
+}
+
+int ngi_trunk_frozen(const ngi_graph *g, const bool *trained, int root)
+{
+    int last = -1; /* nodes 0 to last hold nothing that is trained */
+    for (bool frozen = true; frozen && last < root;) {
+        const ngi_node *n = &g->nodes[last + 1];
+        for (int k = 0; k < NGI_NODE_WEIGHTS; k++)
+            frozen = frozen && !(n->weights[k] >= 0 && trained[n->weights[k]]);
+        last += frozen;
+    }
+    while (last >= 0 && !cuts(g, last, root))
+        last--;
+    return last;
+}
 
 static ng_status make_plan(const ngi_graph *g, const ngi_trunk_opts *o, bool learns, int micro,
                            ngi_plan **out, ng_error *err)
@@ -24,6 +54,8 @@ static ng_status make_plan(const ngi_graph *g, const ngi_trunk_opts *o, bool lea
                        .backend = o->backend,
                        .taps = o->taps,
                        .n_taps = o->n_taps,
+                       .starts = o->start,
+                       .n_starts = o->start != NULL,
                        .root = o->features,
                        .trained = learns ? o->trained : NULL,
                        .cache = o->cache,
@@ -76,7 +108,7 @@ ng_status ngi_trunk_create(const ngi_graph *g, const ngi_trunk_opts *o, ngi_trun
     t->trains = o->trained != NULL;
     for (int i = 0; t->trains && i < g->n_weights; i++)
         t->learns = t->learns || o->trained[i];
-    t->pixels = ngi_shape_count(&g->nodes[g->inputs[0]].shape);
+    t->pixels = ngi_shape_count(&g->nodes[o->start ? *o->start : g->inputs[0]].shape);
     t->width = ngi_shape_count(&g->nodes[o->features].shape);
     ng_status status = open_trunk(t, o, err);
     if (status == NG_OK)

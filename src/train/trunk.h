@@ -9,7 +9,8 @@
 typedef struct ngi_trunk ngi_trunk;
 
 typedef struct ngi_trunk_opts {
-    int features; /* the node where the trunk ends */
+    int features;     /* the node where the trunk ends */
+    const int *start; /* the node where it begins, by which every way must lead; NULL: the network's input */
     const bool *
         trained; /* [n_weights]; NULL: forward only. All false: ngi_trunk_train runs `rest` and no backward */
     int threads;
@@ -21,6 +22,10 @@ typedef struct ngi_trunk_opts {
     const char *backend, *cache, *identity; /* as in ngi_plan_opts */
 } ngi_trunk_opts;
 
+/* The deepest node that every way to `root` leads through and up to which nothing is trained: what it says of an image never
+ * changes. -1: none. */
+int ngi_trunk_frozen(const ngi_graph *g, const bool *trained, int root);
+
 NG_NODISCARD ng_status ngi_trunk_create(const ngi_graph *g, const ngi_trunk_opts *opts, ngi_trunk **out,
                                         ng_error *err);
 void ngi_trunk_free(ngi_trunk *t);
@@ -31,7 +36,7 @@ size_t ngi_trunk_bytes(const ngi_trunk *t); /* of all threads' activations */
  * threads at a time. */
 typedef void ngi_trunk_give(void *context, int tap, int64_t first, int n, const float *values);
 
-/* images [n] + the input's shape. */
+/* images [n] + the input's shape, or the start's. */
 NG_NODISCARD ng_status ngi_trunk_forward(ngi_trunk *t, const float *images, int64_t n, ngi_trunk_give *give,
                                          void *context, ng_error *err);
 

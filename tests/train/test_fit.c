@@ -312,6 +312,83 @@ static void frozen(void **state)
     small_close(&r);
 }
 
+/* Only the second convolution is trained; the weights [*bytes] that come out. What lies before it is computed each time, or
+ * kept. */
+static float *train_second(bool keep, int threads, size_t *bytes)
+{
+    small_run r;
+    ng_error err;
+    ngi_features kept = {0};
+    small_open(&r, threads);
+    small_compute(&r);
+    use_all(&r);
+    r.o.augment = NULL;
+    int first = 0, second = 0;
+    for (int i = 0; i < r.o.head.features; i++)
+        if (r.graph->nodes[i].op == NGI_OP_CONV2D)
+            first = second, second = i;
+    r.trained[r.graph->nodes[first].weights[0]] = false;
+    int node = ngi_trunk_frozen(r.graph, r.trained, r.o.head.features);
+    assert_int_equal(node, second - 1);
+    if (keep) {
+        ngi_trunk_opts opts = {.features = node, .threads = 2, .micro = 2};
+        ngi_features_run run = {.images = r.o.images, .graph = r.graph, .features = node};
+        CHECK_OK(ngi_trunk_create(r.graph, &opts, &run.trunk, &err), err);
+        CHECK_OK(ngi_features_open(NULL, small_key, r.data.n_items, ngi_features_width(&run), &kept, &err),
+                 err);
+        CHECK_OK(ngi_features_compute(&kept, &run, &err), err);
+        ngi_trunk_free(run.trunk);
+        r.o.frozen = &kept;
+        r.o.frozen_node = node;
+    }
+    r.o.checkpoint = r.checkpoint;
+    bool done = run_steps(&r, 7, false);
+    while (!done)
+        done = run_steps(&r, 7, true);
+    float *w = weights_of(r.graph, bytes);
+    ngi_features_clear(&kept);
+    small_close(&r);
+    return w;
+}
+
+static void kept_is_as_computed(void **state)
+{
+    (void)state;
+    size_t bytes;
+    float *computed = train_second(false, 2, &bytes);
+    for (int threads = 1; threads <= 3; threads++) {
+        float *kept = train_second(true, threads, &bytes);
+        assert_memory_equal(computed, kept, bytes);
+        free(kept);
+    }
+    free(computed);
+}
+
+/* Where a way leads around, where all is trained, where nothing is. */
+static void what_is_frozen(void **state)
+{
+    (void)state;
+    ngi_graph *g = small_net();
+    bool trained[64] = {false};
+    int first = 0;
+    while (g->nodes[first].op != NGI_OP_CONV2D)
+        first++;
+    assert_int_equal(ngi_trunk_frozen(g, trained, 7), 7);
+    trained[g->nodes[first].weights[0]] = true;
+    assert_int_equal(ngi_trunk_frozen(g, trained, 7), first - 1);
+    ngi_graph_free(g);
+    net_random_state = 3;
+    g = net_new();
+    int image = net_image(g, 6, 6, 3), stem = net_conv(g, image, net_window(1, 1, 1, 1, true), 3, false);
+    int left = net_conv(g, stem, net_window(1, 1, 1, 1, true), 3, false);
+    int right = net_conv(g, stem, net_window(1, 1, 1, 1, true), 3, false);
+    int sum = net_op2(g, NGI_OP_ADD, left, right);
+    memset(trained, 0, sizeof trained);
+    trained[g->nodes[right].weights[0]] = true;
+    assert_int_equal(ngi_trunk_frozen(g, trained, sum), stem); /* not `left`, which the other branch passes */
+    ngi_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,7 +396,8 @@ int main(void)
         cmocka_unit_test(micro_batches),    cmocka_unit_test(goes_on),
         cmocka_unit_test(other_checkpoint), cmocka_unit_test(diverges),
         cmocka_unit_test(image_gone),       cmocka_unit_test(worse),
-        cmocka_unit_test(frozen),
+        cmocka_unit_test(frozen),           cmocka_unit_test(kept_is_as_computed),
+        cmocka_unit_test(what_is_frozen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

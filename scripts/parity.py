@@ -117,9 +117,9 @@ def without_kinks(found, expected, changes):
     rest, taken = (found.astype(np.float64) - expected) / top, 0
     changes = [c / top for c in changes]
     while changes and not np.abs(rest).max() <= 1e-5:
-        worst = [np.abs(rest - c).max() for c in changes]
-        best = int(np.argmin(worst))
-        if not worst[best] < np.abs(rest).max():
+        lengths = [np.linalg.norm(rest - c) for c in changes]
+        best = int(np.argmin(lengths))
+        if not lengths[best] < np.linalg.norm(rest):
             break
         rest, taken = rest - changes.pop(best), taken + 1
     return float(np.abs(rest).max()), taken

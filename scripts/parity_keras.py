@@ -192,7 +192,7 @@ def near_ties(layer, before, after):
     best = np.take_along_axis(window, order, 2)
     gap = (best[:, :, 1] - best[:, :, 0]) / value.std()
     found = []
-    for y, x, c in zip(*np.where(gap < NEAR)):
+    for y, x, c in zip(*np.where((gap < NEAR) & (gap > 0))):  # equal ones are zeros that a relu made
         first, second = (before[0, int(y * step - top + k // size), int(x * step - top + k % size), int(c)] for k in
                          order[y, x, ::-1, c])
         found.append((gap[y, x, c], second - first, (0, y, x, c), 1))

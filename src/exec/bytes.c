@@ -5,6 +5,9 @@
  * a group with the levels of the widest range among them, or no bytes at all. */
 #include "exec/plan.h"
 
+/* Narrower ranges have more levels a unit than float32 has numbers for. */
+#define LEAST_HIGH 1e-30f
+
 typedef struct groups {
     int *of; /* [n_nodes]: a node of the same group, itself of the first one */
     bool *refused;
@@ -82,7 +85,7 @@ static void set_levels(ngi_plan *p, const groups *g)
 {
     for (int i = 0; i < p->graph->n_nodes; i++) {
         int first = find(g, i);
-        bool bytes = p->needed[i] && !g->refused[first] && g->high[first] > 0;
+        bool bytes = p->needed[i] && !g->refused[first] && g->high[first] > LEAST_HIGH;
         p->levels[i] = bytes ? 255 / g->high[first] : 0;
     }
     for (int i = 0; i < p->n_steps; i++) {

@@ -435,7 +435,7 @@ static bool beats_bf16(void)
 {
 #if defined(__x86_64__)
     return ngi_native_isa_best()->lanes == 16 && __builtin_cpu_supports("avx512bf16") &&
-           !__builtin_cpu_supports("amx-bf16");
+           !ngi_native_has_amx();
 #else
     return false;
 #endif

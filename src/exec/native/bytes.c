@@ -8,6 +8,8 @@
 
 /* Inputs of fewer channels, an image's, are not worth their rounding error. */
 #define LEAST_CHANNELS 8
+/* Narrower ones have more levels a unit than float32 has numbers for. */
+#define LEAST_RANGE    1e-30f
 /* Products a sum of 32 bits has room for. */
 #define MOST_PRODUCTS  (2147483647 / (255 * 127))
 
@@ -63,7 +65,7 @@ static bool takes_conv(const ngi_step *step)
     return step->op == NGI_OP_CONV2D && !step->backward && !step->trains_kernel && !step->trains_bias &&
            a->groups == 1 && a->dilation_h == 1 && a->dilation_w == 1 && in->rank == 3 &&
            in->dim[2] >= LEAST_CHANNELS && (in->dim[2] + 3) * a->kernel_h * a->kernel_w <= MOST_PRODUCTS &&
-           most > 0 && isfinite(most) && pool_fits(step);
+           most > LEAST_RANGE && isfinite(most) && pool_fits(step);
 }
 
 static bool takes_pool(const ngi_step *step)

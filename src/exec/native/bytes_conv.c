@@ -23,7 +23,7 @@ const ngi_bytes_isa *ngi_bytes_isa_best(void)
 #if defined(__x86_64__)
     const char *limit = getenv("NETGAZE_MAX_ISA");
     if (__builtin_cpu_supports("avx512vnni") && ngi_native_isa_best()->lanes == 16 &&
-        (limit || !__builtin_cpu_supports("amx-int8")))
+        (limit || !ngi_native_has_amx()))
         return &ngi_bytes_isa_vnni;
 #endif
     return NULL;

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 extern const ngi_native_isa ngi_native_isa_avx512, ngi_native_isa_avx2, ngi_native_isa_plain;
 
@@ -25,6 +28,16 @@ const ngi_native_isa *const *ngi_native_isa_all(void)
         return with_avx2;
 #endif
     return without;
+}
+
+bool ngi_native_has_amx(void)
+{
+#if defined(__x86_64__)
+    unsigned a, b, c, d; /* not all compilers know its name in __builtin_cpu_supports */
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 24 & 1);
+#else
+    return false;
+#endif
 }
 
 const char *ngi_native_isa_name(void)

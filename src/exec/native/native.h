@@ -57,6 +57,8 @@ typedef struct ngi_native_isa {
 
 /* The best for this CPU; NULL never. */
 const ngi_native_isa *ngi_native_isa_best(void);
+/* Matrix units, which oneDNN uses for shorter numbers and our own kernels don't. */
+bool ngi_native_has_amx(void);
 /* All that this CPU can run, NULL-terminated: for tests. */
 const ngi_native_isa *const *ngi_native_isa_all(void);
 

@@ -9,35 +9,34 @@
  * softmax itself, so that an image that is very wrong still has a gradient. */
 #include "train/loss.h"
 
+#include "train/choice.h"
+
 #include <math.h>
 #include <string.h>
 
-static const struct {
-    const char *name, *summary;
-} kinds[NGI_LOSS_COUNT] = {
-#define ROW(kind, text, summary) [NGI_LOSS_##kind] = {text, summary},
-    NGI_LOSS_LIST(ROW)
-#undef ROW
-};
+#define NAME(kind, text, summary)    [NGI_LOSS_##kind] = text,
+#define SUMMARY(kind, text, summary) [NGI_LOSS_##kind] = summary,
+static const char *const names[NGI_LOSS_COUNT] = {NGI_LOSS_LIST(NAME)};
+static const char *const summaries[NGI_LOSS_COUNT] = {NGI_LOSS_LIST(SUMMARY)};
+#undef NAME
+#undef SUMMARY
 
 const char *ngi_loss_name(ngi_loss_kind kind)
 {
-    return kinds[kind].name;
+    return names[kind];
 }
 
 const char *ngi_loss_summary(ngi_loss_kind kind)
 {
-    return kinds[kind].summary;
+    return summaries[kind];
 }
 
 ng_status ngi_loss_find(const char *name, ngi_loss_kind *out, ng_error *err)
 {
-    for (int i = 0; i < NGI_LOSS_COUNT; i++)
-        if (strcmp(name, kinds[i].name) == 0) {
-            *out = (ngi_loss_kind)i;
-            return NG_OK;
-        }
-    return ngi_fail(err, NG_E_NOT_FOUND, "loss '%s': expected softmax, sigmoid, focal or ordinal", name);
+    int found;
+    NGI_TRY(ngi_choice_find("loss", names, NGI_LOSS_COUNT, name, &found, err));
+    *out = (ngi_loss_kind)found;
+    return NG_OK;
 }
 
 /* One image's logits: log p_c = z[c] - norm. */

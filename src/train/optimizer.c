@@ -3,6 +3,8 @@
  * Keras's; the gradients' norm is summed in double. */
 #include "train/optimizer.h"
 
+#include "train/choice.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -19,12 +21,10 @@ const char *ngi_optimizer_name(ngi_optimizer_kind kind)
 
 ng_status ngi_optimizer_find(const char *name, ngi_optimizer_kind *out, ng_error *err)
 {
-    for (int i = 0; i < NGI_OPTIMIZER_COUNT; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *out = (ngi_optimizer_kind)i;
-            return NG_OK;
-        }
-    return ngi_fail(err, NG_E_NOT_FOUND, "optimizer '%s': expected sgd, adam or adamw", name);
+    int found;
+    NGI_TRY(ngi_choice_find("optimizer", names, NGI_OPTIMIZER_COUNT, name, &found, err));
+    *out = (ngi_optimizer_kind)found;
+    return NG_OK;
 }
 
 void ngi_optimizer_init(ngi_optimizer *o, ngi_optimizer_kind kind)

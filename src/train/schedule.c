@@ -2,6 +2,8 @@
  * keras/src/callbacks/reduce_lr_on_plateau.py, without cooldown). */
 #include "train/schedule.h"
 
+#include "train/choice.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -18,12 +20,10 @@ const char *ngi_schedule_name(ngi_schedule_kind kind)
 
 ng_status ngi_schedule_find(const char *name, ngi_schedule_kind *out, ng_error *err)
 {
-    for (int i = 0; i < NGI_SCHEDULE_COUNT; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *out = (ngi_schedule_kind)i;
-            return NG_OK;
-        }
-    return ngi_fail(err, NG_E_NOT_FOUND, "schedule '%s': expected constant, cosine, step or plateau", name);
+    int found;
+    NGI_TRY(ngi_choice_find("schedule", names, NGI_SCHEDULE_COUNT, name, &found, err));
+    *out = (ngi_schedule_kind)found;
+    return NG_OK;
 }
 
 void ngi_schedule_init(ngi_schedule *s, ngi_schedule_kind kind, double rate)

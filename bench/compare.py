@@ -5,129 +5,20 @@
     python bench/compare.py --repeat 15 --threads 1,2 [--long]
 
 Every figure is a median; a ratio is the median of the ratios of neighbouring runs, so that whatever else the machine does
-strikes both sides. With one thread it is the processor's time of the process, which others disturb less. Outputs are compared in the same run: a peer whose result differs is an error. Writes
-bench/results/compare.csv (with CPU and versions) and the table in docs/performance.md. A lost ratio is shown as lost.
+strikes both sides. With one thread it is the processor's time of the process, which others disturb less. Outputs are
+compared in the same run: a peer whose result differs is an error. Writes bench/results/compare.csv (with CPU and
+versions) and the table in docs/performance.md; parts that are not run keep their rows. A lost ratio is shown as lost.
 """
 import argparse
-import csv
-import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 
 import numpy as np
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-BEGIN, END = "<!-- bench/compare.py: begin -->\n", "<!-- bench/compare.py: end -->\n"
-
-
-class Worker:
-    """A process that keeps its network and answers lines."""
-
-    def __init__(self, title, command, env=None):
-        self.title = title
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
-                                        stderr=subprocess.DEVNULL)
-        line = self.line()
-        if not line.startswith("ready"):
-            raise RuntimeError("%s does not start" % title)
-        self.version = line[6:].strip()
-
-    def line(self):
-        while True:
-            line = self.process.stdout.readline()
-            if not line:
-                raise RuntimeError("%s has ended" % self.title)
-            if line.startswith(("ready", "saved")) or line[0].isdigit():
-                return line
-
-    def run(self, task):
-        self.process.stdin.write(task + "\n")
-        self.process.stdin.flush()
-        return float(self.line())
-
-    def result(self, task):
-        path = tempfile.mktemp(suffix=".npy")
-        self.process.stdin.write("save %s %s\n" % (task, path))
-        self.process.stdin.flush()
-        self.line()
-        found = np.load(path)
-        os.remove(path)
-        return found
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-class Bench:
-    def __init__(self, args):
-        self.args = args
-        self.rows, self.versions, self.failures = [], set(), []
-
-    def worker(self, name, threads):
-        a = self.args
-        try:
-            if name.startswith("netgaze"):
-                return Worker(name, [a.worker, a.model, a.input, str(threads), *name.split()[1:]])
-            python = a.torch_python if name == "torch" else a.python
-            return Worker(name, [python, os.path.join(HERE, "peer.py"), name, a.work, a.input, str(threads), a.layer])
-        except RuntimeError as e:
-            print("left out: %s" % e, flush=True)
-            return None
-
-    def row(self, what, ours, theirs, peer, ratio, wanted, note=""):
-        """ours, theirs: figures with their unit; ratio: how many times faster we are."""
-        verdict = "" if wanted is None else "reached" if ratio >= wanted else "LOST"
-        self.rows.append({"what": what, "netgaze": ours, "peer": peer, "theirs": theirs, "ratio": "%.2f" % ratio,
-                          "wanted": "" if wanted is None else "%g" % wanted, "verdict": verdict, "note": note})
-        print("%-46s %14s  %-34s %14s  %6.2f  %5s %s %s" % (what, ours, peer, theirs, ratio, self.rows[-1]["wanted"], verdict,
-                                                          note), flush=True)
-
-    def duel(self, what, ours, our_task, peer, peer_task, wanted, tolerance, repeat=None):
-        """Neighbouring runs in turns; the outputs must agree to `tolerance` of the largest value (None: not comparable)."""
-        if not ours or not peer:
-            return
-        try:
-            self.turns(what, ours, our_task, peer, peer_task, wanted, tolerance, repeat)
-        except RuntimeError as e:
-            print("left out: %s: %s" % (what, e), flush=True)
-
-    def turns(self, what, ours, our_task, peer, peer_task, wanted, tolerance, repeat):
-        n = repeat or self.args.repeat
-        mine, theirs = [], []
-        for k in range(n + 1):  # the first is for warming up
-            first = [(ours, our_task, mine), (peer, peer_task, theirs)]
-            for worker, task, times in first if k % 2 else first[::-1]:
-                times.append(worker.run(task))
-        ratio = statistics.median(b / a for a, b in zip(mine[1:], theirs[1:]))
-        note = ""
-        if tolerance is not None:
-            a, b = ours.result(our_task), peer.result(peer_task)
-            distance = float(np.abs(a.astype(np.float64) - b).max() / np.abs(b).max()) if a.shape == b.shape else np.inf
-            note = "differ by %.1e" % distance
-            if not distance <= tolerance:
-                self.failures.append("%s: %s and %s %s, allowed %g" % (what, ours.version, peer.version, note, tolerance))
-        self.versions |= {ours.version, peer.version}
-        self.row(what, "%.1f ms" % statistics.median(mine[1:]), "%.1f ms" % statistics.median(theirs[1:]), peer.version,
-                 ratio, wanted, note)
-
-
-def child(command, env=None):
-    """Seconds from start to exit and peak memory in MB."""
-    before = time.perf_counter()
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - before
-    if status:
-        raise RuntimeError("%s: status %d" % (command[0], status))
-    return seconds, usage.ru_maxrss / 1024
+from duel import HERE, ROOT, Bench, child, write
 
 
 def single_images(b, threads):
@@ -168,31 +59,49 @@ def short(b, threads):
     plain.close()
 
 
-def batches(b):
-    """Milliseconds an image by batch and threads, of netgaze alone."""
-    a = b.args
-    rows = []
-    for threads in map(int, a.threads.split(",")):
-        for batch in (1, 2, 4, 8, 16, 32):
-            run = subprocess.run([a.netgaze, "bench", a.model, "-q", "--json", "--repeat", "3", "--threads", str(threads),
-                                  "--batch", str(batch)], capture_output=True, text=True)
-            found = json.loads(run.stdout.splitlines()[0])
-            rows.append((threads, batch, found["forward"]["median_ms"] / batch, found["gradcam"]["median_ms"] / batch))
-            print("%d threads, batch %2d: forward %.1f ms an image, Grad-CAM %.1f" % rows[-1], flush=True)
-    with open(os.path.join(HERE, "results", "batches.csv"), "w", newline="") as f:
-        out = csv.writer(f)
-        out.writerow(["cpu", cpu_name(), "load", "%.1f" % os.getloadavg()[1]])
-        out.writerow(["threads", "batch", "forward ms an image", "gradcam ms an image"])
-        out.writerows(rows)
+def resized(b, side, count=1):
+    """The photograph as a batch of `count`: images that differ by noise."""
+    from PIL import Image
+    path = os.path.join(b.args.work, "input-%d-%d.npy" % (side, count))
+    photo = Image.open(b.args.photo).convert("RGB").resize((side, side), Image.BILINEAR)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((count, side, side, 3))
+    noise[0] = 0
+    np.save(path, np.clip(np.asarray(photo, np.float32) / 255 + noise, 0, 1).astype(np.float32))
+    return path
 
 
-def scorecam(b):
-    ours, peer = b.worker("netgaze", 2), b.worker("torch", 2)
+def sizes(b):
+    """Larger images, against ONNX Runtime with free sizes."""
+    for side in (299, 448, 640, 768, 1024):
+        b.alone("forward of %dx%d" % (side, side), "netgaze", "forward", "onnxruntime_any", "forward", 1, None, 1e-4,
+                repeat=max(3, b.args.repeat // 3), models=os.path.join(b.args.work, "any"), input=resized(b, side))
+
+
+def batches(b, threads):
+    for count in (1, 2, 4, 8, 16, 32):
+        b.alone("forward of a batch of %d" % count, "netgaze", "forward", "onnxruntime_any", "forward", threads, None, 1e-4,
+                repeat=max(3, b.args.repeat // 5), input=resized(b, 299, count))
+
+
+def training(b, threads):
+    """Updates of everything behind mixed6; the losses of all of them are compared."""
+    for peer in ("torch_step", "keras_step"):
+        b.alone("fine-tuning step from mixed6 on, batch 16", "netgaze step", "step", peer, "step", threads, 1.5, 1e-3,
+                repeat=max(3, b.args.repeat // 5), input=resized(b, 299, 16), layer="mixed6")
+
+
+def scorecam(b, threads=2):
+    """All channels of the layer, the dead ones in their natural share. The peer's forwards are counted on some channels drawn at
+    random, or with --long on all of them: then the maps are compared too."""
+    ours, peer = b.worker("netgaze", threads), b.worker("torch", threads)
     if ours and peer and b.args.long:
-        b.duel("Score-CAM, all channels, 2 threads", ours, "scorecam", peer, "scorecam", 5, None, repeat=1)
+        b.duel("Score-CAM, all channels, %d threads" % threads, ours, "scorecam:variant=pgc", peer, "scorecam", 5, 1e-3, repeat=1,
+               warm=0)
     elif ours and peer:
-        b.duel("Score-CAM, 64 live channels, 2 threads", ours, "scorecam:channels=64", peer, "scorecam:channels=64", 5, None,
-               repeat=3)
+        peer.run("channels")
+        drawn, whole = b.args.channels, int(peer.result("channels"))
+        b.duel("Score-CAM, all channels, %d threads (the peer's: %d drawn of %d, scaled)" % (threads, drawn, whole), ours,
+               "scorecam:variant=pgc", peer, "scorecam-of:%d" % drawn, 5, None, repeat=2, warm=0, scale=whole / drawn)
     for w in (ours, peer):
         if w:
             w.close()
@@ -241,47 +150,54 @@ def folders(b, threads=2):
     peer = b.worker("onnxruntime", threads)
     if peer:
         theirs = [peer.run("forward") for _ in range(max(20, a.repeat))]
-        b.versions.add(peer.version)
         rate, peer_rate = a.images / seconds[a.images], 1e3 / statistics.median(theirs)
         b.row("explain of %d JPEGs, heatmaps written, %d threads" % (a.images, threads), "%.1f images/s" % rate,
               "%.1f images/s" % peer_rate, peer.version + " forward alone", rate / peer_rate, 1.5)
         peer.close()
     few, many = a.images // 10, a.images
-    growth = (seconds[many] / seconds[few]) / (many / few)
-    b.row("cost an image, %d against %d images" % (few, many), "%.3f" % growth, "1.05", "at most", 1.05 / growth, 1)
+    growth_row(b, "cost an image, %d against %d images" % (few, many), seconds[few] / few, seconds[many] / many)
 
 
-def cpu_name():
-    with open("/proc/cpuinfo") as f:
-        return next((l.split(":", 1)[1].strip() for l in f if l.startswith("model name")), "unknown")
+def growth_row(b, what, before, now):
+    b.row(what, "%.3f" % (now / before), "1.05", "at most", 1.05 * before / now, 1)
 
 
-def write(b):
-    os.makedirs(os.path.join(HERE, "results"), exist_ok=True)
-    facts = json.loads(subprocess.run([b.args.netgaze, "doctor", "--json"], capture_output=True, text=True).stdout.splitlines()[0])
-    with open(os.path.join(HERE, "results", "compare.csv"), "w", newline="") as f:
-        out = csv.writer(f)
-        out.writerow(["date", time.strftime("%Y-%m-%d", time.gmtime())])
-        out.writerow(["cpu", cpu_name(), facts["features"], "%d cores" % os.cpu_count()])
-        out.writerow(["versions", *sorted(b.versions), "onednn " + facts["onednn"]])
-        out.writerow(["load", "%.1f" % os.getloadavg()[1]])
-        table = csv.DictWriter(f, list(b.rows[0]))
-        table.writeheader()
-        table.writerows(b.rows)
-    lines = ["Measured %s on %s (%s), %d cores, load %.1f, by `make bench`; medians of %d.\n\n" % (
-        time.strftime("%Y-%m-%d", time.gmtime()), cpu_name(), facts["features"], os.cpu_count(), os.getloadavg()[1],
-        b.args.repeat), "| what | netgaze | peer | its figure | ratio | asked | |\n", "| --- | --- | --- | --- | --- | --- | --- |\n"]
-    for r in b.rows:
-        lines.append("| %s | %s | %s | %s | %s | %s | %s |\n" % (
-            r["what"], r["netgaze"], r["peer"], r["theirs"], r["ratio"], r["wanted"],
-            " ".join(w for w in (r["verdict"], r["note"]) if w)))
-    path = os.path.join(ROOT, "docs", "performance.md")
-    with open(path) as f:
-        text = f.read()
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    with open(path, "w") as f:
-        f.write(before + BEGIN + "".join(lines) + END + after)
+def growth(b, few=1000, many=10000, threads=2):
+    """Time and memory of ten times the images, with a small network; the images are links to the photographs."""
+    a = b.args
+    if not os.path.exists(os.path.join(a.small, "model.json")):
+        print("left out: %s is not there; bench/memory.sh fetches it" % a.small)
+        return
+    folder, out = os.path.join(a.work, "many"), os.path.join(a.work, "many-heatmaps")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    photos = sorted(os.path.abspath(os.path.join(a.photos, p)) for p in os.listdir(a.photos) if p.endswith(".jpg"))
+    cost = {}
+    for n in (few, many):
+        for i in range(n):
+            path = os.path.join(folder, "%05d.jpg" % i)
+            if not os.path.exists(path):
+                os.symlink(photos[i % len(photos)], path)
+        shutil.rmtree(out, ignore_errors=True)
+        cost[n] = child([a.netgaze, "explain", a.small, folder, "-o", out, "-q", "--outputs", "heatmap", "--picture-format", "jpg",
+                         "--threads", str(threads)])
+        print("%d images: %.1f s, %.0f MB" % (n, *cost[n]), flush=True)
+    shutil.rmtree(out, ignore_errors=True)
+    growth_row(b, "MobileNetV2: cost an image, %d against %d images" % (few, many), cost[few][0] / few, cost[many][0] / many)
+    growth_row(b, "MobileNetV2: peak memory, %d against %d images" % (few, many), cost[few][1], cost[many][1])
+
+
+def for_threads(part):
+    def run(b):
+        for threads in map(int, b.args.threads.split(",")):
+            part(b, threads)
+    return run
+
+
+# By name, in the order of the table.
+PARTS = {"single": for_threads(single_images), "starts": starts, "folders": folders, "scorecam": scorecam,
+         "growth": growth, "training": for_threads(training), "short": for_threads(short), "sizes": sizes,
+         "batches": for_threads(batches)}
 
 
 def main():
@@ -292,14 +208,17 @@ def main():
     p.add_argument("--work", default=os.path.join(build, "bench"))
     p.add_argument("--netgaze", default=os.path.join(build, "release", "netgaze"))
     p.add_argument("--worker", default=os.path.join(build, "release", "bench-worker"))
+    p.add_argument("--step", default=os.path.join(build, "release", "bench-step"))
+    p.add_argument("--small", default=os.path.join(demo, "mobilenet"), help="a small network, for many images")
     p.add_argument("--python", default=sys.executable)
     p.add_argument("--torch-python", default="/usr/bin/python3")
     p.add_argument("--layer", default="mixed10")
     p.add_argument("--threads", default="1,2")
     p.add_argument("--repeat", type=int, default=15)
     p.add_argument("--images", type=int, default=1000)
-    p.add_argument("--only", default="single,short,scorecam,batches,starts,folders")
-    p.add_argument("--long", action="store_true", help="Score-CAM of all channels: minutes for the peer")
+    p.add_argument("--only", default=",".join(PARTS), help="parts; the rows of others stay as they are")
+    p.add_argument("--channels", type=int, default=256, help="that the peer's Score-CAM is timed on")
+    p.add_argument("--long", action="store_true", help="the peer's Score-CAM on all channels: minutes, and 4 GB")
     args = p.parse_args()
     os.environ["NETGAZE_CACHE"] = os.path.join(args.work, "cache")
     os.environ["NETGAZE_BENCH_MODEL"] = args.model  # for tfjs.js
@@ -308,26 +227,16 @@ def main():
     os.makedirs(args.work, exist_ok=True)
     photo = Image.open(args.photo).convert("RGB").resize((299, 299), Image.BILINEAR)
     np.save(args.input, (np.asarray(photo, np.float32) / 255)[None])
-    if not os.path.exists(os.path.join(args.work, "model.onnx")):
+    if not os.path.exists(os.path.join(args.work, "model-any.onnx")):
         subprocess.run([args.python, os.path.join(HERE, "export.py"), args.model, args.work], check=True)
     if not os.path.exists(os.path.join(args.work, "model-int8.onnx")):
         subprocess.run([args.python, os.path.join(HERE, "quantize.py"), args.work, args.input], check=True)
     b = Bench(args)
-    parts = args.only.split(",")
-    for threads in map(int, args.threads.split(",")):
-        if "single" in parts:
-            single_images(b, threads)
-        if "short" in parts:
-            short(b, threads)
-    if "scorecam" in parts:
-        scorecam(b)
-    if "batches" in parts:
-        batches(b)
-    if "starts" in parts:
-        starts(b)
-    if "folders" in parts:
-        folders(b)
-    write(b)
+    for part in args.only.split(","):
+        b.part = part
+        print("-- %s" % part, flush=True)
+        PARTS[part](b)
+        write(b, list(PARTS))
     subprocess.run([args.torch_python, os.path.join(HERE, "plot.py")])  # Debian's matplotlib
     for failure in b.failures:
         print("WRONG: " + failure, file=sys.stderr)

@@ -5,6 +5,7 @@ with arrays that peer.py makes a PyTorch network of.
 """
 import json
 import os
+import shutil
 import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -118,11 +119,42 @@ def to_onnx(ops, arrays, size, path):
             node("Identity", [x], name)
         else:
             raise ValueError("%s: %s is not exported" % (name, kind))
-    graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, size, size, 3])],
+    shape = [1, size, size, 3] if size else ["n", "h", "w", 3]
+    graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
                               [helper.make_tensor_value_info(ops[-1]["name"], TensorProto.FLOAT, None)], initial)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     made.ir_version = 9
     onnx.save(made, path)
+
+
+def last_pool(layers, kind, inputs_of):
+    """The pool whose one cell is flattened."""
+    for layer in layers:
+        if layer[kind] == "Flatten":
+            return next((l for l in layers if l[kind] == "AveragePooling2D" and l["name"] in inputs_of(layer)), None)
+    return None
+
+
+def any_size(folder, ops, arrays, out):
+    """The same network for images of any size and number: its last pool takes the whole map, whatever its size."""
+    pool = last_pool(ops, "op", lambda op: op["inputs"])
+    if pool:
+        pool["op"] = "GlobalAveragePooling2D"
+    to_onnx(ops, arrays, None, os.path.join(out, "model-any.onnx"))
+    with open(os.path.join(folder, "model.json")) as f:
+        spec = json.load(f)
+    topology = spec["modelTopology"].get("model_config", spec["modelTopology"])
+    for layer in topology["config"]["layers"]:
+        if pool and layer["name"] == pool["name"]:
+            layer["class_name"] = "GlobalAveragePooling2D"
+            layer["config"] = {"name": layer["name"], "trainable": True, "data_format": "channels_last"}
+    target = os.path.join(out, "any")
+    os.makedirs(target, exist_ok=True)
+    for name in os.listdir(folder):
+        if name != "model.json":
+            shutil.copy(os.path.join(folder, name), target)
+    with open(os.path.join(target, "model.json"), "w") as f:
+        json.dump(spec, f)
 
 
 def main():
@@ -135,6 +167,7 @@ def main():
     np.savez(os.path.join(out, "arrays.npz"), **arrays)
     with open(os.path.join(out, "ops.json"), "w") as f:
         json.dump(ops, f)
+    any_size(folder, ops, arrays, out)
 
 
 if __name__ == "__main__":

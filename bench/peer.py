@@ -30,6 +30,10 @@ def onnxruntime(file="model.onnx"):
     return "onnxruntime " + ort.__version__, {"forward": lambda: session.run(None, {source: x})[0][0]}
 
 
+def onnxruntime_any():
+    return onnxruntime("model-any.onnx")
+
+
 def onnxruntime_int8():
     version, tasks = onnxruntime("model-int8.onnx")
     return version + " int8", tasks
@@ -211,20 +215,102 @@ def torch():
         weights = grad.numpy().mean((2, 3), keepdims=True)
         return np.maximum((act.numpy() * weights).sum(1), 0)[0]
 
-    def scorecam():
-        return ScoreCAM(net, [net.by_name[layer]])(image, None)[0]
-
-    def scorecam_of(channels):
-        """Its own weights of the first channels: what it does for all of them."""
-        cam = ScoreCAM(net, [net.by_name[layer]])
-        score = cam.activations_and_grads(image)
-        act = cam.activations_and_grads.activations[0][:, :channels].numpy()
-        targets = [ClassifierOutputTarget(int(score[0].argmax()))]
-        return cam.get_cam_weights(image, None, targets, act, None)
-
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    scores = ScoreCAM(net, [net.by_name[layer]])
+
+    def channel_weights(drawn):
+        """Its own weights of channels drawn at random (0: of all), and the activations."""
+        score = scores.activations_and_grads(image)
+        act = scores.activations_and_grads.activations[0].numpy()
+        if drawn:
+            act = act[:, np.sort(np.random.default_rng(1).permutation(act.shape[1])[:drawn])]
+        return scores.get_cam_weights(image, None, [ClassifierOutputTarget(int(score[0].argmax()))], act, None), act
+
+    def scorecam():
+        weights, act = channel_weights(0)
+        return np.maximum((act * weights[:, :, None, None]).sum(1), 0)[0]
+
+    def channels():
+        scores.activations_and_grads(image)
+        return scores.activations_and_grads.activations[0].shape[1]
+
     return "pytorch " + t.__version__ + ", pytorch-grad-cam", {
-        "forward": forward, "gradcam": gradcam, "scorecam": scorecam, "scorecam:channels=64": lambda: scorecam_of(64)}
+        "forward": forward, "gradcam": gradcam, "scorecam": scorecam, "channels": channels,
+        "scorecam-of": lambda drawn: channel_weights(int(drawn))[0]}
+
+
+# ---- A training step: the weights of convolutions and dense layers behind `layer`, plain SGD; losses of all steps so far -------
+
+
+def behind(ops):
+    """Names of the operations that read, directly or not, what the layer gives."""
+    found = set()
+    for op in ops:
+        if any(i == layer or i in found for i in op["inputs"]):
+            found.add(op["name"])
+    return found
+
+
+def torch_step():
+    import torch as t
+    t.set_num_threads(threads)
+    net = torch_model(t)
+    with open(path_of("ops.json")) as f:
+        learning = behind(json.load(f))
+    for p in net.parameters():
+        p.requires_grad = False
+    learned = [p for name, s in net.by_name.items() if name in learning and isinstance(getattr(s, "run", None), (t.nn.Conv2d, t.nn.Linear))
+               for p in s.run.parameters()]
+    for p in learned:
+        p.requires_grad = True
+    optimizer, losses = t.optim.SGD(learned, lr=1e-3), []
+    net = net.to(memory_format=t.channels_last)
+    images = t.from_numpy(x.transpose(0, 3, 1, 2)).contiguous().to(memory_format=t.channels_last)
+    truth = None
+
+    def step():
+        nonlocal truth
+        optimizer.zero_grad(set_to_none=True)
+        scores = net(images)
+        truth = t.arange(len(x)) % scores.shape[1] if truth is None else truth
+        loss = t.nn.functional.cross_entropy(scores, truth)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+        return losses
+
+    return "pytorch " + t.__version__, {"step": step}
+
+
+def keras_step():
+    tf, tf_keras, model = tensorflow()
+    model.layers[-1].activation = tf_keras.activations.linear
+    with open(path_of("ops.json")) as f:
+        learning = behind(json.load(f))
+
+    def freeze(m):
+        for l in m.layers:
+            if hasattr(l, "layers"):
+                freeze(l)
+            else:
+                l.trainable = l.name in learning and type(l).__name__ in ("Conv2D", "Dense")
+
+    freeze(model)
+    optimizer, losses, images = tf_keras.optimizers.SGD(1e-3), [], tf.constant(x)
+    truth = tf.constant(np.arange(len(x)) % model.output_shape[-1])
+
+    @tf.function
+    def update():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(truth, model(images, training=False)))
+        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+        return loss
+
+    def step():
+        losses.append(float(update()))
+        return losses
+
+    return "tensorflow " + tf.__version__ + " tf_keras " + tf_keras.__version__, {"step": step}
 
 
 # of one thread the processor's time, which other programs disturb less
@@ -238,6 +324,7 @@ for line in sys.stdin:
         np.save(words[2], np.asarray(last[words[1]], np.float32))
         print("saved", flush=True)
         continue
+    task, *numbers = words[0].split(":")
     start = clock()
-    last[words[0]] = tasks[words[0]]()
+    last[words[0]] = tasks[task](*numbers)
     print("%.6f" % ((clock() - start) * 1e3), flush=True)

@@ -1,5 +1,7 @@
-/* bench-worker MODEL INPUT.npy THREADS [BACKEND]: netgaze's side of bench/compare.py. Reads a line, does it, answers with a line:
- *   forward | METHOD[:NAME=VALUE,...]   milliseconds of one forward run, or of one with an explanation at the automatic layer
+/* bench-worker MODEL INPUT.npy THREADS [BACKEND]: netgaze's side of bench/compare.py. INPUT is [n,h,w,c]. Reads a line, does it,
+ * answers with a line:
+ *   forward | METHOD[:NAME=VALUE,...]   milliseconds of one forward run of all n, or of one with an explanation of the first at the
+ *                           automatic layer
  *   save WHAT FILE          writes the logits ("forward") or the signed map (METHOD) of WHAT's last run */
 #include <netgaze/netgaze.h>
 
@@ -12,7 +14,8 @@
 typedef struct worker {
     ng_model *model;
     ng_model_info info;
-    ng_session *forward, *explain;
+    ng_session *forward, *explain,
+        *sample; /* sample: of methods that run the network on many inputs, made when asked for */
     ng_array input;
     ng_map map;
     int threads;
@@ -37,22 +40,46 @@ static double milliseconds(const worker *w)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
+/* The session of a method: a few inputs at a time for those that run many, as the program does. */
+static ng_session *session_of(worker *w, const char *method)
+{
+    ng_method_info info = {.samples = 0};
+    for (int i = 0; i < ng_method_count(); i++) {
+        must(ng_method_describe(i, &info, &err));
+        if (strcmp(info.name, method) == 0)
+            break;
+    }
+    if (!info.samples || info.takes_gradient)
+        return w->explain;
+    ng_session_opts opts;
+    ng_session_opts_init(&opts);
+    opts.batch = 4;
+    opts.backend = w->backend;
+    opts.forward_only = 1;
+    opts.layers = &w->info.automatic_layer;
+    opts.layer_count = 1;
+    if (!w->sample)
+        must(ng_session_create(w->model, &opts, &w->sample, &err));
+    return w->sample;
+}
+
 static double run(worker *w, const char *what)
 {
     bool plain = strcmp(what, "forward") == 0;
+    char method[64];
+    const char *colon = strchr(what, ':');
+    snprintf(method, sizeof method, "%.*s", (int)(colon ? colon - what : (long)strlen(what)), what);
+    ng_session *session = plain ? w->forward : session_of(w, method);
     double start = milliseconds(w);
-    must(ng_session_run(plain ? w->forward : w->explain, w->input.data, 1, &err));
+    must(ng_session_run(session, w->input.data, (int)w->input.shape[0], &err));
     if (!plain) {
         ng_explain_opts opts;
         ng_explain_opts_init(&opts);
-        char method[64];
-        const char *colon = strchr(what, ':');
-        snprintf(method, sizeof method, "%.*s", (int)(colon ? colon - what : (long)strlen(what)), what);
         opts.method = method;
         opts.parameters = colon ? colon + 1 : NULL;
         opts.threads = w->threads;
         ng_map_clear(&w->map);
-        must(ng_explain(w->explain, 0, &opts, &w->map, &err));
+        must(ng_explain(session, 0, &opts, &w->map, &err));
     }
     return milliseconds(w) - start;
 }
@@ -70,6 +97,7 @@ static void open_sessions(worker *w)
 {
     ng_session_opts opts;
     ng_session_opts_init(&opts);
+    opts.batch = (int)w->input.shape[0];
     opts.threads = w->threads;
     opts.backend = w->backend;
     ng_calibration *calibration = NULL; /* by the one input: its error is not what is measured here */
@@ -90,13 +118,21 @@ static void open_sessions(worker *w)
 int main(int argc, char **argv)
 {
     worker w = {.model = NULL};
+    ng_model_opts opts;
     if (argc != 4 && argc != 5) {
         fprintf(stderr, "usage: %s MODEL INPUT.npy THREADS [BACKEND]\n", argv[0]);
         return 2;
     }
-    must(ng_model_load(argv[1], NULL, &w.model, &err));
-    ng_model_describe(w.model, &w.info);
     must(ng_npy_load(argv[2], &w.input, &err));
+    if (w.input.rank != 4) {
+        fprintf(stderr, "%s: not [n,h,w,c]\n", argv[2]);
+        return 2;
+    }
+    ng_model_opts_init(&opts);
+    opts.input_height = (int)w.input.shape[1];
+    opts.input_width = (int)w.input.shape[2];
+    must(ng_model_load(argv[1], &opts, &w.model, &err));
+    ng_model_describe(w.model, &w.info);
     w.threads = atoi(argv[3]);
     w.backend = argv[4]; /* NULL at the end */
     open_sessions(&w);
@@ -115,6 +151,7 @@ int main(int argc, char **argv)
     ng_array_clear(&w.input);
     ng_session_free(w.forward);
     ng_session_free(w.explain);
+    ng_session_free(w.sample);
     ng_model_free(w.model);
     return 0;
 }

@@ -323,12 +323,41 @@ static void weights_come_from_the_cache(void **state)
     remove_folder(folder);
 }
 
+/* Whichever allocation fails, the plan or session says so and nothing is left behind. */
+static void failing_allocations(void **state)
+{
+    (void)state;
+    scene s = make_scene();
+    ngi_plan_opts o = {.batch = 1,
+                       .threads = 1,
+                       .backend = "int8",
+                       .root = s.logits,
+                       .ranges = ngi_calibration_ranges(s.ranges)};
+    ng_status status = NG_E_MEMORY;
+    long k = 1;
+    for (; status == NG_E_MEMORY; k++) {
+        ngi_plan *p;
+        ngi_run_session *r = NULL;
+        ngi_alloc_fail_at(k);
+        status = ngi_plan_create(s.g, &o, &p, &err);
+        if (status == NG_OK)
+            status = ngi_run_session_create(p, &r, &err);
+        ngi_alloc_fail_at(0);
+        assert_true(status == NG_OK || status == NG_E_MEMORY);
+        ngi_run_session_free(r);
+        ngi_plan_free(p);
+    }
+    assert_int_equal(status, NG_OK);
+    assert_true(k > 50);
+    drop_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_are_float32s),    cmocka_unit_test(parts_share_their_levels),
         cmocka_unit_test(what_is_seen_is_float32),     cmocka_unit_test(batches_and_threads_change_nothing),
-        cmocka_unit_test(weights_come_from_the_cache),
+        cmocka_unit_test(weights_come_from_the_cache), cmocka_unit_test(failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 #include "exec/calibrate.h"
 #include "exec/plan.h"
 
-enum { IMAGES = 3 };
+enum { IMAGES = 3, NETWORKS = 100 };
 
 static ng_error err;
 
@@ -323,6 +323,106 @@ static void weights_come_from_the_cache(void **state)
     remove_folder(folder);
 }
 
+/* ---- Random networks --------------------------------------------------------------------------- */
+
+/* Something that may be made of bytes, or of something else in between, of a node. */
+static int random_layer(ngi_graph *g, int from)
+{
+    int out = net_int(1, 5) * 8 + (net_int(0, 3) ? 0 : net_int(1, 7)), k = net_int(0, 2) * 2 + 1;
+    switch (net_int(0, 9)) {
+    case 0:
+        return pool(g, NGI_OP_MAX_POOL, from, 3, 1, true);
+    case 1:
+        return conv(g, pool(g, NGI_OP_AVG_POOL, from, 3, 1, true), 1, 1, 1, true, out);
+    case 2:
+        return net_op(g, NGI_OP_IDENTITY, NULL, from);
+    case 3:
+        return net_activation(g, net_int(0, 1) ? NGI_ACT_SILU : NGI_ACT_RELU6,
+                              net_conv(g, from, net_window(k, 1, 1, 1, true), out, true));
+    case 4:
+        return net_conv(g, from, net_window(1, k, 1, 1, true), out, true);
+    default:
+        return conv(g, from, k, k, 1, true, out);
+    }
+}
+
+/* Nodes of one size, whichever are joined, read twice or left; then a smaller size. */
+static void build_random(scene *s)
+{
+    ngi_graph *g = s->g;
+    s->input = net_image(g, net_int(7, 30), net_int(7, 30), net_int(1, 12));
+    int nodes[16] = {conv(g, s->input, 3, 3, 1, true, 24)}, n = 1;
+    for (int ops = net_int(3, 12); ops > 0; ops--) {
+        int a = nodes[net_int(0, n - 1)], b = nodes[net_int(0, n - 1)], c = nodes[n - 1];
+        switch (net_int(0, 5)) {
+        case 0:
+            nodes[n++] = net_int(0, 1) ? concat(g, 2, (int[]){a, c}) : concat(g, 3, (int[]){a, b, c});
+            break;
+        case 1:
+            nodes[0] =
+                net_int(0, 1) ? pool(g, NGI_OP_MAX_POOL, c, 3, 2, true) : conv(g, c, 3, 3, 2, true, 32);
+            n = 1;
+            break;
+        default:
+            nodes[n++] = random_layer(g, net_int(0, 2) ? c : a);
+        }
+    }
+    s->last = nodes[n - 1];
+    s->logits = net_dense(g, net_op(g, NGI_OP_GLOBAL_AVG, NULL, s->last), 5, true);
+    net_output(g, s->logits);
+}
+
+static scene random_scene(uint32_t seed)
+{
+    scene s = {.g = net_new()};
+    net_random_state = seed;
+    build_random(&s);
+    CHECK_OK(ngi_graph_infer(s.g, &err), err);
+    s.x = net_floats(IMAGES * net_count(s.g, s.input));
+    CHECK_OK(ngi_calibration_create(s.g, s.logits, &s.ranges, &err), err);
+    for (int i = 0; i < IMAGES; i++)
+        CHECK_OK(ngi_calibration_add(s.ranges, s.x + i * net_count(s.g, s.input), &err), err);
+    return s;
+}
+
+/* The largest difference to float32, in shares of the largest score. */
+static float off_from_float32(const scene *s, ngi_plan *p)
+{
+    ngi_plan *q = make_plan(s, (ngi_plan_opts){.batch = IMAGES, .backend = "auto"});
+    float found[IMAGES * 5], wanted[IMAGES * 5], most = 0, off = 0;
+    run(s, p, IMAGES, found);
+    run(s, q, IMAGES, wanted);
+    for (int i = 0; i < IMAGES * 5; i++) {
+        most = fmaxf(most, fabsf(wanted[i]));
+        off = fmaxf(off, fabsf(found[i] - wanted[i]));
+    }
+    ngi_plan_free(q);
+    return off / most;
+}
+
+/* Nodes shared, joined and joined again, seen or not: batches of images against float32. */
+static void random_networks(void **state)
+{
+    (void)state;
+    int able = 0, bytes = 0;
+    for (uint32_t seed = 1; seed <= NETWORKS; seed++) {
+        scene s = random_scene(seed);
+        int tap = net_int(0, s.g->n_nodes - 1);
+        ngi_plan *p = make_plan(
+            &s, (ngi_plan_opts){
+                    .batch = IMAGES, .threads = net_int(1, 2), .taps = &tap, .n_taps = net_int(0, 1)});
+        float off = off_from_float32(&s, p);
+        if (!(off <= 0.01f))
+            fail_msg("network %u is off by %.3g", seed, (double)off);
+        able += has_bytes(p);
+        for (int i = 0; i < s.g->n_nodes; i++)
+            bytes += p->levels[i] > 0;
+        ngi_plan_free(p);
+        drop_scene(&s);
+    }
+    assert_true(bytes >= 2 * able);
+}
+
 /* Whichever allocation fails, the plan or session says so and nothing is left behind. */
 static void failing_allocations(void **state)
 {
@@ -357,7 +457,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_are_float32s),    cmocka_unit_test(parts_share_their_levels),
         cmocka_unit_test(what_is_seen_is_float32),     cmocka_unit_test(batches_and_threads_change_nothing),
-        cmocka_unit_test(weights_come_from_the_cache), cmocka_unit_test(failing_allocations),
+        cmocka_unit_test(weights_come_from_the_cache), cmocka_unit_test(random_networks),
+        cmocka_unit_test(failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,23 +5,26 @@ import sys
 
 HEAD = """# Methods scored
 
-Made by `bench/score.sh`; the numbers with all digits are in `bench/results/methods-*.csv`. Scenes: cut-outs of photographs
-pasted on other photographs with exact masks (`scripts/stamps.sh`, 400 a class, six classes), split by cut-out and by
-background. Model: the real InceptionV3 of `make demo` up to mixed7, global average pooling and a Dense head trained on the
-training scenes (`bench/stamps_head.py`). Figures are of test scenes, the true class and the logit, at mixed7 (17x17 cells), with
-95% bootstrap intervals over cut-outs. What is in one row's interval and in another's is no difference that these data show.
+Made by `bench/score.sh`; the numbers with all digits are in `bench/results/methods-*.csv`. Scenes: cut-outs of
+photographs pasted on other photographs with exact masks (`scripts/stamps.sh`, 400 a class, six classes), split by cut-out and by
+background. Model: the real InceptionV3 of `make demo` up to mixed7, global average pooling and a Dense head that `netgaze train`
+trained on the training scenes. Figures are of test scenes, the true class and the logit, at mixed7 (17x17 cells), with 95%
+bootstrap intervals over cut-outs: scenes of one cut-out are drawn together. What is in one row's interval and in another's is no
+difference that these data show. Rows are to be compared within a table only: one that is made again at another time has a head
+that was trained again.
 
 The thing covers {area} of its image (that is the energy of a map without any idea), and the class explained is the predicted one in
-{right} of the {images} images: this is a weak classifier (chance is 17%), on purpose on things it never saw.
+{right} of the {images} images: a classifier of things that it never saw (chance is 17%).
 
 energy: share of the map in the mask. pointing: its largest pixel is in the mask. IoU: at the threshold that was best on {tuned}
 validation scenes, in brackets. box: of the largest region at 0.15. drop: of the probability on the image times the map, low is
 good; it favours maps that show much of the image. deletion (low is good) and insertion (high is good): grey and blur, 8
-steps. seconds: processor time of a thread for the map alone; forwards: the same in forward runs, the first one included.
+steps. ROAD: probability with the least relevant pixels imputed less that with the most relevant ones, halved; high is good, 0
+says that the order does not matter. seconds: processor time of a thread for the map alone; forwards: the same in forward runs,
+the first one included.
 """
 NAMES = [("energy", "energy"), ("pointing", "pointing"), ("rank", "rank"), ("iou", "IoU"), ("box_iou", "box"), ("drop", "drop")]
-CURVES = [("deletion", "deletion"), ("insertion", "insertion")]
-
+CURVES = [("deletion", "deletion"), ("insertion", "insertion"), ("road", "ROAD")]
 
 def read(path):
     with open(path, newline="") as f:
@@ -35,14 +38,14 @@ def mean(row, name):
     return f"{value:.2f} ({low:.2f}-{high:.2f})"
 
 
-def table(rows, curves):
-    names = NAMES + (CURVES if curves else [])
+def table(rows, names, key, down=True):
     print("| method | scenes | " + " | ".join(title for _, title in names) + " | seconds | forwards |")
     print("| --- | --- |" + " --- |" * (len(names) + 2))
-    for row in sorted(rows, key=lambda r: -float(r["energy"])):
-        cells = [mean(row, name) for name, _ in NAMES] + [mean(curves.get(row["method"]), name) for name, _ in CURVES if curves]
-        if row["iou"]:
-            cells[3] += f" [{float(row['iou_threshold']):g}]"
+    for row in sorted(rows, key=lambda r: -float(r[key]) if down else float(r[key])):
+        cells = [mean(row, name) for name, _ in names]
+        for i, (name, _) in enumerate(names):
+            if name == "iou" and row["iou"]:
+                cells[i] += f" [{float(row['iou_threshold']):g}]"
         label = row["method"] + (f" {row['parameters']}" if row["parameters"] else "")
         seconds, forwards = float(row["seconds"]), float(row["forwards"])
         print(f"| {label} | {row['images']} | " + " | ".join(cells) + f" | {seconds:.3f} | {forwards:.1f} |")
@@ -54,13 +57,15 @@ def main(folder):
     first = location[0]
     print(HEAD.format(area=f"{float(first['area']):.1%}", right=f"{float(first['right']):.0%}", images=first["images"],
                       tuned=first["iou_tuned_on"]))
-    print(f"## Methods of a few forward runs: {first['images']} scenes, curves on {curves[0]['images']}\n")
-    table(location, {r["method"]: r for r in curves})
+    print(f"## Methods of a few forward runs: {first['images']} scenes\n")
+    table(location, NAMES, "energy")
     print("\ncam, hirescam, xgradcam and shapleycam (of the logit) are gradcam here, as they must be behind global average pooling "
-          "and Dense;\nthe curves were run for one of them.\n")
-    print("## Methods of many forward runs: a few of these scenes, fewer samples than the defaults\n")
-    print("So few scenes say what a method costs, hardly what it is worth. IoU at half of the maximum.\n")
-    table(costly, {})
+          "and Dense;\ngradcamelementwise is LayerCAM, as it must be where no activation is negative.\n")
+    print(f"## What changes the score: {curves[0]['images']} scenes\n")
+    table(curves, [c for c in CURVES if curves[0][c[0]]], "deletion", down=False)
+    print("\n## Methods of many forward runs: a few of these scenes, fewer samples than the defaults\n")
+    print("So few scenes say what a method costs, and little of what it is worth. IoU at half of the maximum.\n")
+    table(costly, NAMES, "energy")
 
 
 if __name__ == "__main__":

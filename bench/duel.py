@@ -76,7 +76,8 @@ class Bench:
         """ours, theirs: figures with their unit; ratio: how many times faster we are."""
         verdict = "" if wanted is None else "reached" if ratio >= wanted else "LOST"
         self.rows.append({"part": self.part, "date": time.strftime("%Y-%m-%d", time.gmtime()),
-                          "load": "%.1f" % os.getloadavg()[1], "what": what, "netgaze": ours, "peer": peer, "theirs": theirs, "ratio": "%.2f" % ratio,
+                          "load": "%.1f" % os.getloadavg()[1], "what": what, "netgaze": ours, "peer": peer, "theirs": theirs,
+                          "ratio": "%.2f" % ratio,
                           "wanted": "" if wanted is None else "%g" % wanted, "verdict": verdict, "note": note})
         print("%-46s %14s  %-34s %14s  %6.2f  %5s %s %s" % (what, ours, peer, theirs, ratio, self.rows[-1]["wanted"], verdict,
                                                           note), flush=True)
@@ -94,8 +95,8 @@ class Bench:
     def alone(self, what, our_name, our_task, peer_name, peer_task, threads, wanted, tolerance, repeat=None, models=None, **on):
         """A duel of two workers that are started for it and end with it; models: netgaze's."""
         ours, peer = self.worker(our_name, threads, model=models, **on), self.worker(peer_name, threads, **on)
-        self.duel("%s, %d thread%s" % (what, threads, "s" if threads > 1 else ""), ours, our_task, peer, peer_task, wanted, tolerance,
-                  repeat)
+        self.duel("%s, %d thread%s" % (what, threads, "s" if threads > 1 else ""), ours, our_task, peer, peer_task, wanted,
+                  tolerance, repeat)
         for w in (ours, peer):
             if w:
                 w.close()
@@ -120,14 +121,14 @@ class Bench:
 
 
 def child(command, env=None):
-    """Seconds from start to exit and peak memory in MB."""
+    """Seconds from start to exit, peak memory in MB, seconds of processors."""
     before = time.perf_counter()
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - before
     if status:
         raise RuntimeError("%s: status %d" % (command[0], status))
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
 
 
 def cpu_name():

@@ -259,8 +259,8 @@ def torch_step():
         learning = behind(json.load(f))
     for p in net.parameters():
         p.requires_grad = False
-    learned = [p for name, s in net.by_name.items() if name in learning and isinstance(getattr(s, "run", None), (t.nn.Conv2d, t.nn.Linear))
-               for p in s.run.parameters()]
+    learners = [s.run for name, s in net.by_name.items() if name in learning and hasattr(s, "run")]
+    learned = [p for r in learners if isinstance(r, (t.nn.Conv2d, t.nn.Linear)) for p in r.parameters()]
     for p in learned:
         p.requires_grad = True
     optimizer, losses = t.optim.SGD(learned, lr=1e-3), []

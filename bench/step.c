@@ -83,9 +83,13 @@ static void step(worker *w)
         if (w->grads[i])
             memset(w->grads[i], 0, (size_t)ngi_shape_count(&w->g->weights[i].shape) * sizeof(float));
     must(ngi_trunk_train(w->trunk, w->input.data, w->input.shape[0], &how, w->grads, &err));
-    for (int i = 0; i < w->g->n_weights; i++)
-        for (int64_t k = 0; w->grads[i] && k < ngi_shape_count(&w->g->weights[i].shape); k++)
-            w->g->weights[i].data[k] -= RATE * w->grads[i][k];
+    for (int i = 0; i < w->g->n_weights; i++) {
+        int64_t count = w->grads[i] ? ngi_shape_count(&w->g->weights[i].shape) : 0;
+        float *weight = w->g->weights[i].data;
+        const float *grad = w->grads[i];
+        for (int64_t k = 0; k < count; k++)
+            weight[k] -= RATE * grad[k];
+    }
     must(ngi_trunk_update(w->trunk, &err));
     double sum = 0;
     for (int64_t i = 0; i < w->input.shape[0]; i++)

@@ -59,11 +59,12 @@ def short(b, threads):
     plain.close()
 
 
-def resized(b, side, count=1):
-    """The photograph as a batch of `count`: images that differ by noise."""
+def resized(b, side, count=1, photo=None):
+    """A photograph as a batch of `count`: images that differ by noise."""
     from PIL import Image
-    path = os.path.join(b.args.work, "input-%d-%d.npy" % (side, count))
-    photo = Image.open(b.args.photo).convert("RGB").resize((side, side), Image.BILINEAR)
+    path = os.path.join(b.args.work, "input-%s-%d-%d.npy" % (photo or "photo", side, count))
+    photo = os.path.join(b.args.photos, photo) if photo else b.args.photo
+    photo = Image.open(photo).convert("RGB").resize((side, side), Image.BILINEAR)
     noise = 0.1 * np.random.default_rng(0).standard_normal((count, side, side, 3))
     noise[0] = 0
     np.save(path, np.clip(np.asarray(photo, np.float32) / 255 + noise, 0, 1).astype(np.float32))
@@ -91,20 +92,23 @@ def training(b, threads):
 
 
 def scorecam(b, threads=2):
-    """All channels of the layer, the dead ones in their natural share. The peer's forwards are counted on some channels drawn at
-    random, or with --long on all of them: then the maps are compared too."""
-    ours, peer = b.worker("netgaze", threads), b.worker("torch", threads)
-    if ours and peer and b.args.long:
-        b.duel("Score-CAM, all channels, %d threads" % threads, ours, "scorecam:variant=pgc", peer, "scorecam", 5, 1e-3, repeat=1,
-               warm=0)
-    elif ours and peer:
-        peer.run("channels")
-        drawn, whole = b.args.channels, int(peer.result("channels"))
-        b.duel("Score-CAM, all channels, %d threads (the peer's: %d drawn of %d, scaled)" % (threads, drawn, whole), ours,
-               "scorecam:variant=pgc", peer, "scorecam-of:%d" % drawn, 5, None, repeat=2, warm=0, scale=whole / drawn)
-    for w in (ours, peer):
-        if w:
-            w.close()
+    """All channels of the layer, the dead ones in their natural share, on a photograph that leaves many alive and on one that
+    leaves about half as many. The peer's forwards are counted on some channels drawn at random, or with --long on all of
+    them: then the maps are compared too."""
+    for name in ("dog.jpg", "giraffe.jpg"):
+        on = resized(b, 299, photo=name)
+        ours, peer = b.worker("netgaze", threads, input=on), b.worker("torch", threads, input=on)
+        what = "Score-CAM of %s, all channels, %d threads" % (name, threads)
+        if ours and peer and b.args.long:
+            b.duel(what, ours, "scorecam:variant=pgc", peer, "scorecam", 5, 1e-3, repeat=1, warm=0)
+        elif ours and peer:
+            peer.run("channels")
+            drawn, whole = b.args.channels, int(peer.result("channels"))
+            b.duel("%s (the peer's: %d drawn of %d, scaled)" % (what, drawn, whole), ours, "scorecam:variant=pgc", peer,
+                   "scorecam-of:%d" % drawn, 5, None, repeat=2, warm=0, scale=whole / drawn)
+        for w in (ours, peer):
+            if w:
+                w.close()
 
 
 def starts(b):

@@ -141,6 +141,74 @@ def rise(net, name, x, c, work):
     return total / n / p
 
 
+# ---- DeepLIFT ----------------------------------------------------------------------------------
+
+class Rescale(torch.autograd.Function):
+    """The rescale rule of a relu on a batch of two, the image and the baseline: multipliers where gradients would be."""
+
+    @staticmethod
+    def forward(context, x):
+        y = x.clamp(min=0)
+        context.save_for_backward(x, y)
+        return y
+
+    @staticmethod
+    def backward(context, m):
+        x, y = context.saved_tensors
+        d = x[0] - x[1]
+        same = d.abs() < 1e-7
+        slope = torch.where(same, (x[0] > 0).to(x.dtype), (y[0] - y[1]) / torch.where(same, torch.ones_like(d), d))
+        return torch.stack([m[0] * slope, torch.zeros_like(m[1])])
+
+
+def maxima(x, pool, liked=None):
+    """The flat index of each window's maximum, of those within 1e-5 of the layer's largest value `liked` or the first; x [c,h,w]."""
+    c, h, w = x.shape
+    size, step = (pool.kernel_size, pool.stride)
+    windows = F.unfold(x[:, None], size, stride=step)  # [c, cells of a window, windows]
+    places = F.unfold(torch.arange(h * w, dtype=torch.float64).reshape(1, 1, h, w), size, stride=step).long().expand(c, -1, -1)
+    near = windows >= windows.max(1, keepdim=True)[0] - 1e-5 * x.abs().max()
+    first = places.gather(1, near.to(torch.uint8).argmax(1, keepdim=True))[:, 0]
+    if liked is None:
+        return first
+    return torch.where((near & (places == liked[:, None])).any(1), liked, first)
+
+
+class SharedMaximum(torch.autograd.Function):
+    """Of maximum pooling: a window's rise is shared by its maxima in the image and in the baseline."""
+
+    @staticmethod
+    def forward(context, x, pool):
+        y = F.max_pool2d(x, pool.kernel_size, pool.stride)
+        here = maxima(x[0], pool)
+        context.save_for_backward(x, y, here, maxima(x[1], pool, here))
+        return y
+
+    @staticmethod
+    def backward(context, m):
+        x, y, here, there = context.saved_tensors
+        top, c = torch.maximum(y[0], y[1]), x.shape[1]
+        spread = lambda values, where: torch.zeros_like(x[0]).reshape(c, -1).scatter_add(1, where, values.reshape(c, -1))
+        shares = spread(m[0] * (top - y[1]), here) + spread(m[0] * (y[0] - top), there)
+        d = (x[0] - x[1]).reshape(c, -1)
+        same = d.abs() < max(1e-7, 1e-5 * float(x.abs().max()))
+        out = torch.where(same, spread(m[0], here), shares / torch.where(same, torch.ones_like(d), d))
+        return torch.stack([out.reshape(x[0].shape), torch.zeros_like(x[1])]), None
+
+
+def deeplift(net, name, x, c, work):
+    """The rescale rule from a baseline of zeros, by autograd with the two rules above in place of the layers' own."""
+    pools, relus = torch.nn.MaxPool2d.forward, torch.nn.ReLU.forward
+    torch.nn.MaxPool2d.forward = lambda self, v: SharedMaximum.apply(v, self)
+    torch.nn.ReLU.forward = lambda self, v: Rescale.apply(v)
+    try:
+        both = torch.cat([x, torch.zeros_like(x)]).requires_grad_(True)
+        net(both)[0, c].backward()
+    finally:
+        torch.nn.MaxPool2d.forward, torch.nn.ReLU.forward = pools, relus
+    return (both.grad[0] * x[0]).double().numpy().sum(0)
+
+
 # ---- Superpixels: netgaze's own, as its map shows them ------------------------------------------
 
 def superpixels(found):
@@ -204,6 +272,6 @@ def perturbation(variant):
             with torch.no_grad():
                 mask.clamp_(0, 1)
             weight *= 1.0035
-        final = up(mask).detach()[0, 0].double().numpy()
+        final = up(mask.detach().double())[0, 0].numpy()  # a mask of ones stays one
         return final if variant == "extremal" else 1 - final
     return run

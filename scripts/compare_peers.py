@@ -111,14 +111,19 @@ def captum_ig(baseline):
             from scipy.ndimage import gaussian_filter
             blurred = gaussian_filter(x[0].permute(1, 2, 0).double().numpy(), (3, 3, 0), mode="nearest")
             start = torch.from_numpy(blurred.transpose(2, 0, 1)[None].copy()).to(x.dtype)
-        return pixels(IntegratedGradients(net).attribute(x, baselines=start, target=int(c), n_steps=50, method="gausslegendre"))
+        return pixels(IntegratedGradients(net).attribute(x, baselines=start, target=int(c), n_steps=50, method="gausslegendre",
+                                                         internal_batch_size=4))
     return run
 
 
-def captum_occlusion(net, name, x, c, work):
-    from captum.attr import Occlusion
-    a = Occlusion(net).attribute(x, sliding_window_shapes=(x.shape[1], 8, 8), strides=(x.shape[1], 4, 4), target=int(c), baselines=0)
-    return a.detach()[0].double().numpy().mean(0)
+def captum_occlusion(window, stride):
+    def run(net, name, x, c, work):
+        from captum.attr import Occlusion
+        depth = x.shape[1]
+        a = Occlusion(net).attribute(x, sliding_window_shapes=(depth, window, window), strides=(depth, stride, stride), target=int(c),
+                                     baselines=0)
+        return a.detach()[0].double().numpy().mean(0)
+    return run
 
 
 def captum_deeplift(net, name, x, c, work):

@@ -171,7 +171,7 @@ KNOWN_DIFFERENCES = [
     "- Guided integrated gradients: which pixels move next is decided by the order of the smallest gradients.",
     "- Meaningful perturbation: Adam's first step is the sign of the gradient, however small it is.",
     "- XRAI: not explained. Its gradients agree (PyTorch's float32 gives the map to 1.4e-3), its segments of a photograph may not.",
-    "", "LRP's other presets and Kernel SHAP were not run on inception this time.",
+    "", "An empty cell: not compared there.",
 ]
 
 

@@ -123,10 +123,15 @@ extern volatile sig_atomic_t interrupted;
 
 /* One line on standard error, after the program's name; a progress line is cleared first. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Defined here, so that the analyzer sees that it never returns EXIT_DONE. */
+static inline int say_out_of_memory(void)
+{
+    complain("out of memory");
+    return EXIT_ENVIRONMENT;
+}
 /* For progress lines: no newline; the next message clears it. "" clears it at once. */
 void say_progress(const char *line);
 bool color_wanted(FILE *f);       /* a terminal, and NO_COLOR unset */
-int say_out_of_memory(void);      /* EXIT_ENVIRONMENT */
 int columns_of(const char *text); /* of UTF-8 text, one a character */
 
 /* The command as it was typed, with quotes where a shell needs them; to be freed. NULL: no memory. */

@@ -45,6 +45,12 @@ void base_clear(const picture *p, ng_image *base);
 /* An array [h,w,c] as a picture: colour for three channels, else the mean of the channels. */
 ng_status draw_array(const float *data, int h, int w, int c, ng_image *out, ng_error *err);
 
-ng_status fail_memory(ng_error *err);
+/* Defined here, so that the analyzer sees that it never returns NG_OK. */
+static inline ng_status fail_memory(ng_error *err)
+{
+    err->status = NG_E_MEMORY;
+    snprintf(err->text, sizeof err->text, "out of memory");
+    return NG_E_MEMORY;
+}
 
 #endif

@@ -8,13 +8,6 @@
 
 enum { MOST_ITEMS = 1000000 };
 
-ng_status fail_memory(ng_error *err)
-{
-    err->status = NG_E_MEMORY;
-    snprintf(err->text, sizeof err->text, "out of memory");
-    return NG_E_MEMORY;
-}
-
 int read_fitting(const settings *s, fitting *out)
 {
     ng_error err;

@@ -45,12 +45,6 @@ bool color_wanted(FILE *f)
     return isatty(fileno(f)) && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
 }
 
-int say_out_of_memory(void)
-{
-    complain("out of memory");
-    return EXIT_ENVIRONMENT;
-}
-
 int columns_of(const char *text)
 {
     int n = 0;

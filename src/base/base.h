@@ -28,6 +28,11 @@ void ngi_error_clear(ng_error *err);
 /* The one text for a failed allocation. */
 ng_status ngi_fail_memory(ng_error *err, size_t bytes);
 
+#ifdef __clang_analyzer__ /* It sees one file at a time: told here what the two return, it follows every failure. */
+#define ngi_fail(err, status, ...)  ((void)ngi_fail(err, status, __VA_ARGS__), (status))
+#define ngi_fail_memory(err, bytes) ((void)ngi_fail_memory(err, bytes), NG_E_MEMORY)
+#endif
+
 /* Leaves the function with the status of a failed call. */
 #define NGI_TRY(call)                      \
     do {                                   \

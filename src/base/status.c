@@ -36,7 +36,7 @@ const char *ng_version(void)
     return VERSION_TEXT(NG_VERSION_MAJOR, NG_VERSION_MINOR, NG_VERSION_PATCH);
 }
 
-ng_status ngi_fail(ng_error *err, ng_status status, const char *format, ...)
+ng_status(ngi_fail)(ng_error *err, ng_status status, const char *format, ...)
 {
     if (!err)
         return status;
@@ -71,7 +71,7 @@ void ngi_error_clear(ng_error *err)
     }
 }
 
-ng_status ngi_fail_memory(ng_error *err, size_t bytes)
+ng_status(ngi_fail_memory)(ng_error *err, size_t bytes)
 {
     return ngi_fail(err, NG_E_MEMORY, "out of memory: %zu bytes could not be allocated", bytes);
 }

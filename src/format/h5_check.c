@@ -30,13 +30,13 @@ uint64_t ngi_h5_u64(const uint8_t *p)
     return (uint64_t)ngi_h5_u32(p) | (uint64_t)ngi_h5_u32(p + 4) << 32;
 }
 
-ng_status ngi_h5_damaged(const ngi_h5_checker *c, uint64_t at, const char *what, ng_error *err)
+ng_status(ngi_h5_damaged)(const ngi_h5_checker *c, uint64_t at, const char *what, ng_error *err)
 {
     return ngi_fail(err, NG_E_FORMAT, "%s: the HDF5 structure is damaged at byte %llu: %s", c->where,
                     (unsigned long long)at, what);
 }
 
-ng_status ngi_h5_newer(const ngi_h5_checker *c, const char *what, ng_error *err)
+ng_status(ngi_h5_newer)(const ngi_h5_checker *c, const char *what, ng_error *err)
 {
     return ngi_fail(err, NG_E_UNSUPPORTED,
                     "%s: an HDF5 file with %s, which Keras does not write and which is not read. "

@@ -19,14 +19,14 @@ typedef struct study {
     int *predicted; /* [in.count] class, or UNREADABLE */
     int *used;      /* [n_used] inputs of the class, as the library numbers them */
     int n_used, class_index, layer, failed;
-    progress *bar; /* of what the library does by itself */
+    progress bar; /* of what the library does by itself; silent but for the learning */
 } study;
 
 static int show(void *context, int done, int total)
 {
     study *k = context;
-    k->bar->total = total;
-    progress_show(k->bar, done);
+    k->bar.total = total;
+    progress_show(&k->bar, done);
     return interrupted;
 }
 
@@ -203,18 +203,18 @@ static ng_status draw_example(const study *k, int rank, const ng_concept *c, int
 static ng_status save_sheet(study *k, ng_error *err)
 {
     int n = k->s->concepts, columns = at_most(k->n_used, SHEET_IMAGES), count = 0;
-    grid g = {.images = calloc((size_t)(n * columns), sizeof *g.images),
-              .captions = calloc((size_t)(n * columns), sizeof *g.captions)};
+    size_t cells = (size_t)n * (size_t)columns;
+    grid g = {.images = calloc(cells, sizeof *g.images), .captions = calloc(cells, sizeof *g.captions)};
     char *path = NULL, *title = NULL;
     ng_image sheet = {0};
     ng_status status = g.images && g.captions ? NG_OK : fail_memory(err);
+    g.count = status == NG_OK ? n * columns : 0;
     for (int r = 0; r < n && status == NG_OK && !interrupted; r++) {
         ng_concept c;
         status = ng_concepts_describe(k->concepts, r, &c, err);
         for (int i = 0; i < columns && status == NG_OK; i++, count++)
             status = draw_example(k, r, &c, i, &g.images[count], &g.captions[count], err);
     }
-    g.count = n * columns;
     if (status == NG_OK && (asprintf(&path, "%s/sheet.png", k->s->output) < 0 ||
                             asprintf(&title, "Concepts of %s", ng_model_label(k->model, k->class_index)) < 0))
         status = fail_memory(err);
@@ -224,8 +224,7 @@ static ng_status save_sheet(study *k, ng_error *err)
     if (status == NG_OK && !interrupted)
         status = ng_image_save(&sheet, path, err);
     ng_image_clear(&sheet);
-    if (g.images && g.captions)
-        grid_clear(&g);
+    grid_clear(&g);
     free(path);
     free(title);
     return status;
@@ -325,11 +324,10 @@ static int choose_images(study *k, int *list, int *n)
 static int learn(study *k)
 {
     ng_error err = {0};
-    progress bar;
-    k->bar = &bar;
-    progress_begin(&bar, "iterations", 2, !k->s->quiet);
+    progress_begin(&k->bar, "iterations", 2, !k->s->quiet);
     ng_status status = ng_concepts_learn(k->concepts, &err);
-    progress_end(&bar);
+    progress_end(&k->bar);
+    k->bar.wanted = false;
     if (status == NG_OK)
         return EXIT_DONE;
     if (!interrupted)
@@ -360,9 +358,6 @@ static int create(study *k)
 static int finish(study *k)
 {
     ng_error err = {0};
-    progress quiet;
-    progress_begin(&quiet, "", 0, false);
-    k->bar = &quiet;
     int code = run_pass(k, "images weighed", k->used, k->n_used, weigh);
     if (code == EXIT_DONE)
         code = run_pass(k, "maps", k->used, k->n_used, save_maps);

@@ -246,6 +246,7 @@ static ng_status explain_view(item_job *m, set *t, const choice *classes, int n,
         } else if (status == NG_OK) {
             compare(&a, &map);
         }
+        t->map = NULL;
         ng_map_clear(&map);
     }
     say_alike(m->j, t->input, t->view, &a);

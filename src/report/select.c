@@ -86,7 +86,7 @@ static int by_rank(const void *a, const void *b)
 
 static void sort(candidates *list, int (*order)(const void *, const void *))
 {
-    if (list->n)
+    if (list->n > 0)
         qsort(list->c, (size_t)list->n, sizeof *list->c, order);
 }
 

@@ -128,14 +128,15 @@ static void draw(int points, int k, uint64_t seed, uint64_t stream, double *out)
         for (int i = 0; i < points; i++)
             order[i] = i;
         for (int i = points - 1; i > 0; i--) {
-            uint64_t at = (uint64_t)(p * points + i);
+            uint64_t at = (uint64_t)p * (uint64_t)points + (uint64_t)i;
             int other = (int)(ngi_random_uniform(seed, 2 * stream, at) * (i + 1)), swap = order[i];
             order[i] = order[other];
             order[other] = swap;
         }
-        for (int i = 0; i < points; i++)
-            out[i * k + p] =
-                (order[i] + ngi_random_uniform(seed, 2 * stream + 1, (uint64_t)(p * points + i))) / points;
+        for (int i = 0; i < points; i++) {
+            uint64_t at = (uint64_t)p * (uint64_t)points + (uint64_t)i;
+            out[i * k + p] = (order[i] + ngi_random_uniform(seed, 2 * stream + 1, at)) / points;
+        }
     }
 }
 

@@ -130,17 +130,17 @@ static void add_area(search *s)
 static void add_prices(search *s)
 {
     int c = s->cells, n = c * c;
-    for (int k = 0; k < n; k++) {
-        int right = k % c + 1 < c ? k + 1 : -1, below = k + c < n ? k + c : -1;
-        s->slope[k] -= s->sparsity / n;
-        const int next[2] = {right, below};
-        for (int i = 0; i < 2; i++)
-            if (next[i] >= 0) {
-                double difference = 2 * s->smoothness * (s->grid[k] - s->grid[next[i]]) / n;
-                s->slope[k] += difference;
-                s->slope[next[i]] -= difference;
-            }
-    }
+    for (int y = 0, k = 0; y < c; y++)
+        for (int x = 0; x < c; x++, k++) {
+            const int next[2] = {x + 1 < c ? k + 1 : -1, y + 1 < c ? k + c : -1}; /* right and below */
+            s->slope[k] -= s->sparsity / n;
+            for (int i = 0; i < 2; i++)
+                if (next[i] >= 0) {
+                    double difference = 2 * s->smoothness * (s->grid[k] - s->grid[next[i]]) / n;
+                    s->slope[k] += difference;
+                    s->slope[next[i]] -= difference;
+                }
+        }
 }
 
 static void descend(search *s)

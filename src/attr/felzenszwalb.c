@@ -38,17 +38,12 @@ static void gaussian_axis(const double *x, double *y, int length, int64_t step, 
                           bool zero)
 {
     enum { MOST = 64 };
-    double weights[MOST + 1], sum = 0;
-    int radius = (int)(4 * sigma + 0.5);
-    radius = radius > MOST ? MOST : radius;
-    for (int k = -radius; k <= radius; k++)
+    double weights[MOST + 1] = {1}, sum = 0;
+    int radius = sigma > 0 ? (int)fmin(4 * sigma + 0.5, MOST) : 0;
+    for (int k = -radius; k <= radius && sigma > 0; k++)
         sum += exp(-0.5 / (sigma * sigma) * k * k);
     for (int k = 0; k <= radius && sigma > 0; k++)
         weights[k] = exp(-0.5 / (sigma * sigma) * k * k) / sum;
-    if (!(sigma > 0)) {
-        weights[0] = 1;
-        radius = 0;
-    }
     blur_axis(x, y, length, step, lines, weights, radius, zero);
 }
 

@@ -257,7 +257,7 @@ ng_status ngi_lower_op_concat(ngi_keras_builder *b, ngi_building_layer *l, const
     for (int i = 0; i < call->n_args; i++)
         inputs[i] = call->args[i].node;
     NGI_TRY(read_axis(l, parameter(l, call, NGI_MAX_INPUTS, "axis", NULL), 0,
-                      b->graph->nodes[inputs[0]].shape.rank, 0, &attr.axis, err));
+                      b->graph->nodes[call->args[0].node].shape.rank, 0, &attr.axis, err));
     return ngi_layer_node(b, l, NULL, NGI_OP_CONCAT, &attr, inputs, call->n_args, NULL, out, err);
 }
 

@@ -86,7 +86,8 @@ static ng_status add_source_layer(ngi_flat *f, const ngi_klayer *source, const c
                                   json_t *config, int *out, ng_error *err)
 {
     const ngi_building_layer *leaf = &source->leaf;
-    const char *name = *source->name ? source->name : leaf->path; /* an input left out has a path only */
+    bool unnamed = !*source->name && leaf->path; /* an input left out has a path only */
+    const char *name = unnamed ? leaf->path : source->name;
     NGI_TRY(ngi_flat_add_layer(f, name, leaf->path, class_name, config, out, err));
     ngi_flat_layer *l = &f->layers[*out];
     l->trainable = leaf->trainable;

@@ -37,14 +37,20 @@ static ng_status need_range(infer_context *c, const char *what, int64_t value, i
     return NG_OK;
 }
 
+/* NULL: none. */
+static const ngi_weight *slot(const infer_context *c, int i)
+{
+    int w = c->node->weights[i];
+    return w < 0 ? NULL : &c->g->weights[w];
+}
+
 /* The weight in slot i has this shape, or is absent where that is allowed. */
 static ng_status need_weight(infer_context *c, int i, bool optional, ngi_shape expected)
 {
-    int w = c->node->weights[i];
-    if (w < 0)
+    const ngi_weight *weight = slot(c, i);
+    if (!weight)
         return optional ? NG_OK : FAIL(c, "%s: weight %d is missing", c->node->name, i);
     char a[NGI_SHAPE_TEXT], b[NGI_SHAPE_TEXT];
-    const ngi_weight *weight = &c->g->weights[w];
     if (!ngi_shape_equal(&weight->shape, &expected))
         return FAIL(c, "%s: expected %s, found %s", weight->name, ngi_shape_text(&expected, a),
                     ngi_shape_text(&weight->shape, b));
@@ -88,12 +94,6 @@ static ng_status windows(infer_context *c, int64_t *oh, int64_t *ow)
                    &a->pad.bottom, oh));
     return window(c, "width", c->in->dim[1], a->kernel_w, a->stride_w, a->dilation_w, &a->pad.left,
                   &a->pad.right, ow);
-}
-
-static const ngi_weight *slot(const infer_context *c, int i)
-{
-    int w = c->node->weights[i];
-    return w < 0 ? NULL : &c->g->weights[w];
 }
 
 static ng_status infer_input(infer_context *c)

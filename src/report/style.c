@@ -157,17 +157,17 @@ static const char *const script[] = {
     "var x=a.cells[col].dataset.v,y=b.cells[col].dataset.v,m=parseFloat(x),n=parseFloat(y),c;",
     "if(col===0)c=y.localeCompare(x);else c=(isNaN(m)?-1:m)-(isNaN(n)?-1:n);return up?c:-c});",
     "rows.forEach(function(r){t.tBodies[0].appendChild(r)})})})});",
-    "var p=d.querySelector('.player');if(p){p.hidden=false;var "
-    "range=p.querySelector('input'),out=p.querySelector('output'),",
+    "var p=d.querySelector('.player');if(p){p.hidden=false;",
+    "var range=p.querySelector('input'),out=p.querySelector('output'),",
     "play=p.querySelector('button'),timer=null,single=d.querySelector('.single');",
     "var show=function(){single.querySelectorAll('[data-epoch]').forEach(function(e){",
-    "e.style.display=+e.dataset.epoch===+range.value?'':'none'});out.textContent=range.dataset.names.split(',"
-    "')[range.value]};",
-    "range.addEventListener('input',show);play.addEventListener('click',function(){if(timer){clearInterval("
-    "timer);timer=null;",
+    "e.style.display=+e.dataset.epoch===+range.value?'':'none'});",
+    "out.textContent=range.dataset.names.split(',')[range.value]};",
+    "range.addEventListener('input',show);",
+    "play.addEventListener('click',function(){if(timer){clearInterval(timer);timer=null;",
     "play.textContent='Play';return}play.textContent='Stop';timer=setInterval(function(){",
-    "range.value=(+range.value+1)%(+range.max+1);show()},700)});single.hidden=false;range.value=range.max;"
-    "show()}",
+    "range.value=(+range.value+1)%(+range.max+1);show()},700)});",
+    "single.hidden=false;range.value=range.max;show()}",
     "})();",
 };
 /* clang-format on */

@@ -126,9 +126,10 @@ ng_status ng_npy_save(const char *path, int rank, const int64_t *shape, const fl
     }
     used += (size_t)snprintf(dict + used, sizeof dict - used, "), }");
     size_t total = (10 + used + 1 + 63) / 64 * 64; /* magic, padded dictionary, newline: data on 64 bytes */
+    static const unsigned char magic[8] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0}; /* version 1.0 */
     char header[448];
     memset(header, ' ', sizeof header);
-    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    memcpy(header, magic, sizeof magic);
     header[8] = (char)((total - 10) & 255);
     header[9] = (char)((total - 10) >> 8);
     memcpy(header + 10, dict, used);

@@ -31,7 +31,7 @@ static ng_status fail_at(const ngi_fit *f, const char *what, double value, ng_er
         err, NG_E_LIMIT,
         "epoch %d, step %lld: %s is %g: training has diverged. Try a smaller learning rate (it was %g) or "
         "clipped gradients%s%s",
-        f->state.epochs_done + 1, (long long)(f->state.step + 1), what, value, learning_rate(f),
+        f->state.epochs_done + 1, (long long)f->state.step + 1, what, value, learning_rate(f),
         *kept ? "; the last good checkpoint is kept in " : "", kept);
 }
 

@@ -238,17 +238,18 @@ void ngi_train_head_slope_backward(const ngi_train_head *h, ngi_head_work *w, co
     const float *u = slope_grad;
     for (int i = 0; i < h->n; i++) {
         const ngi_head_dense *d = &h->dense[i];
-        float *next = i + 1 < h->n ? w->in[i + 1] : NULL;
-        if (next)
+        bool last = i + 1 == h->n;
+        float *next = last ? NULL : w->in[i + 1];
+        if (!last)
             memset(next, 0, (size_t)d->out * sizeof *next);
         for (int k = 0; k < d->in; k++)
             for (int o = 0; u[k] != 0 && o < d->out; o++) {
                 size_t at = (size_t)k * (size_t)d->out + (size_t)o;
                 kernel_grads[i][at] += u[k] * w->grad[i][o];
-                if (next)
+                if (!last)
                     next[o] += u[k] * d->kernel[at];
             }
-        if (next)
+        if (!last)
             through_relu(d, w->out[i], next, 1);
         u = next;
     }

@@ -42,11 +42,12 @@ double ngi_schedule_rate(const ngi_schedule *s, const ngi_plateau *p, int64_t st
     if (step < s->warmup_steps)
         return s->rate * (double)step / (double)s->warmup_steps;
     step -= s->warmup_steps;
+    int64_t drops = s->decay_steps > 0 ? step / s->decay_steps : 0; /* whole ones */
     switch (s->kind) {
     case NGI_SCHEDULE_COSINE:
         return s->rate * cosine(s, step);
     case NGI_SCHEDULE_STEP:
-        return s->decay_steps > 0 ? s->rate * pow(s->factor, (double)(step / s->decay_steps)) : s->rate;
+        return s->rate * pow(s->factor, (double)drops);
     case NGI_SCHEDULE_PLATEAU:
         return p->started ? fmax(s->rate * p->scale, s->floor) : s->rate;
     case NGI_SCHEDULE_CONSTANT:

@@ -139,7 +139,7 @@ static dnnl_status_t reorder(const ngi_prim *prim, dnnl_stream_t stream, dnnl_me
 
 static dnnl_status_t memory_of(dnnl_memory_t *out, ngi_md_view md, const void *data)
 {
-    return dnnl_memory_create(out, md, ngi_onednn_engine(), (void *)(uintptr_t)data);
+    return dnnl_memory_create(out, md, ngi_onednn_engine(), (void *)data);
 }
 
 /* in [n] images, grad [n]: the kernel's gradient, in the graph's order, in *result (in scratch). */

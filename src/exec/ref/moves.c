@@ -179,11 +179,15 @@ void ngi_ref_concat_forward(const ngi_ref *k, const ngi_run *run)
     float *to[NGI_MAX_INPUTS];
     int n = 0;
     for (int i = 0; i < k->step.n_inputs; i++) {
-        block[n] = axis_block(ngi_ref_in_shape(k, i), axis);
-        from[n] = run->in[i];
-        to[n] = run->out + at;
-        at += block[n];
-        n += from[n] != to[n];
+        const float *in = run->in[i];
+        float *place = run->out + at;
+        int64_t size = axis_block(ngi_ref_in_shape(k, i), axis);
+        at += size;
+        if (in == place)
+            continue;
+        from[n] = in;
+        to[n] = place;
+        block[n++] = size;
     }
     for (int64_t r = 0; r < rows; r++) /* writes straight through, which is what takes the time */
         for (int i = 0; i < n; i++)

@@ -80,7 +80,7 @@ static int calibrate(const settings *s, const ng_model *model, const inputs *in,
     ng_error err;
     int code = EXIT_DONE, used;
     if (s->calibrate) {
-        char *folder = (char *)(uintptr_t)s->calibrate;
+        char *folder = (char *)s->calibrate;
         settings t = *s;
         t.arguments = &folder;
         t.n_arguments = 1;

@@ -34,13 +34,15 @@ static char *whole_list(const settings *s)
 /* The part of the list that a method has parameters for; to be freed. */
 static char *part_of(const char *list, const ng_method_info *m)
 {
-    char *part = calloc(strlen(list) + 2, 1);
+    char *part = calloc(strlen(list) + 1, 1);
+    size_t used = 0;
     for (const char *p = list; part && *p;) {
         size_t length = strcspn(p, ","), name = strcspn(p, "=");
         if (has_parameter(m, p, name < length ? name : length)) {
-            if (*part)
-                strcat(part, ",");
-            strncat(part, p, length);
+            if (used > 0)
+                part[used++] = ',';
+            memcpy(part + used, p, length);
+            used += length;
         }
         p += length + (p[length] == ',');
     }

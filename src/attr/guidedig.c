@@ -135,7 +135,7 @@ static void take(void *context, int i, double score, const float *gradient)
     w->score = score;
     w->gradient = gradient;
     for (int64_t k = 0; k < w->count; k++)
-        w->size[k] = fabs(gradient[k]);
+        w->size[k] = fabsf(gradient[k]);
     for (int moves = 0; moves < MOST_MOVES; moves++) {
         catch_up(w);
         double left = distance_left(w);

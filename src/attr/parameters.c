@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,12 +19,9 @@ static ng_status fail_unknown(const ng_method_info *m, const char *name, size_t 
 {
     char known[512] = "none";
     size_t used = 0;
-    for (int i = 0; i < m->parameter_count && used + strlen(m->parameters[i].name) + 3 < sizeof known; i++) {
-        memcpy(known + used, i ? ", " : "", i ? 3 : 1);
-        used += i ? 2 : 0;
-        strcpy(known + used, m->parameters[i].name);
-        used += strlen(m->parameters[i].name);
-    }
+    for (int i = 0; i < m->parameter_count && used + strlen(m->parameters[i].name) + 3 < sizeof known; i++)
+        used +=
+            (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", m->parameters[i].name);
     return ngi_fail(err, NG_E_ARGUMENT, "method %s has no parameter '%.*s'; it has: %s", m->name, (int)length,
                     name, known);
 }

@@ -79,7 +79,8 @@ void ngi_cache_save(const char *folder, const char *key, const char *title, cons
         status = ngi_pack_save(path, key, title, items, n, false, NULL);
     if (status == NG_OK)
         status = ngi_cache_trim(folder, limit, strrchr(path, '/') + 1, NULL);
-    ngi_free(path); /* whatever the status: there is a cache the next time, or there is none */
+    (void)status; /* whatever it is: there is a cache the next time, or there is none */
+    ngi_free(path);
 }
 
 /* ---- The list -------------------------------------------------------------------------------- */

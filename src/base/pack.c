@@ -304,7 +304,7 @@ void ngi_packing_keep(ngi_packing *p, const char *tag, const void *data, size_t 
 void ngi_packing_clear(ngi_packing *p)
 {
     for (int i = 0; i < p->n; i++)
-        ngi_free((void *)(uintptr_t)p->items[i].name);
+        ngi_free((void *)p->items[i].name);
     ngi_free(p->items);
     *p = (ngi_packing){0};
 }

@@ -70,7 +70,7 @@ static dnnl_status_t append_operand(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, i
         status = dnnl_post_ops_append_binary(ops, kind, ngi_md_get(&md));
     if (status == dnnl_success)
         status = dnnl_memory_create(&pass->operands[pass->n_operands], ngi_md_get(&md), ngi_onednn_engine(),
-                                    (void *)(uintptr_t)values);
+                                    (void *)values);
     pass->n_operands += status == dnnl_success;
     ngi_md_clear(&md);
     return status;

@@ -154,7 +154,7 @@ static dnnl_status_t pack(dnnl_memory_t from, dnnl_memory_t to, ngi_md_view from
 /* oneDNN's memory object takes no const pointer; weights are only read. */
 static dnnl_status_t weight_memory(dnnl_memory_t *out, ngi_md_view md, const void *weights)
 {
-    return dnnl_memory_create(out, md, ngi_onednn_engine(), (void *)(uintptr_t)weights);
+    return dnnl_memory_create(out, md, ngi_onednn_engine(), (void *)weights);
 }
 
 static dnnl_status_t pack_weights(ngi_pass *pass, const ngi_md *plain, const void *weights)
@@ -227,8 +227,8 @@ ng_status ngi_pass_finish(ngi_pass *pass, const ngi_pass_weights *w, ng_error *e
     if (status == dnnl_success)
         status = set_reorders(pass);
     if (status == dnnl_success && w->bias)
-        status = dnnl_memory_create(&pass->bias, ngi_md_get(w->bias_md), ngi_onednn_engine(),
-                                    (void *)(uintptr_t)w->bias);
+        status =
+            dnnl_memory_create(&pass->bias, ngi_md_get(w->bias_md), ngi_onednn_engine(), (void *)w->bias);
     if (status != dnnl_success)
         return ngi_onednn_status(status, ngi_dnnl_name(pass->main.desc), err);
     if (w->plain)
@@ -277,7 +277,7 @@ static dnnl_status_t memory_create(const ngi_pass *pass, const float *in, float 
 {
     dnnl_engine_t engine = ngi_onednn_engine();
     char *at = scratch;
-    void *from = pass->quantizes != 0 ? scratch : (void *)(uintptr_t)in;
+    void *from = pass->quantizes != 0 ? scratch : (void *)in;
     DNNL_TRY(dnnl_memory_create(&m->in, ngi_md_get(&pass->in), engine, from));
     DNNL_TRY(dnnl_memory_create(&m->out, ngi_md_get(&pass->out), engine, out));
     if (pass->reorder_in.primitive)
@@ -359,7 +359,7 @@ dnnl_status_t ngi_pass_run(const ngi_pass *pass, dnnl_stream_t stream, const flo
             quantize(image, pass->in_count, pass->quantizes, scratch);
         if (i > 0) {
             if (pass->quantizes == 0)
-                status = dnnl_memory_set_data_handle(m.in, (void *)(uintptr_t)image);
+                status = dnnl_memory_set_data_handle(m.in, (void *)image);
             if (status == dnnl_success)
                 status = dnnl_memory_set_data_handle(m.out, out + i * pass->out_count);
         }

@@ -65,7 +65,7 @@ struct ngi_plan {
     ngi_pack *pack;      /* packed weights that kernels have borrowed; NULL: they own theirs */
     ngi_packing packing; /* while kernels are made */
     bool training;       /* some weights are trained */
-    bool fine;           /* gradients pass nodes whose derivative jumps (ngi_step.fine) */
+    bool fine;           /* gradients pass many nodes' places where the derivative jumps (ngi_step.fine) */
 };
 
 /* fuse.c: makes the steps (fused, folded) and their kernels. */

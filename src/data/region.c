@@ -118,13 +118,13 @@ bool ngi_region_remove(ng_image *image, const ng_image *region)
     rectangle box = around(region), from = largest_beside(box, image->width, image->height);
     if (box.x1 == 0)
         return true;
-    if ((from.x1 - from.x0) * 8 < image->width || (from.y1 - from.y0) * 8 < image->height)
+    int across = from.x1 - from.x0, down = from.y1 - from.y0;
+    if (across < 1 || down < 1 || across * 8 < image->width || down * 8 < image->height)
         return false;
     int c = image->channels;
     for (int y = box.y0; y < box.y1; y++)
         for (int x = box.x0; x < box.x1; x++) {
-            int sx = from.x0 + (x - box.x0) % (from.x1 - from.x0),
-                sy = from.y0 + (y - box.y0) % (from.y1 - from.y0);
+            int sx = from.x0 + (x - box.x0) % across, sy = from.y0 + (y - box.y0) % down;
             memcpy(image->data + ((int64_t)y * image->width + x) * c,
                    image->data + ((int64_t)sy * image->width + sx) * c, (size_t)c);
         }

@@ -89,7 +89,10 @@ bool ngi_augment_warp(const ngi_augment_move *move, ngi_fill fill, const float *
     static const double still[6] = {1, 0, 0, 0, 1, 0};
     double m[6];
     ngi_augment_matrix(move, h, w, m);
-    if (memcmp(m, still, sizeof m) == 0)
+    int same = 0;
+    for (int i = 0; i < 6; i++)
+        same += m[i] == still[i];
+    if (same == 6)
         return false;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++)

@@ -105,7 +105,7 @@ static void transform_1d(const ngi_winograd *c, const double (*taps)[MAX_PANEL],
 static void transform_2d(const ngi_winograd *c, const double (*taps)[MAX_PANEL], float *dst, int64_t step,
                          int64_t panel)
 {
-    double half[MAX_2D_TAPS][MAX_PANEL], u[MAX_PANEL];
+    double half[MAX_2D_TAPS][MAX_PANEL] = {{0}}, u[MAX_PANEL];
     int r = c->t.r;
     for (int f = 0; f < c->t.a; f++) {
         for (int x = 0; x < r; x++)

@@ -131,6 +131,8 @@ static int load_model(const settings *s, const char *path, ng_model_opts *opts, 
         opts->inputs = given.values;
         opts->input_count = given.n;
         ng_status status = ng_model_load(path, opts, model, &err);
+        opts->inputs = NULL; /* they end with `given` */
+        opts->input_count = 0;
         code = status == NG_OK ? EXIT_DONE : status == NG_E_MEMORY ? EXIT_ENVIRONMENT : EXIT_MODEL;
         if (status != NG_OK)
             complain("%s", err.text);

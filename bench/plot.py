@@ -28,7 +28,7 @@ def main():
     axes.minorticks_off()
     axes.margins(y=0.01)
     axes.set_xlim(min(0.8, *ratios) * 0.95, max(ratios) * 1.3)
-    axes.set_xlabel("times as fast as the peer, or as small; black: what was asked for; red: lost")
+    axes.set_xlabel("times as fast as the peer, or as small; black: what was asked for; red: lost", loc="right")
     figure.tight_layout()
     figure.savefig(os.path.join(HERE, "..", "docs", "performance.png"), dpi=90, metadata={"Software": None})
 

@@ -473,7 +473,7 @@ typedef struct ng_method_info {
     int at_input;        /* the map has the input's height and width, else the layer's */
     int at_layer; /* a layer is chosen for it; else it explains the input layer (ng_model_info.input_layer) */
     int sums_channels; /* the map is a sum over channels: ng_explain_opts.eigen applies */
-    int samples;       /* it runs the network forward on many inputs: a few at a time where the session's batch allows */
+    int samples; /* it runs the network forward on many inputs: a few at a time where the session's batch allows */
     int parameter_count;
     const ng_method_parameter *parameters; /* [parameter_count] */
 } ng_method_info;

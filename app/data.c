@@ -3,7 +3,6 @@
 #include "work.h"
 
 #include <string.h>
-#include <unistd.h>
 
 static int one_argument(const settings *s, const char *name)
 {
@@ -63,16 +62,11 @@ int run_duplicates(const settings *s)
     int code = one_argument(s, "duplicates");
     if (code != EXIT_DONE)
         return code;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     progress p;
     ng_duplicates found;
     ng_error err;
     progress_begin(&p, "images", 2, !s->quiet); /* how many there are is known when they are read */
-    ng_status status = ng_duplicates_find(s->arguments[0],
-                                          s->threads > 0 ? s->threads
-                                          : cores > 0    ? (int)cores
-                                                         : 1,
-                                          show, &p, &found, &err);
+    ng_status status = ng_duplicates_find(s->arguments[0], threads_of(s), show, &p, &found, &err);
     progress_end(&p);
     if (status != NG_OK) {
         complain("%s", err.text);

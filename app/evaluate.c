@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct watching {
     progress progress;
@@ -92,7 +91,6 @@ static int read_options(const settings *s, const ng_model *model, watching *w, n
     int code = read_fitting(s, &fit);
     if (code != EXIT_DONE)
         return code;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     ng_image_opts_init(image);
     image->window_center = fit.window_center;
     image->window_width = fit.window_width;
@@ -106,7 +104,7 @@ static int read_options(const settings *s, const ng_model *model, watching *w, n
     o->colormap = s->colormap;
     o->pictures = s->top >= 0 ? s->top : o->pictures;
     o->seed = s->seed > 0 ? (uint64_t)s->seed : 0;
-    o->threads = s->threads > 0 ? s->threads : cores > 0 ? (int)cores : 1;
+    o->threads = threads_of(s);
     o->batch = s->batch > 0 ? s->batch : 1;
     o->backend = s->backend;
     o->title = s->title;

@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int show(void *context, int64_t done, int64_t total)
 {
@@ -80,7 +79,6 @@ static int read_layers(const ng_model *base, const char *text, int **layers, int
 static int probe(const settings *s, const ng_model *base, const char *data, const fitting *fit, int *layers,
                  int count)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     progress line;
     ng_error err;
     ng_image_opts image;
@@ -99,7 +97,7 @@ static int probe(const settings *s, const ng_model *base, const char *data, cons
     o.resample = fit->resample;
     o.image = &image;
     o.seed = (uint64_t)(s->seed < 0 ? 0 : s->seed);
-    o.threads = s->threads > 0 ? s->threads : cores > 0 && cores < 64 ? (int)cores : 1;
+    o.threads = threads_of(s);
     o.progress = show;
     o.context = &line;
     progress_begin(&line, "images through the base", 2, !s->quiet);

@@ -180,7 +180,6 @@ static int read_memory(const char *text, int64_t *memory)
 static void copy_options(const settings *s, ng_train_opts *o)
 {
     const train_settings *t = &s->train;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     o->val = t->val;
     o->test = t->test;
     o->group = t->group;
@@ -210,7 +209,7 @@ static void copy_options(const settings *s, ng_train_opts *o)
     o->attention = t->attention;
     o->background_swap = t->background_swap;
     o->seed = (uint64_t)(s->seed < 0 ? 0 : s->seed);
-    o->threads = s->threads > 0 ? s->threads : cores > 0 && cores < 64 ? (int)cores : 1;
+    o->threads = threads_of(s);
     o->micro_batch = t->micro_batch;
     o->resume = t->resume;
     o->checkpoint_minutes = t->checkpoint_minutes;

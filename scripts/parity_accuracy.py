@@ -23,6 +23,8 @@ import tempfile
 
 import numpy as np
 
+from parity_train import descendants
+
 BATCH, DROPOUT, RATE, FINE_RATE = 32, 0.2, 1e-3, 1e-4
 SPLITS = ("val", "test")
 
@@ -38,15 +40,6 @@ def run_netgaze(options, out, *more):
 
 
 # ---- Keras ---------------------------------------------------------------------------------------------------------------
-
-
-def descendants(model, layer):
-    behind = {layer}
-    for each in model.layers:
-        before = {t._keras_history.operation.name for node in each._inbound_nodes for t in node.input_tensors}
-        if before & behind:
-            behind.add(each.name)
-    return behind
 
 
 def read(options, below, rows):

@@ -326,7 +326,6 @@ static ng_status make_job(const ng_session *s, int index, const ng_explain_opts 
                        .head = head,
                        .run = s->run,
                        .pool = s->pool,
-                       .n = s->n,
                        .index = index,
                        .input = ngi_run_activation(s->run, g->inputs[0]) + index * ngi_shape_count(&pixels),
                        .black = s->model->black,

@@ -57,8 +57,7 @@ typedef struct ngi_attr_job {
     const ngi_head *head;
     ngi_run_session *run;
     ngi_pool *pool;
-    int n;                      /* images of the last forward */
-    int index;                  /* the one explained */
+    int index;                  /* the image explained, of the last forward's */
     const float *input;         /* its input [h,w,c] */
     const float *black, *white; /* [c]: what a black and a white pixel are there */
     int layer;                  /* layer index */

@@ -72,7 +72,6 @@ static ng_status run_versions(const ngi_method *method, const ngi_attr_job *job,
     versions v = {job, 0, total};
     ngi_attr_job one = *job;
     one.run = r->run;
-    one.n = 1;
     one.index = 0;
     one.input = r->input;
     one.smooth = NG_SMOOTH_NONE;

@@ -167,7 +167,6 @@ static void check_head(head_kind kind, ng_target target)
                         .head = &s.head,
                         .run = r.run,
                         .pool = r.pool,
-                        .n = 1,
                         .input = input,
                         .layer = s.layer,
                         .probability = 0.5f,

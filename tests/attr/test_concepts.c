@@ -127,7 +127,6 @@ static void importance_of_a_linear_head_is_known(void **state)
                         .head = &head,
                         .run = run,
                         .pool = pool,
-                        .n = 1,
                         .input = input,
                         .layer = layer,
                         .bad_layer = -1,

@@ -227,7 +227,6 @@ static void long_work_can_be_given_up(void **state)
                         .head = &s.head,
                         .run = r.run,
                         .pool = r.pool,
-                        .n = 1,
                         .input = s.input,
                         .black = s.black,
                         .white = s.white,

@@ -123,7 +123,6 @@ static ng_map explain(const scene *s, const ngi_target *target, const char *para
                         .head = &s->head,
                         .run = s->run,
                         .pool = s->pool,
-                        .n = 1,
                         .input = s->input,
                         .layer = s->layer,
                         .target = *target,

@@ -169,7 +169,6 @@ static ng_status score(setting *s, const ng_faithfulness_opts *o, ng_faithfulnes
                             .head = &s->head,
                             .run = s->run,
                             .pool = s->pool,
-                            .n = 1,
                             .input = input,
                             .black = black,
                             .white = white,

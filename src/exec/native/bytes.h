@@ -109,6 +109,8 @@ size_t ngi_bytes_conv_scratch(const ngi_bytes_conv *c);
 /* One image. out: pixels `stride` floats or bytes apart. */
 void ngi_bytes_conv_run(const ngi_bytes_conv *c, const void *in, void *out, int64_t stride, void *scratch);
 
+/* Of output channels. */
+int64_t ngi_bytes_panels(const ngi_bytes_conv *c);
 /* Weights of an earlier plan, or room for them in c->owned. */
 ng_status ngi_bytes_find_weights(ngi_bytes_conv *c, const ngi_step *step, const char *tag, size_t bytes,
                                  ng_error *err);

@@ -79,7 +79,7 @@ void ngi_bytes_stage_run(const ngi_bytes_stage *s, const void *in, uint8_t *out)
 
 /* ---- Weights ----------------------------------------------------------------------------------- */
 
-static int64_t panels_of(const ngi_bytes_conv *c)
+int64_t ngi_bytes_panels(const ngi_bytes_conv *c)
 {
     return (c->out_c + PANEL - 1) / PANEL;
 }
@@ -97,7 +97,7 @@ static int64_t depth(const ngi_bytes_conv *c)
 
 static size_t weight_bytes(const ngi_bytes_conv *c)
 {
-    int64_t last = panels_of(c) - 1;
+    int64_t last = ngi_bytes_panels(c) - 1;
     size_t bytes = (size_t)(depth(c) * (last * PANEL + width_of(c, last)));
     return (bytes + 63) / 64 * 64;
 }
@@ -162,7 +162,7 @@ ng_status ngi_bytes_find_weights(ngi_bytes_conv *c, const ngi_step *step, const 
 /* Where 0 is not the byte 0 each sum is that many times the weights too large. */
 static ng_status init_direct(ngi_bytes_conv *c, const ngi_step *step, float out_levels, ng_error *err)
 {
-    size_t bytes = weight_bytes(c), all = (size_t)(panels_of(c) * PANEL);
+    size_t bytes = weight_bytes(c), all = (size_t)(ngi_bytes_panels(c) * PANEL);
     NGI_TRY(
         ngi_bytes_find_weights(c, step, "int8 direct", bytes + 2 * (size_t)c->out_c * sizeof(float), err));
     if (c->owned) {
@@ -207,7 +207,7 @@ static void set_stage_size(ngi_bytes_conv *c)
 
 static ng_status set_bias(ngi_bytes_conv *c, const float *bias, float out_levels, ng_error *err)
 {
-    size_t all = (size_t)(panels_of(c) * PANEL);
+    size_t all = (size_t)(ngi_bytes_panels(c) * PANEL);
     c->bias = ngi_alloc_zero(all, sizeof *c->bias);
     if (!c->bias)
         return ngi_fail_memory(err, all * sizeof *c->bias);
@@ -284,7 +284,7 @@ static void run_row(const ngi_bytes_conv *c, const uint8_t *in, int64_t panel, i
 
 static void run_direct(const ngi_bytes_conv *c, const uint8_t *in, char *out, int64_t stride)
 {
-    int64_t panels = panels_of(c), rows = c->flat ? 1 : c->out_h;
+    int64_t panels = ngi_bytes_panels(c), rows = c->flat ? 1 : c->out_h;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(c->threads) if (c->threads > 1)
     for (int64_t p = 0; p < panels; p++)
         for (int64_t y = 0; y < rows; y++)

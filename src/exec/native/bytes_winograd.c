@@ -42,11 +42,6 @@ static int64_t tiles_of(const ngi_bytes_conv *c)
     return (c->out_h + M - 1) / M * tiles_wide(c);
 }
 
-static int64_t panels_of(const ngi_bytes_conv *c)
-{
-    return (c->out_c + PANEL - 1) / PANEL;
-}
-
 bool ngi_bytes_winograd_takes(const ngi_bytes_conv *c)
 {
     return c->kernel_h == 3 && c->kernel_w == 3 && c->stride_h == 1 && c->stride_w == 1 &&
@@ -97,7 +92,7 @@ static float round_weights(const double *u, int64_t n, double most_v, int16_t *q
 /* Numbers of 16 bits: [panels][36][staged_c / 2][PANEL][2]. */
 static int64_t weight_count(const ngi_bytes_conv *c)
 {
-    return panels_of(c) * FREQUENCIES * c->stage.staged_c * PANEL;
+    return ngi_bytes_panels(c) * FREQUENCIES * c->stage.staged_c * PANEL;
 }
 
 /* u is room for [in_c]. Behind the weights their steps, [panels][36][PANEL]. */
@@ -116,7 +111,7 @@ static void pack(const ngi_bytes_conv *c, const float *kernel, int16_t *weights,
 
 ng_status ngi_bytes_winograd_init(ngi_bytes_conv *c, const ngi_step *step, float out_levels, ng_error *err)
 {
-    int64_t n_steps = panels_of(c) * FREQUENCIES * PANEL;
+    int64_t n_steps = ngi_bytes_panels(c) * FREQUENCIES * PANEL;
     size_t weights = (size_t)weight_count(c) * sizeof(int16_t),
            bytes = weights + (size_t)n_steps * sizeof(float);
     NGI_TRY(ngi_bytes_find_weights(c, step, "int8 winograd", bytes, err));
@@ -210,7 +205,7 @@ static void run_chunk(const ngi_bytes_conv *c, const uint8_t *in, int64_t first,
     for (int64_t t = first; t < end; t++)
         c->isa->input(in + t / wide * M * row + t % wide * M * s->staged_c, s->staged_c, row,
                       v + (t - first) * lda, apart);
-    for (int64_t p = 0; p < panels_of(c); p++)
+    for (int64_t p = 0; p < ngi_bytes_panels(c); p++)
         for (int64_t t = first; t < end; t += BLOCK)
             run_block(c, p, t, end - t < BLOCK ? end - t : BLOCK, v + (t - first) * lda, sums, out, stride);
 }

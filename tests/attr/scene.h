@@ -95,7 +95,6 @@ typedef struct runner {
     ngi_run_session *run;
     ngi_pool *pool;
     float seed[BATCH * CLASSES];
-    int n;
 } runner;
 
 static inline ng_status open_runner(const scene *s, const char *backend, int n, runner *r, ng_error *err)
@@ -110,7 +109,7 @@ static inline ng_status open_runner(const scene *s, const char *backend, int n, 
                        .grads = grads,
                        .n_grads = 2,
                        .root = s->head.logits};
-    *r = (runner){.n = n};
+    *r = (runner){0};
     NGI_TRY(ngi_plan_create(s->g, &o, &r->plan, err));
     NGI_TRY(ngi_run_session_create(r->plan, &r->run, err));
     NGI_TRY(ngi_pool_create(r->plan, &r->pool, err));

@@ -144,7 +144,8 @@ int data_failure_code(ng_status status);
 json_t *json_text(const char *text);
 /* A finite number; NaN and infinity become 0. */
 json_t *json_number(double value);
-/* One compact line, float32 with 9 digits; takes the object. False when memory ran out. */
+/* One compact line, float32 with 9 digits; takes the object. False when memory ran out; that a
+ * stream takes no more is said by main. */
 bool write_json_line(FILE *f, json_t *object);
 
 /* cache.c: "2G", "500M", "1000000". */

@@ -97,7 +97,7 @@ json_t *json_number(double value)
 
 bool write_json_line(FILE *f, json_t *object)
 {
-    bool fine = object && json_dumpf(object, f, JSON_COMPACT | JSON_REAL_PRECISION(9)) == 0;
+    bool fine = object && (json_dumpf(object, f, JSON_COMPACT | JSON_REAL_PRECISION(9)) == 0 || ferror(f));
     if (fine)
         fputc('\n', f);
     json_decref(object);

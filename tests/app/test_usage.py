@@ -141,7 +141,8 @@ class Usage(ProgramTest):
     def test_writing_to_a_full_device_exits_4(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("no /dev/full")
-        for command in [["classify", self.model, self.photos, "--json"], ["layers", self.model], ["man"]]:
+        for command in [["classify", self.model, self.photos, "--json"], ["layers", self.model], ["man"],
+                        ["methods", "--json"]]:
             with open("/dev/full", "w") as full:
                 done = subprocess.run([program.PROGRAM, *map(str, command)], stdout=full, stderr=subprocess.PIPE, text=True,
                                       timeout=60)

@@ -25,7 +25,7 @@ typedef struct train_settings {
     const char *group, *base_layer, *pooling, *hidden, *loss, *unfreeze, *optimizer, *schedule, *memory,
         *folder, *features, *report;
     int folds, images, epochs, fine_epochs, batch, warmup, patience, micro_batch, watch;
-    double val, test, dropout, label_smoothing, rate, fine_rate, momentum, weight_decay, clip, ema,
+    double val, test, dropout, label_smoothing, rate, fine_rate, momentum, epsilon, weight_decay, clip, ema,
         checkpoint_minutes, attention, background_swap;
     bool no_duplicates, train_norms, class_weights, balanced, keep_last, resume, no_report;
 } train_settings;

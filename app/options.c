@@ -132,6 +132,10 @@ const option_row option_rows[] = {
     {"--rate", NULL, "R", OPTION_NUMBER, AT(train.rate), TRAIN, 1e-12, 1000, "0.001", NULL,
      "learning rate of the head"},
     {"--momentum", NULL, "M", OPTION_NUMBER, AT(train.momentum), TRAIN, 0, 0.9999, "0.9", NULL, "of sgd"},
+    {"--epsilon", NULL, "E", OPTION_NUMBER, AT(train.epsilon), TRAIN, 1e-12, 10, "0.0000001", NULL,
+     "of adam and adamw, beside the root of the second moment: a larger one takes smaller steps where "
+     "gradients "
+     "are small"},
     {"--weight-decay", NULL, "D", OPTION_NUMBER, AT(train.weight_decay), TRAIN, 0, 1, NULL, NULL,
      "decoupled; Keras's when left out: 0.004 for adamw, else 0"},
     {"--clip", NULL, "NORM", OPTION_NUMBER, AT(train.clip), TRAIN, 0, 1e9, "0", NULL,

@@ -196,6 +196,7 @@ static void copy_options(const settings *s, ng_train_opts *o)
     o->rate = t->rate;
     o->fine_rate = t->fine_rate;
     o->momentum = t->momentum;
+    o->epsilon = t->epsilon;
     o->weight_decay = isnan(t->weight_decay) ? -1 : t->weight_decay;
     o->clip = t->clip;
     o->ema = t->ema;

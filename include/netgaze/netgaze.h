@@ -808,8 +808,9 @@ typedef struct ng_train_opts {
     const char *optimizer; /* "sgd" | "adam" | "adamw". Default "adam" */
     double rate, fine_rate; /* learning rates of the stages. Default 1e-3 and 1e-5 */
     double momentum;        /* of sgd. Default 0.9 */
-    double weight_decay;    /* Default -1: Keras's, 0.004 for adamw, else 0 */
-    double clip;            /* largest global norm of the gradients. Default 0: not clipped */
+    double epsilon; /* of adam and adamw: added to the root of the second moment. Default 1e-7, Keras's */
+    double weight_decay; /* Default -1: Keras's, 0.004 for adamw, else 0 */
+    double clip;         /* largest global norm of the gradients. Default 0: not clipped */
     double ema; /* momentum of the moving average of the weights, which is what is kept. Default 0: none */
     const char *schedule; /* "constant" | "cosine" | "step" | "plateau". Default "constant" */
     int warmup;           /* updates before the full learning rate. Default 0 */

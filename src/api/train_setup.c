@@ -228,6 +228,7 @@ ng_status ngi_training_stage(const ngi_training *t, bool top, ngi_stage_opts *ou
     ngi_optimizer_init(&out->optimizer, kind);
     if (kind == NGI_OPTIMIZER_SGD)
         out->optimizer.momentum = o->momentum;
+    out->optimizer.epsilon = o->epsilon;
     if (o->weight_decay >= 0)
         out->optimizer.weight_decay = o->weight_decay;
     out->optimizer.clip_norm = o->clip;
@@ -255,16 +256,16 @@ ngi_loader_options ngi_training_images(const ngi_training *t)
 static void options_text(const ngi_training *t, char *text, size_t size)
 {
     const ng_train_opts *o = &t->o;
-    int n = snprintf(text, size,
-                     "%d %s %.17g %s %.17g %d %d %d %d %d %s %.17g %.17g %.17g %.17g %.17g %.17g %s %d %d %d "
-                     "%d %d %s %.17g %.17g %llu "
-                     "%d %lld %s",
-                     o->base_layer, o->pooling, o->dropout, o->loss, o->label_smoothing, o->epochs,
-                     o->fine_epochs, o->unfreeze_layer, o->train_norms, o->batch, o->optimizer, o->rate,
-                     o->fine_rate, o->momentum, o->weight_decay, o->clip, o->ema, o->schedule, o->warmup,
-                     o->balanced_weights, o->balanced_sampler, o->patience, o->keep_last, o->augment,
-                     o->attention, o->background_swap, (unsigned long long)o->seed, o->micro_batch,
-                     (long long)o->memory, o->backend ? o->backend : "auto");
+    int n = snprintf(
+        text, size,
+        "%d %s %.17g %s %.17g %d %d %d %d %d %s %.17g %.17g %.17g %.17g %.17g %.17g %.17g %s %d %d %d "
+        "%d %d %s %.17g %.17g %llu "
+        "%d %lld %s",
+        o->base_layer, o->pooling, o->dropout, o->loss, o->label_smoothing, o->epochs, o->fine_epochs,
+        o->unfreeze_layer, o->train_norms, o->batch, o->optimizer, o->rate, o->fine_rate, o->momentum,
+        o->epsilon, o->weight_decay, o->clip, o->ema, o->schedule, o->warmup, o->balanced_weights,
+        o->balanced_sampler, o->patience, o->keep_last, o->augment, o->attention, o->background_swap,
+        (unsigned long long)o->seed, o->micro_batch, (long long)o->memory, o->backend ? o->backend : "auto");
     for (int i = 0; i < o->hidden_count && n > 0 && (size_t)n < size; i++)
         n += snprintf(text + n, size - (size_t)n, " %d", o->hidden[i]);
 }

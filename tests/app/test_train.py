@@ -83,6 +83,8 @@ class Train(ProgramTest):
         self.assertEqual(first, self.out.read_bytes())
         self.train("--threads", 2, "--seed", 5, *options)
         self.assertNotEqual(first, self.out.read_bytes())
+        self.train("--threads", 2, "--epsilon", 0.01, *options)
+        self.assertNotEqual(first, self.out.read_bytes())
 
     def test_other_formats(self):
         for name in ["new.h5", "new-tfjs"]:
@@ -124,8 +126,9 @@ class Train(ProgramTest):
         self.assertIn("--resume", said)
         self.assertTrue((self.train_folder / "checkpoint").exists())
         self.assertFalse(self.out.exists())
-        result = run(*self.command("--epochs", 7, "--resume"), code=2)
-        self.assertIn("another run", result.stderr)
+        for other in [("--epochs", 7), ("--epochs", 100000, "--patience", 0, "--epsilon", 0.01)]:
+            result = run(*self.command(*other, "--resume"), code=2)
+            self.assertIn("another run", result.stderr)
         result = run(*self.command("--epochs", 1))
         self.assertIn("not finished", result.stderr)
 

@@ -52,6 +52,7 @@ static void updates_are_those_of_keras(void **state)
         ngi_optimizer_init(&o, golden_optimizers[k].kind);
         o.momentum = golden_optimizers[k].momentum;
         o.nesterov = golden_optimizers[k].nesterov;
+        o.epsilon = golden_optimizers[k].epsilon;
         o.weight_decay = golden_optimizers[k].weight_decay;
         o.clip_norm = golden_optimizers[k].clip_norm;
         o.ema = golden_optimizers[k].ema;

@@ -84,11 +84,27 @@ def batches(b, threads):
                 repeat=max(3, b.args.repeat // 5), input=resized(b, 299, count))
 
 
+def head(b, threads, units, what, count=1024, width=2048):
+    """Epochs of a new head on features that are kept, of the size of InceptionV3's; the losses of all of them are compared. The
+    peers take the rows from memory, in the same order, from the same start."""
+    path = os.path.join(b.args.work, "features.npy")
+    np.save(path, np.random.default_rng(0).gamma(1, 0.4, (count, width)).astype(np.float32))
+    ours = b.worker("netgaze head", threads, input=path, layer=units)
+    for task in ("order", "start"):
+        np.save(os.path.join(b.args.work, "features-%s.npy" % task), ours.result(task))
+    ours.close()
+    for peer, tolerance in (("torch_head", 1e-2), ("keras_head", 1e-3)):  # PyTorch adds Adam's epsilon elsewhere
+        b.alone("epoch of a head%s on %d cached features, batch 32" % (what, count), "netgaze head", "epoch", peer, "epoch", threads,
+                1.5, tolerance, input=path, layer=units)
+
+
 def training(b, threads):
-    """Updates of everything behind mixed6; the losses of all of them are compared."""
+    """Updates of everything behind mixed6; the losses of all of them are compared. Then the head alone."""
     for peer in ("torch_step", "keras_step"):
         b.alone("fine-tuning step from mixed6 on, batch 16", "netgaze step", "step", peer, "step", threads, 1.5, 1e-3,
                 repeat=max(3, b.args.repeat // 5), input=resized(b, 299, 16), layer="mixed6")
+    head(b, threads, "6", "")
+    head(b, threads, "256,6", " with 256 hidden units")
 
 
 def scorecam(b, threads=2):
@@ -216,6 +232,7 @@ def main():
     p.add_argument("--netgaze", default=os.path.join(build, "release", "netgaze"))
     p.add_argument("--worker", default=os.path.join(build, "release", "bench-worker"))
     p.add_argument("--step", default=os.path.join(build, "release", "bench-step"))
+    p.add_argument("--head", default=os.path.join(build, "release", "bench-head"))
     p.add_argument("--small", default=os.path.join(demo, "mobilenet"), help="a small network, for many images")
     p.add_argument("--python", default=sys.executable)
     p.add_argument("--torch-python", default="/usr/bin/python3")

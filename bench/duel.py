@@ -59,11 +59,13 @@ class Bench:
         self.part, self.rows, self.failures = "", [], []
 
     def worker(self, name, threads, input=None, model=None, layer=None):
-        """netgaze's own ("netgaze", "netgaze int8", "netgaze step") or a peer, on the photograph if not on another input."""
+        """netgaze's own ("netgaze", "netgaze int8", "netgaze step", "netgaze head") or a peer, on the photograph if not on another input."""
         a, input = self.args, input or self.args.input
         try:
             if name == "netgaze step":
                 return Worker(name, [a.step, model or a.model, input, str(threads), layer])
+            if name == "netgaze head":
+                return Worker(name, [a.head, input, str(threads), layer])
             if name.startswith("netgaze"):
                 return Worker(name, [a.worker, model or a.model, input, str(threads), *name.split()[1:]])
             python = a.torch_python if name.startswith("torch") else a.python

@@ -313,6 +313,78 @@ def keras_step():
     return "tensorflow " + tf.__version__ + " tf_keras " + tf_keras.__version__, {"step": step}
 
 
+# ---- A head trained on features [n,width]: Adam, batches of 32; `layer`: its units, such as 256,6. bench-head has saved the
+# start and the epochs' orders beside the features. Losses of all epochs so far --------------------------------------------------
+
+
+def head_start():
+    """(kernel [in,out], bias) of each layer, and the rows' classes."""
+    flat, layers, inputs = np.load(input_path[:-4] + "-start.npy"), [], x.shape[1]
+    for units in map(int, layer.split(",")):
+        kernel, bias, flat = np.split(flat, [inputs * units, inputs * units + units])
+        layers.append((kernel.reshape(inputs, units), bias))
+        inputs = units
+    return layers, np.arange(len(x)) % inputs
+
+
+def head_epochs(step, truth):
+    """A task of the update `step` of rows of x and their classes, which returns the loss."""
+    orders = np.load(input_path[:-4] + "-order.npy").astype(np.int64)
+    losses = []
+
+    def epoch():
+        order, total = orders[len(losses)], 0.0
+        for i in range(0, len(order), 32):
+            rows = order[i:i + 32]
+            total += float(step(x[rows], truth[rows])) * len(rows)
+        losses.append(total / len(order))
+        return losses
+
+    return {"epoch": epoch}
+
+
+def torch_head():
+    import torch as t
+    t.set_num_threads(threads)
+    start, truth = head_start()
+    net = t.nn.Sequential()
+    for kernel, bias in start:
+        dense = t.nn.Linear(*kernel.shape)
+        dense.weight.data, dense.bias.data = t.from_numpy(kernel.T.copy()), t.from_numpy(bias)
+        net.extend([t.nn.ReLU(), dense] if len(net) else [dense])
+    optimizer = t.optim.Adam(net.parameters(), lr=1e-4, eps=1e-7)
+
+    def step(rows, classes):
+        optimizer.zero_grad(set_to_none=True)
+        loss = t.nn.functional.cross_entropy(net(t.from_numpy(rows)), t.from_numpy(classes))
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return "pytorch " + t.__version__, head_epochs(step, truth)
+
+
+def keras_head():
+    import tensorflow as tf
+    import tf_keras
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    start, truth = head_start()
+    net = tf_keras.Sequential([tf_keras.Input((x.shape[1],))] + [tf_keras.layers.Dense(
+        len(bias), activation="relu" if i + 1 < len(start) else None) for i, (_, bias) in enumerate(start)])
+    net.set_weights([w for pair in start for w in pair])
+    optimizer = tf_keras.optimizers.Adam(1e-4)
+
+    @tf.function
+    def step(rows, classes):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, net(rows)))
+        optimizer.apply_gradients(zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables))
+        return loss
+
+    return "tensorflow " + tf.__version__ + " tf_keras " + tf_keras.__version__, head_epochs(step, truth)
+
+
 # of one thread the processor's time, which other programs disturb less
 clock = time.process_time if threads == 1 and name != "tfjs" else time.perf_counter
 version, tasks = globals()[name]()

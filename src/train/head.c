@@ -1,8 +1,8 @@
-/* Dense layers with dropout before them. Sums run over images or inputs in order, the outputs innermost, so that they are
- * vectorised without being reordered. */
+/* Dense layers with dropout before them; products are product.h's. */
 #include "train/head.h"
 
 #include "base/random.h"
+#include "train/product.h"
 
 #include <math.h>
 #include <string.h>
@@ -83,20 +83,34 @@ int ngi_train_head_classes(const ngi_train_head *h)
 
 /* ---- Room -------------------------------------------------------------------------------------- */
 
+static size_t width_of(const ngi_head_dense *d)
+{
+    return (size_t)ngi_product_width(d->out);
+}
+
 ng_status ngi_head_work_create(const ngi_train_head *h, int most, ngi_head_work *out, ng_error *err)
 {
     *out = (ngi_head_work){.most = most};
-    size_t each = 0;
-    for (int i = 0; i < h->n; i++)
-        each += (size_t)h->dense[i].in + 2 * (size_t)h->dense[i].out;
-    float *at = out->block = ngi_alloc(each * (size_t)most, sizeof *out->block);
-    if (!at)
-        return ngi_fail_memory(err, each * (size_t)most * sizeof *out->block);
+    size_t total = 0, images = (size_t)most, widest = 0;
     for (int i = 0; i < h->n; i++) {
-        out->in[i] = at;
-        out->out[i] = out->in[i] + (size_t)most * (size_t)h->dense[i].in;
-        out->grad[i] = out->out[i] + (size_t)most * (size_t)h->dense[i].out;
-        at = out->grad[i] + (size_t)most * (size_t)h->dense[i].out;
+        size_t in = (size_t)h->dense[i].in, units = (size_t)h->dense[i].out, width = width_of(&h->dense[i]);
+        total += images * (in + 2 * units) + 2 * in * width;
+        widest = width > widest ? width : widest;
+    }
+    total += images * widest;
+    float *at = out->block = ngi_alloc(total, sizeof *out->block);
+    if (!at)
+        return ngi_fail_memory(err, total * sizeof *out->block);
+    out->wide = at;
+    at += images * widest;
+    for (int i = 0; i < h->n; i++) {
+        size_t in = (size_t)h->dense[i].in, units = (size_t)h->dense[i].out, width = width_of(&h->dense[i]);
+        out->kernel[i] = at;
+        out->kernel_grad[i] = out->kernel[i] + in * width;
+        out->in[i] = out->kernel_grad[i] + in * width;
+        out->out[i] = out->in[i] + images * in;
+        out->grad[i] = out->out[i] + images * units;
+        at = out->grad[i] + images * units;
     }
     return NG_OK;
 }
@@ -135,20 +149,19 @@ static void drop(const ngi_train_head *h, int layer, float *x, int n, const ngi_
 
 /* ---- Forward and backward ---------------------------------------------------------------------- */
 
-static void dense_forward(const ngi_head_dense *d, const float *in, float *out, int n)
+static void dense_forward(const ngi_head_dense *d, const float *in, float *kernel, float *wide, float *out,
+                          int n)
 {
-    for (int i = 0; i < n; i++) {
-        float *y = out + (size_t)i * (size_t)d->out;
-        const float *x = in + (size_t)i * (size_t)d->in;
-        memcpy(y, d->bias, (size_t)d->out * sizeof *y);
-        for (int k = 0; k < d->in; k++) {
-            const float *row = d->kernel + (size_t)k * (size_t)d->out;
-            for (int o = 0; x[k] != 0 && o < d->out; o++) /* relu and dropout leave many zeros */
-                y[o] += x[k] * row[o];
+    size_t width = width_of(d);
+    ngi_product_widen(d->kernel, d->in, d->out, kernel);
+    const ngi_product p = {
+        .a = in, .b = kernel, .row = (size_t)d->in, .step = 1, .rows = n, .n = d->in, .width = (int)width};
+    ngi_product_sums(&p, wide);
+    for (int i = 0; i < n; i++, out += d->out, wide += width)
+        for (int o = 0; o < d->out; o++) {
+            float y = wide[o] + d->bias[o];
+            out[o] = !d->relu || y > 0 ? y : 0;
         }
-        for (int o = 0; d->relu && o < d->out; o++)
-            y[o] = y[o] > 0 ? y[o] : 0;
-    }
 }
 
 const float *ngi_train_head_forward(const ngi_train_head *h, ngi_head_work *w, const float *features, int n,
@@ -158,37 +171,35 @@ const float *ngi_train_head_forward(const ngi_train_head *h, ngi_head_work *w, c
     for (int i = 0; i < h->n; i++) {
         memcpy(w->in[i], from, (size_t)n * (size_t)h->dense[i].in * sizeof *from);
         drop(h, i, w->in[i], n, draw);
-        dense_forward(&h->dense[i], w->in[i], w->out[i], n);
+        dense_forward(&h->dense[i], w->in[i], w->kernel[i], w->wide, w->out[i], n);
         from = w->out[i];
     }
     return from;
 }
 
-static void add_weight_grads(const ngi_head_dense *d, const float *in, const float *grad, int n,
-                             float *kernel_grad, float *bias_grad)
+/* `wide`: room for the widened grad; `sums`: for the kernel's gradient. */
+static void add_weight_grads(const ngi_head_dense *d, const float *in, const float *grad, int n, float *wide,
+                             float *sums, float *kernel_grad, float *bias_grad)
 {
-    for (int i = 0; i < n; i++) {
-        const float *x = in + (size_t)i * (size_t)d->in, *g = grad + (size_t)i * (size_t)d->out;
-        for (int k = 0; k < d->in; k++) {
-            float *row = kernel_grad + (size_t)k * (size_t)d->out;
-            for (int o = 0; x[k] != 0 && o < d->out; o++)
-                row[o] += x[k] * g[o];
-        }
-        for (int o = 0; o < d->out; o++)
-            bias_grad[o] += g[o];
-    }
+    size_t width = width_of(d), out = (size_t)d->out;
+    ngi_product_widen(grad, n, d->out, wide);
+    const ngi_product p = {
+        .a = in, .b = wide, .row = 1, .step = (size_t)d->in, .rows = d->in, .n = n, .width = (int)width};
+    ngi_product_sums(&p, sums);
+    for (size_t k = 0; k < (size_t)d->in; k++)
+        for (size_t o = 0; o < out; o++)
+            kernel_grad[k * out + o] += sums[k * width + o];
+    for (size_t i = 0; i < (size_t)n; i++)
+        for (size_t o = 0; o < out; o++)
+            bias_grad[o] += grad[i * out + o];
 }
 
-static void find_input_grad(const ngi_head_dense *d, const float *grad, int n, float *out)
+/* By the kernel that the last forward used. */
+static void find_input_grad(const ngi_head_dense *d, const float *grad, int n, const float *kernel,
+                            float *wide, float *out)
 {
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < d->in; k++) {
-            const float *row = d->kernel + (size_t)k * (size_t)d->out, *g = grad + (size_t)i * (size_t)d->out;
-            float sum = 0;
-            for (int o = 0; o < d->out; o++)
-                sum += g[o] * row[o];
-            out[(size_t)i * (size_t)d->in + (size_t)k] = sum;
-        }
+    ngi_product_widen(grad, n, d->out, wide);
+    ngi_product_dots(wide, kernel, n, d->in, (int)width_of(d), out);
 }
 
 /* grad *= where the relu let the forward through. */
@@ -208,11 +219,12 @@ void ngi_train_head_backward(const ngi_train_head *h, ngi_head_work *w, const fl
     for (int i = last; i >= 0; i--) {
         const ngi_head_dense *d = &h->dense[i];
         through_relu(d, w->out[i], w->grad[i], n);
-        add_weight_grads(d, w->in[i], w->grad[i], n, kernel_grads[i], bias_grads[i]);
+        add_weight_grads(d, w->in[i], w->grad[i], n, w->wide, w->kernel_grad[i], kernel_grads[i],
+                         bias_grads[i]);
         float *to = i ? w->grad[i - 1] : features_grad;
         if (!to)
             continue;
-        find_input_grad(d, w->grad[i], n, to);
+        find_input_grad(d, w->grad[i], n, w->kernel[i], w->wide, to);
         drop(h, i, to, n, draw);
     }
 }
@@ -226,7 +238,7 @@ void ngi_train_head_slope(const ngi_train_head *h, ngi_head_work *w, int class_i
     w->grad[last][class_index] = 1;
     for (int i = last; i >= 0; i--) {
         through_relu(&h->dense[i], w->out[i], w->grad[i], 1);
-        find_input_grad(&h->dense[i], w->grad[i], 1, i ? w->grad[i - 1] : slope);
+        find_input_grad(&h->dense[i], w->grad[i], 1, w->kernel[i], w->wide, i ? w->grad[i - 1] : slope);
     }
 }
 

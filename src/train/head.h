@@ -1,4 +1,4 @@
-/* The head that is trained on a base: (Dropout -> Dense relu)* -> Dropout -> Dense, forward and backward in plain loops.
+/* The head that is trained on a base: (Dropout -> Dense relu)* -> Dropout -> Dense, forward and backward in plain C.
  * Its arrays are the graph's own weights, so that what is trained is what is saved and explained. */
 #ifndef NGI_TRAIN_HEAD_H
 #define NGI_TRAIN_HEAD_H
@@ -34,6 +34,9 @@ typedef struct ngi_head_work {
     float *in[NGI_HEAD_MOST];   /* [most,in] what each dense layer read, after dropout */
     float *out[NGI_HEAD_MOST];  /* [most,out] after its relu; the last one's are the logits */
     float *grad[NGI_HEAD_MOST]; /* [most,out] */
+    /* [in,width of out] (product.h) the kernel as the last forward had it, and its gradient. */
+    float *kernel[NGI_HEAD_MOST], *kernel_grad[NGI_HEAD_MOST];
+    float *wide; /* [most,largest width] outputs or their gradients */
     float *block;
 } ngi_head_work;
 

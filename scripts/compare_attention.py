@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""What the loss on attention does to accuracy and to the energy on the object, over seeds.
+"""What the loss on attention and other backgrounds do to accuracy and to the energy on the object, over seeds.
 
-    python scripts/compare_attention.py NETGAZE BASE DATA [--seeds 1,2,3] [--weights 0.000001,1] [-- OPTION...]
+    python scripts/compare_attention.py [--seeds 1,2,3,4,5] [--base-layer mixed7] NETGAZE BASE DATA [-- OPTION...]
 
-DATA is a folder that scripts/stamps.sh made. For each seed a head on --base-layer is trained, then once more with each weight of
-the loss (1e-6: the same second stage, nothing looked after), and judged on the test images by `netgaze evaluate`'s figures. Options
-behind -- go to `netgaze train`. Prints a Markdown table with 95 % intervals, and the differences of each seed.
+DATA is a folder that scripts/stamps.sh made; with {seed} in its name one for each seed: other scenes, and other objects and
+backgrounds held out. For each seed a head is trained on --base-layer's features in the same way four times: with nothing looked
+after in the second stage (a loss of weight 1e-6, so that there is one), with --attention-loss, with --background-swap, with
+both; and judged on the test images by `netgaze evaluate`'s figures. Options behind -- go to `netgaze train`.
+
+Prints a Markdown table with the 95 % intervals of each run, then the mean over seeds and the mean difference from the first of
+the four on the same seed, with its 95 % interval (paired, Student's t). Needs scipy.
 """
 import argparse
 import json
@@ -13,21 +17,53 @@ import pathlib
 import subprocess
 import tempfile
 
-RECIPE = ["--base-layer", "mixed7", "--epochs", 25, "--rate", 0.01, "--fine-epochs", 6, "--fine-rate", 0.003, "--keep-last"]
+import numpy as np
+from scipy import stats
+
+RECIPE = ["--epochs", 25, "--rate", 0.01, "--fine-epochs", 6, "--fine-rate", 0.003, "--keep-last"]
+PLAIN = "neither"
+FIGURES = ("accuracy", "energy_in_mask")
 
 
-def train(options, work, seed, weight):
-    """(accuracy, energy) of the test images, each {value, low, high}."""
-    name = "%s-%s" % (seed, weight)
-    command = [options.netgaze, "train", options.base, options.data / "list.csv", "-o", work / (name + ".keras"), *RECIPE,
-               "--attention-loss", weight, "--seed", seed, "--features", work / "features", "--no-duplicates", "-q", *options.more]
+def variants(options):
+    attention = ["--attention-loss", options.attention]
+    swap = ["--background-swap", options.swap]
+    return {PLAIN: ["--attention-loss", 1e-6], "`--attention-loss %g`" % options.attention: attention, "`--background-swap %g`" % options.swap: swap,
+            "both": attention + swap}
+
+
+def train(options, work, seed, name, more):
+    """The test images' figures, each {value, low, high}."""
+    data = str(options.data).format(seed=seed)
+    command = [options.netgaze, "train", options.base, pathlib.Path(data) / "list.csv", "-o", work / (name + ".keras"),
+               "--base-layer", options.base_layer, *RECIPE, *more, "--seed", seed, "--features", work / "features",
+               "--no-duplicates", "-q", *options.more]
     subprocess.run([str(c) for c in command], check=True, stdout=subprocess.DEVNULL)
     report = json.loads((work / (name + "-report") / "report.json").read_text())
-    return report["accuracy"], report["energy_in_mask"]
+    return [report[figure] for figure in FIGURES]
 
 
 def words(figure):
     return "%.3f (%.3f to %.3f)" % (figure["value"], figure["low"], figure["high"])
+
+
+def mean_difference(values):
+    """In words, with the interval of Student's t over seeds."""
+    mean = np.mean(values)
+    if len(values) < 2:
+        return "%+.3f" % mean
+    low, high = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
+    return "%+.3f (%+.3f to %+.3f)" % (mean, low, high)
+
+
+def show_means(found):
+    print("\n| over %d seeds | accuracy | difference | energy on the object | difference |\n| --- | --- | --- | --- | --- |"
+          % len(found[PLAIN]))
+    plain = np.array(found[PLAIN])
+    for name, values in found.items():
+        values = np.array(values)
+        apart = ["", ""] if name == PLAIN else [mean_difference(values[:, i] - plain[:, i]) for i in range(2)]
+        print("| %s | %.3f | %s | %.3f | %s |" % (name, values[:, 0].mean(), apart[0], values[:, 1].mean(), apart[1]))
 
 
 def main():
@@ -36,18 +72,20 @@ def main():
     parser.add_argument("base")
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("more", nargs="*")
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--weights", default="0.000001,1")
+    parser.add_argument("--seeds", default="1,2,3,4,5")
+    parser.add_argument("--base-layer", default="mixed7")
+    parser.add_argument("--attention", type=float, default=1)
+    parser.add_argument("--swap", type=float, default=0.5)
     options = parser.parse_args()
-    print("| seed | `--attention-loss` | test accuracy | energy on the object |\n| --- | --- | --- | --- |", flush=True)
-    with tempfile.TemporaryDirectory() as work:
-        for seed in options.seeds.split(","):
-            found = []
-            for weight in options.weights.split(","):
-                found.append(train(options, pathlib.Path(work), seed, weight))
-                print("| %s | %s | %s | %s |" % (seed, weight, *map(words, found[-1])), flush=True)
-            print("# seed %s: accuracy %+.3f, energy %+.3f" % (
-                seed, *(found[-1][i]["value"] - found[0][i]["value"] for i in range(2))), flush=True)
+    found = {name: [] for name in variants(options)}
+    print("| seed | | test accuracy | energy on the object |\n| --- | --- | --- | --- |", flush=True)
+    for seed in options.seeds.split(","):
+        with tempfile.TemporaryDirectory() as work:
+            for i, (name, more) in enumerate(variants(options).items()):
+                figures = train(options, pathlib.Path(work), seed, str(i), more)
+                found[name].append([f["value"] for f in figures])
+                print("| %s | %s | %s | %s |" % (seed, name, *map(words, figures)), flush=True)
+    show_means(found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fine-tuning of a real network, step by step against Keras.
 
-    python scripts/parity_train.py NETGAZE BASE DATA [--optimizers sgd,adam] [--layer mixed6]
+    python scripts/parity_train.py NETGAZE BASE DATA [--recipes sgd,adam] [--layer mixed6]
 
 Everything behind --layer and a new head are trained by netgaze and by Keras from the same start, in the same order, without
 dropout and augmentation, on the first --per-class images of each class folder of DATA: one step of all images, and --epochs
@@ -14,8 +14,10 @@ For each run: the largest relative difference of an epoch's loss; of all trained
 of its tensor's largest value; the share of weights that are more than 1e-3 apart in that measure; and of the worst weight
 how its first gradient compares with the float32 noise and, for Adam, its epsilon.
 
-Fails unless losses are within 1e-4, and weights within 1e-3 or within twice what Keras's own float32 runs have.
-Needs scripts/parity-requirements.txt.
+The limits are 1e-4 for losses and 1e-3 for weights. Adam and AdamW with Keras's epsilon of 1e-7 may go as far as the worse of
+Keras's own float32 runs where that is farther: they turn float32's noise in gradients that are nearly 0 into full steps, in
+any program. With an epsilon of 1e-3 they don't, and are held to the limits themselves, like SGD. The limits that apply, and
+why, are printed with each run. Fails where netgaze is beyond one. Needs scripts/parity-requirements.txt.
 """
 import argparse
 import json
@@ -30,8 +32,12 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests" / "fixtures"))
 LOSS, WEIGHT = 1e-4, 1e-3
-SEED = 21
-RATES = {"sgd": 1e-3, "adam": 1e-4}
+SEED, MOMENTUM = 21, 0.9
+KERAS_EPSILON = 1e-7
+# name -> title, netgaze's --optimizer, its rate and epsilon
+RECIPES = {"sgd": ("SGD", "sgd", 1e-3, None), "adam": ("Adam", "adam", 1e-4, KERAS_EPSILON),
+           "adamw": ("AdamW", "adamw", 1e-4, KERAS_EPSILON), "adam-epsilon": ("Adam, epsilon 1e-3", "adam", 1e-4, 1e-3),
+           "adamw-epsilon": ("AdamW, epsilon 1e-3", "adamw", 1e-4, 1e-3)}
 BACKENDS = {"own kernels": "auto", "oneDNN": "onednn", "plain loops": "ref"}
 PEERS = {"float64": ("float64", "1"), "oneDNN": ("float32", "1"), "Eigen": ("float32", "0")}
 
@@ -52,15 +58,17 @@ def choose_images(data, per_class, folder):
     return paths, labels
 
 
-def netgaze(options, folder, name, batch, epochs, optimizer, *more):
+def netgaze(options, folder, name, run, *more):
     """Each epoch's loss."""
+    epochs = run["epochs"]
     command = [options.netgaze, "train", options.base, folder / "images", "-o", folder / (name + ".h5"), "--base-layer",
-               options.end, "--epochs", 0, "--batch", batch, "--seed", SEED, "--dropout", 0, "--keep-last", "--patience", 0,
+               options.end, "--epochs", 0, "--batch", run["batch"], "--seed", SEED, "--dropout", 0, "--keep-last", "--patience", 0,
                "--no-duplicates", "--no-report", "--json", "-q", "--val", 0, "--folder", folder / (name + "-train"),
                "--features", folder / "features", *more]
     if epochs:
-        command += ["--unfreeze", options.layer, "--fine-epochs", epochs, "--fine-rate", RATES[optimizer],
-                    "--optimizer", optimizer, "--momentum", 0.9]
+        command += ["--unfreeze", options.layer, "--fine-epochs", epochs, "--fine-rate", run["rate"], "--optimizer",
+                    run["optimizer"]]
+        command += ["--epsilon", run["epsilon"]] if run["epsilon"] else ["--momentum", MOMENTUM]
     done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True)
     return [row["loss"] for row in map(json.loads, done.stdout.splitlines()) if "loss" in row][:epochs]
 
@@ -97,6 +105,13 @@ def open_model(path, precision):
     return other
 
 
+def make_optimizer(run):
+    import keras
+    if run["optimizer"] == "sgd":
+        return keras.optimizers.SGD(run["rate"], momentum=MOMENTUM)
+    return {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[run["optimizer"]](run["rate"], epsilon=run["epsilon"])
+
+
 def run_keras(job):
     import keras
     import tensorflow as tf
@@ -129,8 +144,7 @@ def run_keras(job):
     for run in job["runs"]:
         for v, w in zip(variables, begin):
             v.assign(w)
-        optimizer = keras.optimizers.SGD(run["rate"], momentum=0.9) if run["optimizer"] == "sgd" else \
-            keras.optimizers.Adam(run["rate"])
+        optimizer = make_optimizer(run)
         losses = []
         for epoch in range(run["epochs"]):
             order, total = fixtures.order(len(x), epoch), 0.0
@@ -173,6 +187,17 @@ def show(run, kind, row):
         row.get("grad", 0), row.get("largest", 0), row.get("noise", 0)), flush=True)
 
 
+def limits_of(run, float32):
+    """By measure; says which they are. `float32`: the rows of Keras's own runs."""
+    limits, words = {"loss": LOSS, "weight": WEIGHT}, []
+    for measure, asked in limits.items():
+        if run["epsilon"] == KERAS_EPSILON:
+            limits[measure] = max(asked, *(row[measure] for row in float32))
+        words.append("%.1e%s" % (limits[measure], ", Keras's own float32" if limits[measure] > asked else ""))
+    print("| %s | limits | %s | %s | | |" % (run["name"], *words), flush=True)
+    return limits
+
+
 def load_peers(options, folder, paths, labels, runs):
     results = {}
     for kind, (precision, onednn) in PEERS.items():
@@ -198,16 +223,15 @@ def judge(options, folder, runs, peers):
             weights = [peers[kind]["%s/%d" % (run["name"], i)] for i in range(count)]
             rows[kind] = compare(run, peers[kind][run["name"] + "/losses"], weights, reference, noise)
             show(run, "Keras, float32 by " + kind, rows[kind])
-        allowed = max(WEIGHT, 2 * max(r["weight"] for r in rows.values()))
+        limits = limits_of(run, rows.values())
         for kind, backend in BACKENDS.items():
             if backend == "ref" and (options.no_ref or run["epochs"] > 1):
                 continue
-            losses = netgaze(options, folder, run["name"] + "-" + kind, run["batch"], run["epochs"], run["optimizer"],
-                             "--backend", backend)
+            losses = netgaze(options, folder, run["name"] + "-" + kind, run, "--backend", backend)
             weights = stored_weights(folder / ("%s-%s.h5" % (run["name"], kind)), reference["paths"])
             row = compare(run, losses, weights, reference, noise)
             show(run, "netgaze, " + kind, row)
-            good = good and row["loss"] <= LOSS and row["weight"] <= allowed
+            good = good and row["loss"] <= limits["loss"] and row["weight"] <= limits["weight"]
     return good
 
 
@@ -216,7 +240,7 @@ def main():
     parser.add_argument("netgaze", nargs="?")
     parser.add_argument("base", nargs="?")
     parser.add_argument("data", nargs="?")
-    parser.add_argument("--optimizers", default="sgd,adam")
+    parser.add_argument("--recipes", default=",".join(RECIPES), help="of %s" % ", ".join(RECIPES))
     parser.add_argument("--layer", default="mixed6")
     parser.add_argument("--end", default="mixed10", help="the base is cut here")
     parser.add_argument("--preprocess", default="unit", choices=["unit", "tf"], help="the base's own")
@@ -232,13 +256,13 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         paths, labels = choose_images(options.data, options.per_class, folder / "images")
-        netgaze(options, folder, "start", options.batch, 0, None)
+        netgaze(options, folder, "start", {"batch": options.batch, "epochs": 0})
         runs = []
-        for optimizer in options.optimizers.split(","):
-            shape = {"optimizer": optimizer, "rate": RATES[optimizer]}
-            runs.append({"name": optimizer + ", one step", "batch": len(paths), "epochs": 1, **shape})
+        for title, optimizer, rate, epsilon in (RECIPES[r] for r in options.recipes.split(",")):
+            recipe = {"optimizer": optimizer, "rate": rate, "epsilon": epsilon}
+            runs.append({"name": title + ", one step", "batch": len(paths), "epochs": 1, **recipe})
             steps = options.epochs * -(-len(paths) // options.batch)
-            runs.append({"name": "%s, %d steps" % (optimizer, steps), "batch": options.batch, "epochs": options.epochs, **shape})
+            runs.append({"name": "%s, %d steps" % (title, steps), "batch": options.batch, "epochs": options.epochs, **recipe})
         return 0 if judge(options, folder, runs, load_peers(options, folder, paths, labels, runs)) else 1
 
 

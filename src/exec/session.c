@@ -62,27 +62,35 @@ static ng_status find_pointers(ngi_run_session *s, ng_error *err)
     return NG_OK;
 }
 
+/* Sums begin at a cache line, so that vectors lie in one. */
+static int64_t whole_lines(int64_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
 static ng_status make_weight_grads(ngi_run_session *s, ng_error *err)
 {
     const ngi_plan *p = s->plan;
     int64_t total = 0, at = 0;
     for (int i = 0; i < p->n_steps; i++)
         if (p->steps[i].trains)
-            total += ngi_step_kernel_count(&p->steps[i]) + ngi_step_bias_count(&p->steps[i]);
+            total += whole_lines(ngi_step_kernel_count(&p->steps[i])) +
+                     whole_lines(ngi_step_bias_count(&p->steps[i]));
     if (total == 0)
         return NG_OK;
     s->n_weight_grads = total;
-    s->weight_grads = ngi_alloc_zero((size_t)total, sizeof(float));
+    s->weight_grads = ngi_alloc_aligned((size_t)total * sizeof(float));
     if (!s->weight_grads)
         return ngi_fail_memory(err, (size_t)total * sizeof(float));
+    memset(s->weight_grads, 0, (size_t)total * sizeof(float));
     for (int i = 0; i < p->n_steps; i++) {
         const ngi_step *step = &p->steps[i].step;
         if (!p->steps[i].trains)
             continue;
         s->steps[i].grad_kernel = step->trains_kernel ? s->weight_grads + at : NULL;
-        at += ngi_step_kernel_count(&p->steps[i]);
+        at += whole_lines(ngi_step_kernel_count(&p->steps[i]));
         s->steps[i].grad_bias = step->trains_bias ? s->weight_grads + at : NULL;
-        at += ngi_step_bias_count(&p->steps[i]);
+        at += whole_lines(ngi_step_bias_count(&p->steps[i]));
     }
     return NG_OK;
 }
@@ -144,7 +152,7 @@ void ngi_run_session_free(ngi_run_session *s)
     ngi_free(s->in);
     ngi_free(s->grad_in);
     ngi_free(s->ones);
-    ngi_free(s->weight_grads);
+    ngi_free_aligned(s->weight_grads);
     ngi_free_aligned(s->block);
     ngi_plan_free(s->plan);
     ngi_free(s);

@@ -426,7 +426,8 @@ static bool pools(const ngi_step *step)
     return (!step->has_act || as_clamp(&step->act, &low, &high)) && is_2d(step);
 }
 
-const ngi_backend ngi_backend_native = {.name = "native", .prepare = prepare, .pools = pools};
+const ngi_backend ngi_backend_native = {
+    .name = "native", .prepare = prepare, .pools = pools, .prepare_trainer = ngi_native_prepare_trainer};
 
 /* ---- In front of bf16 -------------------------------------------------------------------------- */
 

@@ -213,15 +213,15 @@ enum { MAX_M = 6 }; /* outputs of a tile and axis */
 
 INLINE vec load_pixel(const float *p, int64_t k, int64_t left)
 {
-    if (!p)
+    if (!p || left <= 0)
         return (vec){0};
     return left >= LANES ? load(p + k) : load_part(p + k, left);
 }
 
 INLINE void input_1d(int a, const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride,
-                     int64_t channels)
+                     int64_t channels, int64_t step, int64_t jump)
 {
-    for (int64_t k = 0; k < channels; k += LANES) {
+    for (int64_t k = 0; k < channels; k += step, dst += jump) {
         vec d[NGI_WINO_MAX_A], out[NGI_WINO_MAX_A];
 #pragma GCC unroll 12
         for (int i = 0; i < a; i++)
@@ -229,16 +229,16 @@ INLINE void input_1d(int a, const ngi_cook_toom *t, const float *const *src, flo
         transform_in(a, t->bt, d, out);
 #pragma GCC unroll 12
         for (int i = 0; i < a; i++)
-            store(dst + i * stride + k, out[i]);
+            store(dst + i * stride, out[i]);
     }
 }
 
 enum { MAX_2D = 8 }; /* inputs of a 2-D tile's axis */
 
 INLINE void input_2d(int a, const ngi_cook_toom *t, const float *const *src, float *dst, int64_t stride,
-                     int64_t channels)
+                     int64_t channels, int64_t step, int64_t jump)
 {
-    for (int64_t k = 0; k < channels; k += LANES) {
+    for (int64_t k = 0; k < channels; k += step, dst += jump) {
         vec half[MAX_2D][MAX_2D];
         for (int j = 0; j < a; j++) {
             vec d[MAX_2D], out[MAX_2D];
@@ -255,26 +255,34 @@ INLINE void input_2d(int a, const ngi_cook_toom *t, const float *const *src, flo
             transform_in(a, t->bt, half[i], out);
 #pragma GCC unroll 8
             for (int j = 0; j < a; j++)
-                store(dst + (i * a + j) * stride + k, out[j]);
+                store(dst + (i * a + j) * stride, out[j]);
         }
     }
 }
 
-static void input(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
-                  int64_t channels)
+INLINE void copy(const float *src, float *dst, int64_t channels, int64_t step, int64_t jump)
 {
-    if (two_d && t->a == 6)
-        input_2d(6, t, src, dst, stride, channels);
+    for (int64_t k = 0; k < channels; k += step, dst += jump)
+        store(dst, load_pixel(src, k, channels - k));
+}
+
+static void input(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
+                  int64_t channels, int64_t step, int64_t jump)
+{
+    if (!t)
+        copy(src[0], dst, channels, step, jump);
+    else if (two_d && t->a == 6)
+        input_2d(6, t, src, dst, stride, channels, step, jump);
     else if (two_d)
-        input_2d(8, t, src, dst, stride, channels);
+        input_2d(8, t, src, dst, stride, channels, step, jump);
     else if (t->a == 6)
-        input_1d(6, t, src, dst, stride, channels);
+        input_1d(6, t, src, dst, stride, channels, step, jump);
     else if (t->a == 8)
-        input_1d(8, t, src, dst, stride, channels);
+        input_1d(8, t, src, dst, stride, channels, step, jump);
     else if (t->a == 10)
-        input_1d(10, t, src, dst, stride, channels);
+        input_1d(10, t, src, dst, stride, channels, step, jump);
     else
-        input_1d(12, t, src, dst, stride, channels);
+        input_1d(12, t, src, dst, stride, channels, step, jump);
 }
 
 INLINE vec select(mask_vec mask, vec yes, vec no)
@@ -435,5 +443,18 @@ static void join(bool average, int taps, const float *const *src, int64_t count,
         join_taps(average, 0, taps, src, count, scale, bias, low, high, dst);
 }
 
+#include "exec/native/gradients.inc.h"
+
 extern const ngi_native_isa ISA;
-const ngi_native_isa ISA = {NAME, LANES, multiply, input, output, product, join};
+const ngi_native_isa ISA = {.name = NAME,
+                            .lanes = LANES,
+                            .multiply = multiply,
+                            .input = input,
+                            .output = output,
+                            .product = product,
+                            .join = join,
+                            .block = BLOCK,
+                            .outer = outer,
+                            .spread = spread,
+                            .taps = taps,
+                            .total = total};

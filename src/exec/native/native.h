@@ -35,10 +35,11 @@ typedef struct ngi_native_isa {
     /* c[rows][panel] (+)= a[rows][k] (row stride lda) * b[k][panel] */
     void (*multiply)(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *c,
                      bool accumulate);
-    /* Transforms one tile: src[a] (2-D: [a*a]) point at pixels' channels, NULL is padding; frequency f goes to
-     * dst + f * stride, channels rounded up to lanes. */
+    /* Transforms one tile: src[a] (2-D: [a*a]) point at pixels' channels, NULL is padding; a vector at every `step`th
+     * channel goes, of frequency f, to dst + f * stride, the next one `jump` behind it; beyond `channels` are
+     * zeros. t NULL: copies src[0]. */
     void (*input)(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
-                  int64_t channels);
+                  int64_t channels, int64_t step, int64_t jump);
     /* The way back for one tile and panel: m_values + f * stride -> dst[m] (2-D: [m*m]), `channels` of them, NULL
      * skipped; y = min(max(AT m + bias, low), high), added to what is there if `accumulate`. */
     void (*output)(const ngi_cook_toom *t, bool two_d, const float *m_values, int64_t stride,
@@ -53,6 +54,20 @@ typedef struct ngi_native_isa {
      * min(max(that + bias, low), high) */
     void (*join)(bool average, int taps, const float *const *src, int64_t count, float scale,
                  const float *bias, float low, float high, float *dst);
+    /* Of weights' gradients. */
+    int block; /* input channels at a time, at most `lanes` */
+    /* c[rows][panel] = the sum over k of a[k][block] times b[k][panel], rows <= block */
+    void (*outer)(int64_t rows, int64_t k, const float *a, const float *b, float *c);
+    /* The gradients of a tile's outputs src[m] (2-D: [m*m]), NULL is zeros, back through the output's transform: a panel of
+     * which `channels` are there, frequency f to dst + f * stride. t NULL: copies src[0]. */
+    void (*spread)(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
+                   int64_t channels);
+    /* sums [frequencies][block][panel] back through the weights' transform (none: t NULL): tap k of input channel i, `channels`
+     * of them, is added to dst + k * step + i * row */
+    void (*taps)(const ngi_cook_toom *t, bool two_d, int64_t rows, const float *sums, float *dst,
+                 int64_t step, int64_t row, int64_t channels);
+    /* dst[channels] += the sum over rows of x[rows][channels] (row stride `stride`), in double */
+    void (*total)(int64_t rows, const float *x, int64_t stride, int64_t channels, float *dst);
 } ngi_native_isa;
 
 /* The best for this CPU; NULL never. */
@@ -155,6 +170,40 @@ void ngi_direct_update(ngi_direct *c, const float *kernel, const float *bias);
 void ngi_direct_clear(ngi_direct *c);
 size_t ngi_direct_scratch(const ngi_direct *c); /* bytes */
 void ngi_direct_run(const ngi_direct *c, const float *in, float *out, int64_t stride, void *scratch);
+
+/* ---- Weights' gradients --------------------------------------------------------------------------- */
+
+/* A convolution of one group, or a dense layer: a 1x1 kernel on a map of one pixel. */
+typedef struct ngi_gradient_shape {
+    int64_t in_h, in_w, in_c, out_h, out_w, out_c;
+    int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+} ngi_gradient_shape;
+
+/* A sum of matrix products over places - tiles of the transform, or pixels: what is at an input's place, [in_c], times the
+ * gradient at the output's place, [out_c]. */
+typedef struct ngi_gradient {
+    const ngi_native_isa *isa;
+    ngi_gradient_shape shape;
+    int threads;
+    bool transforms, two_d, vertical; /* else a product for every tap; as in ngi_winograd */
+    ngi_cook_toom t;
+    int frequencies;        /* 1 without a transform */
+    int64_t lines, along;   /* places of an image: lines, and on each of them */
+    int64_t blocks, panels; /* of input and output channels */
+    int64_t most;           /* places a pass */
+} ngi_gradient;
+
+/* Of up to `batch` images at once. */
+void ngi_gradient_init(ngi_gradient *c, const ngi_native_isa *isa, const ngi_gradient_shape *shape, int batch,
+                       int threads);
+size_t ngi_gradient_scratch(const ngi_gradient *c); /* bytes */
+/* in [n,in_h,in_w,in_c], grad [n,out_h,out_w,out_c]; added to kernel [kernel_h,kernel_w,in_c,out_c]. */
+void ngi_gradient_run(const ngi_gradient *c, int n, const float *in, const float *grad, float *kernel,
+                      void *scratch);
+
+/* The back end's prepare_trainer. */
+ng_status ngi_native_prepare_trainer(const ngi_step *step, int batch, int threads, ngi_kernel *out,
+                                     ng_error *err);
 
 /* ---- Pools ------------------------------------------------------------------------------------- */
 

@@ -290,7 +290,8 @@ static void transform_place(const wino_pass *p, int64_t place)
             src[i] = c->vertical ? pixel(p, start + i - c->pad_top, line - c->pad_left)
                                  : pixel(p, line - c->pad_top, start + i - c->pad_left);
     }
-    c->isa->input(&c->t, c->two_d, src, p->v + place * c->in_lanes, p->places * c->in_lanes, c->shape.in_c);
+    c->isa->input(&c->t, c->two_d, src, p->v + place * c->in_lanes, p->places * c->in_lanes, c->shape.in_c,
+                  c->isa->lanes, c->isa->lanes);
 }
 
 static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, const float *products)

@@ -7,6 +7,7 @@
 #define SUMS   12
 #define ROUNDS 2000000L
 
+typedef float vec4 __attribute__((vector_size(16)));
 typedef float vec8 __attribute__((vector_size(32)));
 typedef float vec16 __attribute__((vector_size(64)));
 
@@ -36,8 +37,11 @@ static double seconds(void)
 #if defined(__x86_64__)
 KERNEL(peak_avx2, vec8, "avx2,fma")
 KERNEL(peak_avx512, vec16, "avx512f,fma")
+#elif defined(__aarch64__)
+KERNEL(peak_neon, vec4, "+simd")
 #endif
 
+#if defined(__x86_64__) || defined(__aarch64__)
 static void say(const char *name, float (*kernel)(float), int lanes)
 {
     double best = 1e9;
@@ -50,6 +54,7 @@ static void say(const char *name, float (*kernel)(float), int lanes)
     }
     printf("%s,%.1f\n", name, 2.0 * lanes * SUMS * (double)ROUNDS / best / 1e9);
 }
+#endif
 
 int main(void)
 {
@@ -59,9 +64,10 @@ int main(void)
         say("avx2", peak_avx2, 8);
     if (__builtin_cpu_supports("avx512f"))
         say("avx512", peak_avx512, 16);
-    return 0;
+#elif defined(__aarch64__)
+    say("neon", peak_neon, 4);
 #else
-    printf("# only x86-64 is measured\n");
-    return 0;
+    printf("# measured on x86-64 and aarch64 only\n");
 #endif
+    return 0;
 }

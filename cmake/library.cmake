@@ -45,7 +45,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${kernels}/kernels_avx2.c PROPERTIES
     COMPILE_OPTIONS "-mavx2;-mfma;-O3;-ffp-contract=fast")
 endif()
-set_source_files_properties(${kernels}/kernels_plain.c PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=fast")
+set_source_files_properties(${kernels}/kernels_plain.c PROPERTIES
+  COMPILE_OPTIONS "-O3;-ftree-loop-vectorize;-ffp-contract=fast")
 
 # Packed weights in the cache are of these very kernels: a build with others finds none (exec/packed.c).
 file(GLOB kernel_files CONFIGURE_DEPENDS ${kernels}/*.[ch] ${PROJECT_SOURCE_DIR}/src/exec/onednn/*.[ch])

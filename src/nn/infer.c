@@ -208,7 +208,7 @@ static ng_status infer_softmax(infer_context *c)
 
 static ng_status infer_pool(infer_context *c)
 {
-    int64_t oh, ow;
+    int64_t oh = 0, ow = 0;
     NGI_TRY(windows(c, &oh, &ow));
     c->node->shape = ngi_shape_of(3, oh, ow, c->in->dim[2]);
     return NG_OK;

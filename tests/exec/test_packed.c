@@ -9,6 +9,13 @@
 
 enum { N = 2 };
 
+/* Whether each convolution of the net below has a kernel that packs its weights: elsewhere plain loops take some, in place. */
+#ifdef __x86_64__
+enum { ALL_PACKED = 1 };
+#else
+enum { ALL_PACKED = 0 };
+#endif
+
 static ng_error err;
 
 /* Every kind of kernel: Winograd in 2-D and 1-D, oneDNN's packed and strided ones, grouped, depthwise, dense. */
@@ -123,7 +130,7 @@ static void the_same_comes_out(void **state)
             assert_false(first.from_pack);
             assert_int_equal(files_in(folder), 1);
             check_same(g, input, logits, &plain, &first);
-            if (b == 0) /* all but the in-place ones come from the pack */
+            if (b == 0 && ALL_PACKED)
                 spoil_kernels(g);
             result second = run(g, input, logits, backends[b], threads, folder);
             assert_true(second.from_pack);

@@ -83,7 +83,11 @@ static void test_random_layers(void **state)
             passed_on++;
         }
     }
+#ifdef __x86_64__
     assert_true(passed_on <= 20);
+#else /* oneDNN has fewer kernels that are quick: 117 on aarch64 */
+    assert_true(passed_on <= 150);
+#endif
 }
 
 /* Each allocation of a kernel's making fails once: an error, and nothing left behind. */

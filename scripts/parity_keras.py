@@ -171,11 +171,24 @@ def steady_input(producer, model, paths, inputs):
     return best
 
 
-def near_zero(before):
-    """Where a relu is near its kink: distances in standard deviations, and what changes sides."""
-    value = before.numpy()
-    distance = np.abs(value) / value.std()
-    return [(distance[k], before[tuple(map(int, k))], k, -1 if value[k] > 0 else 1) for k in zip(*np.where(distance < NEAR))]
+def bends(layer):
+    """The kinks of a layer's activation: [(where, slope below, slope above)]."""
+    kind = layer.activation.__name__ if type(layer).__name__ == "Activation" else type(layer).__name__.lower()
+    if kind == "relu":
+        top = getattr(layer, "max_value", None)
+        return [(0, 0, 1)] + ([(float(top), 1, 0)] if top is not None else [])
+    return {"relu6": [(0, 0, 1), (6, 1, 0)], "hard_sigmoid": [(-3, 0, 1 / 6), (3, 1 / 6, 0)],
+            "hard_silu": [(-3, 0, -0.5), (3, 1.5, 1)]}.get(kind, [])
+
+
+def near_kinks(layer, before):
+    """Where an activation is near a kink: distances in standard deviations, and what changes sides."""
+    value, found = before.numpy(), []
+    for where, below, above in bends(layer):
+        distance = np.abs(value - where) / value.std()
+        found += [(distance[k], before[tuple(map(int, k))], k, (below - above) if value[k] > where else (above - below))
+                  for k in zip(*np.where(distance < NEAR))]
+    return found
 
 
 def near_ties(layer, before, after):
@@ -200,15 +213,14 @@ def near_ties(layer, before, after):
 
 
 def kinks(producer, model, path, x, c):
-    """How the map at `path` changes with each relu, or maximum, that is near its kink behind it on the other side (to first
-    order): [distance in standard deviations, [h,w]], the nearest first. A gradient jumps there, and which side a sum of
-    float32 falls on is rounding. Of Activation, ReLU and MaxPooling2D layers."""
+    """How the map at `path` changes with each activation, or maximum, that is near its kink behind it on the other side (to
+    first order): [distance in standard deviations, [h,w]], the nearest first. A gradient jumps there, and which side a sum
+    of float32 falls on is rounding. Of Activation, ReLU and MaxPooling2D layers."""
     tf, keras = producer.tf, producer.keras
     net = ref.copy_as(producer, model, "float64")
     ref.without_final_activation(net.layers[-1])
     layers = [l for l in net.layers[net.layers.index(net.get_layer(path)) + 1 :] if
-              type(l).__name__ in ("ReLU", "MaxPooling2D") or
-              (type(l).__name__ == "Activation" and l.activation.__name__ == "relu")]
+              type(l).__name__ == "MaxPooling2D" or (type(l).__name__ in ("ReLU", "Activation") and bends(l))]
     full = keras.Model(net.inputs, [net.get_layer(path).output] + [l.input for l in layers] + [l.output for l in layers] +
                        [net.output])
     n, found = len(layers), []
@@ -219,7 +231,8 @@ def kinks(producer, model, path, x, c):
         score = logits[0, c]
         for layer, before, after in zip(layers, rest[:n], rest[n:]):
             tie = type(layer).__name__ == "MaxPooling2D"
-            found += [(f[0], f[1], after, f[2], f[3]) for f in (near_ties(layer, before, after) if tie else near_zero(before))]
+            near = near_ties(layer, before, after) if tie else near_kinks(layer, before)
+            found += [(f[0], f[1], after, f[2], f[3]) for f in near]
     plain = act.numpy()[0] @ tape.gradient(score, act).numpy()[0].mean((0, 1))
     out = []
     for distance, side, after, at, sign in sorted(found, key=lambda f: f[0])[:MOST]:
@@ -266,8 +279,11 @@ def applications(producer, job):
     keras.utils.set_random_seed(job["seed"])
     model = getattr(keras.applications, keras_name)(weights=None, input_shape=(size, size, 3))
     last, middle = (last, middle) if last else spatial_layers(model)
-    x = smooth_image(rng, size, 0, 255) if pixels else smooth_image(rng, size, -1, 1)
-    settle(keras, model, rng, x, smooth=name.startswith(("efficientnet", "mobilenet_v3")))
+    low, high = (0, 255) if pixels else (-1, 1)
+    x = smooth_image(rng, size, low, high)
+    # The last maps of a small input have a few cells: too few for the statistics of batch norms, hence more images.
+    settled = np.concatenate([x] + [smooth_image(rng, size, low, high) for _ in range(7 if size < 224 else 0)])
+    settle(keras, model, rng, settled, smooth=name.startswith(("efficientnet", "mobilenet_v3")))
     files = []
     for form in job["formats"]:
         files.append("model." + form)
@@ -276,7 +292,6 @@ def applications(producer, job):
             model.save(path, include_optimizer=False)
         else:
             model.save(path, **({"include_optimizer": False, "save_format": "h5"} if form == "h5" else {}))
-    low, high = (0, 255) if pixels else (-1, 1)
     inputs = [x] + [smooth_image(rng, size, low, high) for _ in range(job["tries"] - 1)]
     x, out, facts = reference(producer, model, [last, middle], inputs, job["float64"])
     facts["files"] = files

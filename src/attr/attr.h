@@ -162,6 +162,9 @@ typedef struct ngi_sampling {
     int count;
     int gradient_node; /* node whose gradient of the score is wanted; -1: none; NGI_ALL_GRADIENTS: all, by take_run */
     ngi_relu_rule rule;
+    /* NULL, or for each start values that many samples have outside of a rectangle: of those without a gradient only what
+     * depends on the rectangle is run then, to the same bytes. */
+    const float *const *base;
     /* Writes sample i: x[k] for each start (the input, for the whole network), without batch. Called by any thread, in
      * any order. */
     void (*make)(void *context, int i, float *const *x);

@@ -153,7 +153,8 @@ static ng_status run(const ngi_attr_job *job, covering *o, room *r, ng_map *map,
         ngi_partial_order(r->list, count);
     o->list = r->list;
     o->scores = r->scores;
-    ngi_sampling s = {.count = count, .gradient_node = -1, .make = make, .take = take, .context = o};
+    ngi_sampling s = {
+        .count = count, .gradient_node = -1, .base = &o->input, .make = make, .take = take, .context = o};
     NGI_TRY(ngi_part_whole(job, &s.part, err));
     NGI_TRY(ngi_attr_sample(job, &s, &taken, err));
     for (int k = 0; k < taken; k++)

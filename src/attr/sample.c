@@ -305,10 +305,16 @@ ng_status ngi_part_base(const ngi_attr_job *job, ngi_part *p, const float *const
 
 /* ---- Sampling ------------------------------------------------------------------------------- */
 
+/* Of a run's arithmetic; where more is left the parts are not worth their edges. */
+#define MOST_NEAR  0.95
+/* Samples for which a base's run is no matter. */
+#define LEAST_NEAR 8
+
 /* One worker's share of a round. */
 typedef struct share {
     const ngi_attr_job *job;
     const ngi_sampling *s;
+    const ngi_base *base; /* or NULL */
     worker *w;
     int first, count;
     ng_status status;
@@ -327,7 +333,10 @@ static ng_status run_share(share *h)
             x[k] = h->w->x[k] + i * node_count(job->graph, p->starts[k]);
         h->s->make(h->s->context, h->first + i, x);
     }
-    NGI_TRY(ngi_run_forward(h->w->run, (const float *const *)h->w->x, h->count, &h->err));
+    const float *const *inputs = (const float *const *)h->w->x;
+    if (h->base)
+        return ngi_run_forward_near(h->w->run, h->base, MOST_NEAR, inputs, h->count, &h->err);
+    NGI_TRY(ngi_run_forward(h->w->run, inputs, h->count, &h->err));
     if (h->s->gradient_node == -1)
         return NG_OK;
     const float *logits = ngi_run_activation(h->w->run, head->logits);
@@ -394,14 +403,12 @@ double ngi_attr_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *done, ng_error *err)
+static ng_status sample_all(const ngi_attr_job *job, const ngi_sampling *s, int threads, const ngi_base *base,
+                            int *done, ng_error *err)
 {
     share shares[64];
-    int batch = s->part->batch, threads = job->threads < 1 ? 1 : job->threads > 64 ? 64 : job->threads;
-    int runs = (s->count + batch - 1) / batch, taken = 0;
-    threads = threads > runs ? runs : threads;
+    int batch = s->part->batch, taken = 0;
     double end = job->seconds > 0 ? ngi_attr_seconds() + job->seconds : 0;
-    NGI_TRY(want_workers(job, s->part, threads, err));
     while (taken < s->count && !(end > 0 && taken > 0 && ngi_attr_seconds() >= end)) {
         if (job->progress && job->progress(job->context, taken, s->count))
             return ngi_fail(err, NG_E_CANCELLED, "interrupted after %d of %d samples", taken, s->count);
@@ -410,6 +417,7 @@ ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *d
             int left = s->count - taken;
             shares[n] = (share){.job = job,
                                 .s = s,
+                                .base = base,
                                 .w = &s->part->workers[n],
                                 .first = taken,
                                 .count = left < batch ? left : batch};
@@ -420,4 +428,18 @@ ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *d
     if (done)
         *done = taken;
     return NG_OK;
+}
+
+ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *done, ng_error *err)
+{
+    int batch = s->part->batch, threads = job->threads < 1 ? 1 : job->threads > 64 ? 64 : job->threads;
+    int runs = (s->count + batch - 1) / batch;
+    threads = threads > runs ? runs : threads;
+    NGI_TRY(want_workers(job, s->part, threads, err));
+    ngi_base *base = NULL;
+    if (s->base && s->gradient_node == -1 && s->count > LEAST_NEAR)
+        NGI_TRY(ngi_base_create(s->part->workers[0].run, s->base, &base, err));
+    ng_status status = sample_all(job, s, threads, base, done, err);
+    ngi_base_free(base);
+    return status;
 }

@@ -154,6 +154,7 @@ typedef struct room {
     candidate *candidates; /* [channels] */
     int *list, *sample_of; /* [channels] each: of a sample, its channel; of a channel, its sample */
     double *scores, *weights;
+    float *nothing; /* the input behind a mask of zeros */
 } room;
 
 /* The samples: one for every mask that a chosen channel has. In a hurry they come in an order drawn at random. */
@@ -219,9 +220,13 @@ static ng_status compute_in(const ngi_attr_job *job, const ngi_attr_pair *p, roo
                  .aligned = variant != PAPER,
                  .list = r->list,
                  .scores = r->scores};
+    for (int64_t i = 0; i < ngi_shape_count(&input); i++)
+        r->nothing[i] = m.input[i] * 0.0f; /* of the input's sign, as behind a mask */
     choose(&m, channels, wanted, r->chosen);
     count = list_samples(&m, r, wanted, job->seconds > 0);
-    ngi_sampling s = {.count = count, .gradient_node = -1, .make = make, .take = take, .context = &m};
+    const float *base = r->nothing;
+    ngi_sampling s = {
+        .count = count, .gradient_node = -1, .base = &base, .make = make, .take = take, .context = &m};
     NGI_TRY(ngi_part_whole(job, &s.part, err));
     ngi_attr_job scored = *job;
     scored.target.kind = variant == TKV ? NG_TARGET_PROBABILITY : job->target.kind;
@@ -241,15 +246,18 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
 {
     ngi_attr_pair p = {0};
     p.act = ngi_attr_activations(job, &p.cells, &p.channels);
-    size_t n = (size_t)p.channels;
+    ngi_shape input = ngi_attr_input_shape(job->graph);
+    size_t n = (size_t)p.channels, inputs = (size_t)ngi_shape_count(&input);
     room r = {.planes = ngi_alloc(n * (size_t)p.cells, sizeof *r.planes),
               .chosen = ngi_alloc(n, sizeof *r.chosen),
               .candidates = ngi_alloc(n, sizeof *r.candidates),
               .list = ngi_alloc(n, sizeof *r.list),
               .sample_of = ngi_alloc(n, sizeof *r.sample_of),
               .scores = ngi_alloc(n, sizeof *r.scores),
-              .weights = ngi_alloc_zero(n, sizeof *r.weights)};
-    bool all = r.planes && r.chosen && r.candidates && r.list && r.sample_of && r.scores && r.weights;
+              .weights = ngi_alloc_zero(n, sizeof *r.weights),
+              .nothing = ngi_alloc(inputs, sizeof *r.nothing)};
+    bool all =
+        r.nothing && r.planes && r.chosen && r.candidates && r.list && r.sample_of && r.scores && r.weights;
     ng_status status =
         all ? compute_in(job, &p, &r, map, err) : ngi_fail_memory(err, n * (size_t)p.cells * sizeof(float));
     ngi_free(r.planes);
@@ -259,6 +267,7 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     ngi_free(r.sample_of);
     ngi_free(r.scores);
     ngi_free(r.weights);
+    ngi_free(r.nothing);
     return status;
 }
 

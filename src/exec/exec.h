@@ -47,6 +47,11 @@ typedef struct ngi_step {
     ngi_packing *packing;
 } ngi_step;
 
+/* Pixels [y0,y1) x [x0,x1) of a map (rect.h). */
+typedef struct ngi_rect {
+    int64_t y0, y1, x0, x1;
+} ngi_rect;
+
 /* What a kernel sees when it runs. Blocks do not overlap unless stated. n images. What lies as bytes (ngi_step.in_levels,
  * out_levels) is uint8_t, and counted in bytes where it says floats. */
 typedef struct ngi_run {
@@ -57,6 +62,9 @@ typedef struct ngi_run {
         out_stride; /* forward, of a kernel that says `strided`: floats between pixels of out; 0: channels */
     float *out;     /* [n] + out_shape. Backward: the forward's output, to be read only
                                where ngi_op_backward_reads names it or an activation is fused */
+    const ngi_rect *
+        parts; /* forward, of a kernel with `reach`: [n] what of out is wanted, none of an image where that is
+                               empty; NULL: all */
     const float *grad_out;  /* backward: dS/d(out), after the fused activation: the kernel applies its
                                derivative, which follows from `out` (ngi_activate_grad with x = out) */
     float *const *grad_in;  /* backward: [n_inputs], NULL where no gradient is wanted. Overwritten, except
@@ -85,6 +93,12 @@ typedef struct ngi_kernel {
     size_t scratch; /* bytes wanted in ngi_run.scratch */
     ng_status (*forward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
     ng_status (*backward)(const struct ngi_kernel *k, const ngi_run *run, ng_error *err);
+    /* Of a kernel whose forward can make a part of a map, to the bytes that a whole run has there: widens *out, not empty, to
+     * what is made then, and returns what is read for it, of every input. NULL: it makes whole maps only. */
+    ngi_rect (*reach)(const struct ngi_kernel *k, ngi_rect *out);
+    /* With `reach`: what of out may have other bytes where inputs differ in this rectangle, not empty. With a transform that
+     * is more than the windows that meet it: all outputs of a tile are rounded together. */
+    ngi_rect (*spread)(const struct ngi_kernel *k, ngi_rect in);
     /* Of a step that trains: its weights have other values now. NULL where they are used in place. */
     ng_status (*update)(struct ngi_kernel *k, const float *kernel, const float *bias, ng_error *err);
     void (*destroy)(struct ngi_kernel *k);
@@ -171,6 +185,16 @@ NG_NODISCARD ng_status ngi_run_session_create(ngi_plan *p, ngi_run_session **out
 void ngi_run_session_free(ngi_run_session *s);
 /* inputs[i]: [n] + shape of graph->inputs[i], or of the plan's starts[i]; read during the call only. n <= batch. */
 NG_NODISCARD ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err);
+/* The activations of one image's run, for others near it. inputs as for ngi_run_forward. The session's own are used up. */
+typedef struct ngi_base ngi_base;
+NG_NODISCARD ng_status ngi_base_create(ngi_run_session *s, const float *const *inputs, ngi_base **out,
+                                       ng_error *err);
+void ngi_base_free(ngi_base *b);
+/* ngi_run_forward, to the same bytes: where an image is the base's to the last bit outside of a rectangle, only what depends on
+ * the rectangle is computed. Runs whole where more than the share `most` of a whole run's arithmetic would be left. The base is
+ * of a session of the same plan. Afterwards there is no backward, and nothing is known of an overflow. */
+NG_NODISCARD ng_status ngi_run_forward_near(ngi_run_session *s, const ngi_base *b, double most,
+                                            const float *const *inputs, int n, ng_error *err);
 /* Whether a number of the last forward left float32's range: then there may have been infinities, and what is not a number
  * where a kernel's relu made 0 of it. Computing exponentials may raise it too. */
 bool ngi_run_overflowed(const ngi_run_session *s);

@@ -1,30 +1,7 @@
 /* Running a plan: one block of memory, one array of pointers worked out when the session is made. */
-#include "exec/plan.h"
+#include "exec/session.h"
 
 #include <string.h>
-
-typedef struct step_pointers {
-    const float **in;
-    float **grad_in;
-    float *out, *grad_out;
-    float *grad_kernel, *grad_bias; /* into weight_grads; NULL: not trained */
-} step_pointers;
-
-struct ngi_run_session {
-    ngi_plan *plan;
-    char *block;
-    void *contexts[NGI_MAX_BACKENDS];
-    step_pointers *steps;
-    const float **in; /* all steps' inputs, one after the other */
-    float **grad_in;
-    float *
-        weight_grads; /* what steps that train have summed up: kernel, then bias, step by step; NULL: none do */
-    int64_t n_weight_grads;
-    bool overflowed; /* in the last forward */
-    int images;      /* of the last forward; 0: none, or it failed */
-    float *
-        ones; /* [batch, largest ReLU]: where the deconvnet rule takes a ReLU's derivative; NULL before the first */
-};
 
 static float *activation(const ngi_run_session *s, int node)
 {
@@ -50,10 +27,10 @@ static ng_status find_pointers(ngi_run_session *s, ng_error *err)
         return ngi_fail_memory(err, total * 2 * sizeof *s->in);
     for (int i = 0; i < p->n_steps; i++) {
         const ngi_step *step = &p->steps[i].step;
-        s->steps[i] = (step_pointers){.in = s->in + at,
-                                      .grad_in = s->grad_in + at,
-                                      .out = activation(s, step->node),
-                                      .grad_out = gradient(s, step->node)};
+        s->steps[i] = (ngi_step_pointers){.in = s->in + at,
+                                          .grad_in = s->grad_in + at,
+                                          .out = activation(s, step->node),
+                                          .grad_out = gradient(s, step->node)};
         for (int k = 0; k < step->n_inputs; k++, at++) {
             s->in[at] = activation(s, step->inputs[k]);
             s->grad_in[at] = gradient(s, step->inputs[k]);
@@ -153,6 +130,7 @@ void ngi_run_session_free(ngi_run_session *s)
     ngi_free(s->grad_in);
     ngi_free(s->ones);
     ngi_free_aligned(s->weight_grads);
+    ngi_cone_clear(&s->cone);
     ngi_free_aligned(s->block);
     ngi_plan_free(s->plan);
     ngi_free(s);
@@ -179,7 +157,7 @@ static int64_t skip(const ngi_plan *p, int node, int first)
 
 static ngi_run run_of(const ngi_run_session *s, int step, int n)
 {
-    const step_pointers *pointers = &s->steps[step];
+    const ngi_step_pointers *pointers = &s->steps[step];
     return (ngi_run){.n = n,
                      .in = pointers->in,
                      .out_stride = s->plan->stride[s->plan->steps[step].step.node],
@@ -210,21 +188,32 @@ static ngi_run run_of_images(const ngi_run_session *s, int index, images of, mov
     return run;
 }
 
+ng_status ngi_session_step(const ngi_run_session *s, int step, int n, const ngi_rect *parts, ng_error *err)
+{
+    const ngi_kernel *k = &s->plan->steps[step].kernel;
+    ngi_run run = run_of(s, step, n);
+    run.parts = parts;
+    return k->forward(k, &run, err);
+}
+
+void ngi_session_take(const ngi_run_session *s, const float *const *inputs, int n)
+{
+    const ngi_plan *p = s->plan;
+    for (int i = 0; i < p->n_inputs; i++)
+        memcpy(activation(s, p->inputs[i]), inputs[i],
+               (size_t)n * (size_t)ngi_shape_count(&p->graph->nodes[p->inputs[i]].shape) * sizeof(float));
+}
+
 ng_status ngi_run_forward(ngi_run_session *s, const float *const *inputs, int n, ng_error *err)
 {
     const ngi_plan *p = s->plan;
-    const ngi_graph *g = p->graph;
     if (n < 1 || n > p->batch)
         return ngi_fail(err, NG_E_ARGUMENT, "%d images, the plan is for 1 to %d", n, p->batch);
     s->images = 0;
-    for (int i = 0; i < p->n_inputs; i++)
-        memcpy(activation(s, p->inputs[i]), inputs[i],
-               (size_t)n * (size_t)ngi_shape_count(&g->nodes[p->inputs[i]].shape) * sizeof(float));
+    ngi_session_take(s, inputs, n);
     ngi_overflow_clear(p->threads);
-    for (int i = 0; i < p->n_steps; i++) {
-        ngi_run run = run_of(s, i, n);
-        NGI_TRY(p->steps[i].kernel.forward(&p->steps[i].kernel, &run, err));
-    }
+    for (int i = 0; i < p->n_steps; i++)
+        NGI_TRY(ngi_session_step(s, i, n, NULL, err));
     s->overflowed = ngi_overflow_seen(p->threads);
     s->images = n;
     return NG_OK;

@@ -117,6 +117,31 @@ static void joined_steps_give_what_the_nodes_give(void **state)
 }
 
 /* What somebody looks at is there, apart. */
+/* A window behind a 2-D transform that begins beyond the rows made so far. */
+static void windows_may_lie_apart(void **state)
+{
+    (void)state;
+    for (int size = 12; size < 40; size++)
+        for (int stride = 3; stride < 8; stride++) {
+            ngi_graph *g = net_new();
+            net_random_state = (uint32_t)size;
+            ngi_attr max = net_window(2, 2, stride, 1, false);
+            int x = conv(g, net_image(g, size, size, 16), 3, 3, 16, true);
+            x = net_op(g, NGI_OP_MAX_POOL, &max, x);
+            net_append(&g->outputs, &g->n_outputs, x);
+            ngi_plan *p = plan_of(g, "auto", 1, NULL, 0), *q = plan_of(g, "ref", 1, NULL, 0);
+            float *input = net_floats(2 * net_count(g, g->inputs[0]));
+            ngi_run_session *a = run(p, input), *b = run(q, input);
+            check_near(g, x, a, b);
+            free(input);
+            ngi_run_session_free(a);
+            ngi_run_session_free(b);
+            ngi_plan_free(p);
+            ngi_plan_free(q);
+            ngi_graph_free(g);
+        }
+}
+
 static void taps_are_not_joined(void **state)
 {
     (void)state;
@@ -144,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joined_steps_give_what_the_nodes_give),
         cmocka_unit_test(taps_are_not_joined),
+        cmocka_unit_test(windows_may_lie_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

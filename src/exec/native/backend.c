@@ -1,6 +1,6 @@
 /* The back-end row: takes the convolutions that a transform speeds up, 1x1 convolutions, strided ones forward, forward pools and pools joined with
  * these, and passes on all other steps. */
-#include "exec/native/native.h"
+#include "exec/native/state.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,29 +8,6 @@
 
 /* Fewer channels than this don't pay for the transforms. */
 #define LEAST_CHANNELS 16
-/* Rows of tiles at a time in front of a pool: what lies between stays in the cache. */
-#define BAND           2
-
-/* One convolution of any kind; direct.isa and both others NULL: none. */
-typedef struct native_conv {
-    ngi_winograd *winograd;
-    ngi_product *product;
-    ngi_direct direct;
-    int64_t pixels; /* of the input, of a product */
-} native_conv;
-
-typedef struct native_state {
-    native_conv forward, backward; /* backward: none where no gradient is wanted */
-    ngi_native_pool pool;          /* behind the forward, or alone; h 0: none */
-    ngi_native_end then;           /* behind the pool */
-    float *pool_bias;              /* owned: then.bias */
-    ngi_activation_attr act;
-    bool has_act, clamp; /* clamp: the activation is done by the forward itself */
-    int threads;
-    int64_t in_count, out_count, out_pixels, in_c, out_c;
-    size_t at_pooled, at_joined; /* offsets in scratch: what is pooled, rows of it */
-} native_state;
-
 static size_t round_up(size_t bytes)
 {
     return (bytes + 63) / 64 * 64;
@@ -44,103 +21,9 @@ static bool as_clamp(const ngi_activation_attr *a, float *low, float *high)
     return a->kind == NGI_ACT_RELU6 || (a->kind == NGI_ACT_RELU && a->alpha == 0 && a->threshold == 0);
 }
 
-/* ---- Running ----------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------- */
 
-/* One image. */
-static void conv_run(const native_conv *c, const float *in, float *out, int64_t stride, bool accumulate,
-                     void *scratch)
-{
-    if (c->winograd)
-        ngi_winograd_run(c->winograd, in, out, stride, accumulate, scratch);
-    else if (c->direct.isa)
-        ngi_direct_run(&c->direct, in, out, stride, scratch);
-    else
-        ngi_product_run(c->product, c->pixels, in, out, stride, accumulate);
-}
-
-/* Rows of tiles of a 2-D transform, each pooled as soon as all rows of a window are there; the rows that the next
- * windows need stay. */
-static void run_bands(const native_state *s, const float *in, float *out, int64_t stride, char *scratch)
-{
-    const ngi_native_pool *p = &s->pool;
-    float *room = (float *)(scratch + s->at_pooled);
-    int64_t row = p->w * p->c, base = 0, done = 0,
-            next = 0; /* rows of the pool's input: in room, made; its next row */
-    int m = s->forward.winograd->t.m;
-    while (next < p->oh) {
-        int64_t from = done / m, to = from + BAND, first = next, y0, y1;
-        to = to < (p->h + m - 1) / m ? to : (p->h + m - 1) / m;
-        ngi_winograd_rows(s->forward.winograd, in, from, to, room + (done - base) * row, p->c, false,
-                          scratch);
-        done = to * m < p->h ? to * m : p->h;
-        for (; next < p->oh; next++) {
-            ngi_native_pool_rows(p, next, &y0, &y1);
-            if (y1 > done)
-                break;
-        }
-        ngi_native_pool_run(p, room, base, first, next, out + first * p->ow * stride, stride, &s->then,
-                            scratch + s->at_joined);
-        if (next < p->oh) {
-            memmove(room, room + (y0 - base) * row, (size_t)((done - y0) * row) * sizeof *room);
-            base = y0;
-        }
-    }
-}
-
-static void run_pooled(const native_state *s, const float *in, float *out, int64_t stride, char *scratch)
-{
-    const float *pooled = in;
-    if (s->forward.winograd) {
-        run_bands(s, in, out, stride, scratch);
-        return;
-    }
-    if (s->forward.product) {
-        float *room = (float *)(scratch + s->at_pooled);
-        ngi_product_run(s->forward.product, s->forward.pixels, in, room, s->pool.c, false);
-        pooled = room;
-    }
-    ngi_native_pool_run(&s->pool, pooled, 0, 0, s->pool.oh, out, stride, &s->then, scratch + s->at_joined);
-}
-
-static ng_status forward(const ngi_kernel *k, const ngi_run *run, ng_error *err)
-{
-    (void)err;
-    const native_state *s = k->state;
-    int64_t stride = run->out_stride ? run->out_stride : s->out_c;
-    for (int i = 0; i < run->n; i++) {
-        const float *in = run->in[0] + i * s->in_count;
-        float *out = run->out + i * s->out_pixels * stride;
-        if (s->pool.h)
-            run_pooled(s, in, out, stride, run->scratch);
-        else
-            conv_run(&s->forward, in, out, stride, false, run->scratch);
-    }
-    if (s->has_act && !s->clamp)
-        for (int64_t i = 0; i < run->n * s->out_pixels; i++)
-            ngi_activate(&s->act, run->out + i * stride, run->out + i * stride, s->out_c);
-    return NG_OK;
-}
-
-static ng_status backward(const ngi_kernel *k, const ngi_run *run, ng_error *err)
-{
-    (void)err;
-    const native_state *s = k->state;
-    if (!run->grad_in[0])
-        return NG_OK;
-    float *masked = run->scratch;
-    float *room = masked + (s->has_act ? (s->out_count + 15) / 16 * 16 : 0);
-    for (int i = 0; i < run->n; i++) {
-        const float *grad = run->grad_out + i * s->out_count;
-        if (s->has_act && !run->activated) {
-            ngi_activate_grad(&s->act, run->out + i * s->out_count, grad, masked, s->out_count);
-            grad = masked;
-        }
-        conv_run(&s->backward, grad, run->grad_in[0] + i * s->in_count, s->in_c, run->accumulate[0], room);
-    }
-    return NG_OK;
-}
-
-static void conv_update(native_conv *c, const float *kernel, const float *bias)
+static void conv_update(ngi_native_conv *c, const float *kernel, const float *bias)
 {
     if (c->winograd)
         ngi_winograd_update(c->winograd, kernel, bias);
@@ -153,7 +36,7 @@ static void conv_update(native_conv *c, const float *kernel, const float *bias)
 static ng_status update(ngi_kernel *k, const float *kernel, const float *bias, ng_error *err)
 {
     (void)err;
-    native_state *s = k->state;
+    ngi_native_state *s = k->state;
     if (s->pool_bias && bias)
         memcpy(s->pool_bias, bias, (size_t)s->out_c * sizeof *bias);
     conv_update(&s->forward, kernel, s->pool_bias ? NULL : bias);
@@ -163,7 +46,7 @@ static ng_status update(ngi_kernel *k, const float *kernel, const float *bias, n
 
 static void destroy(ngi_kernel *k)
 {
-    native_state *s = k->state;
+    ngi_native_state *s = k->state;
     if (!s)
         return;
     ngi_winograd_free(s->forward.winograd);
@@ -225,7 +108,7 @@ static ngi_winograd_shape shape_of(const ngi_step *step, bool back)
 
 /* With the weights of an earlier plan if they are there. */
 static ng_status create_conv(const ngi_step *step, bool back, const float *bias, int threads,
-                             native_conv *out, ng_error *err)
+                             ngi_native_conv *out, ng_error *err)
 {
     const ngi_native_isa *isa = ngi_native_isa_best();
     ngi_winograd_shape shape = shape_of(step, back);
@@ -238,7 +121,8 @@ static ng_status create_conv(const ngi_step *step, bool back, const float *bias,
     const float *packed = ngi_packing_find(step->packing, tag, bytes);
     if (!packed && !step->kernel)
         return NG_E_NOT_FOUND;
-    out->pixels = shape.in_h * shape.in_w;
+    out->h = shape.out_h;
+    out->w = shape.out_w;
     const float *kernel = packed ? NULL : step->kernel;
     if (product)
         NGI_TRY(ngi_product_create(isa, shape.in_c, shape.out_c, back, kernel, packed, bias, threads,
@@ -277,14 +161,14 @@ static ng_status create_direct(const ngi_step *step, int threads, ngi_direct *ou
     return NG_OK;
 }
 
-static void set_clamp(native_conv *c, float low, float high)
+static void set_clamp(ngi_native_conv *c, float low, float high)
 {
     *(c->product ? &c->product->low : c->winograd ? &c->winograd->low : &c->direct.low) = low;
     *(c->product ? &c->product->high : c->winograd ? &c->winograd->high : &c->direct.high) = high;
 }
 
 /* The pool takes bias and clamp over from the convolution. */
-static ng_status create_pool(const ngi_step *step, int threads, native_state *s, ng_error *err)
+static ng_status create_pool(const ngi_step *step, int threads, ngi_native_state *s, ng_error *err)
 {
     const ngi_attr *attr = step->pool ? &step->pool->attr : step->attr;
     const ngi_shape *in = step->pool ? &step->pool_in : step->in_shape[0];
@@ -302,7 +186,7 @@ static ng_status create_pool(const ngi_step *step, int threads, native_state *s,
     return NG_OK;
 }
 
-static ng_status create(const ngi_step *step, int threads, native_state *s, ng_error *err)
+static ng_status create(const ngi_step *step, int threads, ngi_native_state *s, ng_error *err)
 {
     float low = -INFINITY, high = INFINITY;
     s->clamp = step->has_act && as_clamp(&step->act, &low, &high);
@@ -324,7 +208,7 @@ static ng_status create(const ngi_step *step, int threads, native_state *s, ng_e
     return step->backward ? create_conv(step, true, NULL, threads, &s->backward, err) : NG_OK;
 }
 
-static void name_kernel(const native_state *s, char name[64])
+static void name_kernel(const ngi_native_state *s, char name[64])
 {
     const char *pooled = s->pool.h ? ", pooled" : "";
     const ngi_winograd *c = s->forward.winograd;
@@ -341,7 +225,7 @@ static void name_kernel(const native_state *s, char name[64])
         snprintf(name, 64, "winograd:%s:F(%d,%d)", c->isa->name, c->t.m, c->t.r);
 }
 
-static size_t conv_scratch(const native_conv *c)
+static size_t conv_scratch(const ngi_native_conv *c)
 {
     if (c->direct.isa)
         return round_up(ngi_direct_scratch(&c->direct));
@@ -349,13 +233,13 @@ static size_t conv_scratch(const native_conv *c)
 }
 
 /* Forward: the convolution's own, then what is pooled, then the pool's rows. Backward: the masked gradient, then its own. */
-static size_t lay_out_scratch(native_state *s)
+static size_t lay_out_scratch(ngi_native_state *s)
 {
     size_t ahead = s->at_pooled = conv_scratch(&s->forward);
     if (s->pool.h) {
-        int64_t rows = s->forward.winograd
-                           ? s->forward.winograd->t.m * BAND + s->pool.kernel[0] + s->pool.stride[0]
-                           : s->pool.h;
+        int64_t rows = s->forward.winograd ? s->forward.winograd->t.m * NGI_NATIVE_BAND + s->pool.kernel[0] +
+                                                 s->pool.stride[0]
+                                           : s->pool.h;
         bool apart = s->forward.winograd || s->forward.product;
         s->at_joined = ahead + (apart ? round_up((size_t)(rows * s->pool.w * s->pool.c) * sizeof(float)) : 0);
         ahead = s->at_joined + (size_t)s->threads * ngi_native_pool_scratch(&s->pool);
@@ -374,7 +258,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
 #endif
     if (!is_pool(step) && !is_conv(step) && !is_strided(step))
         return NG_E_UNSUPPORTED;
-    native_state *s = ngi_alloc_zero(1, sizeof *s);
+    ngi_native_state *s = ngi_alloc_zero(1, sizeof *s);
     if (!s)
         return ngi_fail_memory(err, sizeof *s);
     s->threads = threads;
@@ -385,11 +269,15 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
     s->out_c = step->out_shape->dim[step->out_shape->rank - 1];
     s->out_pixels = s->out_count / s->out_c;
     s->in_c = step->in_shape[0]->dim[2];
+    s->h = step->out_shape->dim[0];
+    s->w = step->out_shape->dim[1];
     ngi_kernel k = {.state = s,
                     .packed = true,
                     .strided = true,
-                    .forward = forward,
-                    .backward = step->backward ? backward : NULL,
+                    .forward = ngi_native_forward,
+                    .backward = step->backward ? ngi_native_backward : NULL,
+                    .reach = ngi_native_reach,
+                    .spread = ngi_native_spread,
                     .update = update,
                     .destroy = destroy};
     ng_status status = create(step, threads, s, err);

@@ -103,8 +103,8 @@ static void run_mean(const bytes_state *s, const void *in, void *out, int64_t st
 {
     float *sums = (float *)(scratch + s->at_sums), *mean = s->bytes ? (float *)(scratch + s->at_pooled) : out;
     ngi_bytes_conv_run(&s->conv, in, sums, s->out_c, scratch);
-    ngi_native_pool_run(&s->pool, sums, 0, 0, s->pool.oh, mean, s->bytes ? s->out_c : stride, &s->then,
-                        scratch + s->at_joined);
+    ngi_native_pool_part(&s->pool, sums, 0, (ngi_rect){0, s->pool.oh, 0, s->pool.ow}, mean,
+                         s->bytes ? s->out_c : stride, &s->then, scratch + s->at_joined);
     for (int64_t i = 0; i < s->out_pixels && s->bytes; i++)
         s->isa->round(mean + i * s->out_c, s->out_c, 1, 0, (uint8_t *)out + i * stride);
 }

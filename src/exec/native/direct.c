@@ -1,6 +1,7 @@
 /* Convolutions with strides and without padding: for each row of the output, panel and row of the kernel one matrix product
  * over kernel_w * in_c numbers, which follow each other in the input. */
 #include "exec/native/native.h"
+#include "exec/rect.h"
 
 #include <math.h>
 #include <string.h>
@@ -77,17 +78,18 @@ size_t ngi_direct_scratch(const ngi_direct *c)
     return (size_t)(c->threads * room_floats(c)) * sizeof(float);
 }
 
-static void run_row(const ngi_direct *c, const float *in, int64_t panel_index, int64_t oy, float *out,
-                    int64_t stride, float *room)
+/* Outputs [x0,x1) of row oy. */
+static void run_row(const ngi_direct *c, const float *in, int64_t panel_index, int64_t oy, int64_t x0,
+                    int64_t x1, float *out, int64_t stride, float *room)
 {
     int64_t panel = 2 * c->isa->lanes, k = depth(c), row = c->in_w * c->in_c;
     const float *w = c->weights + panel_index * c->kernel_h * k * panel;
     for (int64_t ky = 0; ky < c->kernel_h; ky++)
-        c->isa->multiply(c->out_w, k, in + (oy * c->stride_h + ky) * row, c->stride_w * c->in_c,
-                         w + ky * k * panel, room, ky > 0);
+        c->isa->multiply(x1 - x0, k, in + (oy * c->stride_h + ky) * row + x0 * c->stride_w * c->in_c,
+                         c->stride_w * c->in_c, w + ky * k * panel, room, ky > 0);
     out += oy * c->out_w * stride + panel_index * panel;
-    for (int64_t x = 0; x < c->out_w; x++) {
-        const float *sums = room + x * panel;
+    for (int64_t x = x0; x < x1; x++) {
+        const float *sums = room + (x - x0) * panel;
         c->isa->join(true, 1, &sums, panel, 1, c->bias + panel_index * panel, c->low, c->high,
                      out + x * stride);
     }
@@ -102,7 +104,8 @@ static int64_t choose_rows(const ngi_direct *c)
     return rows < 1 ? 1 : rows < c->out_h ? rows : c->out_h;
 }
 
-void ngi_direct_run(const ngi_direct *c, const float *in, float *out, int64_t stride, void *scratch)
+void ngi_direct_part(const ngi_direct *c, const float *in, ngi_rect part, float *out, int64_t stride,
+                     void *scratch)
 {
     int64_t panels = c->out_c / (2 * c->isa->lanes), take = choose_rows(c);
 #pragma omp parallel num_threads(c->threads) if (c->threads > 1)
@@ -111,11 +114,24 @@ void ngi_direct_run(const ngi_direct *c, const float *in, float *out, int64_t st
 #ifdef _OPENMP
         room += omp_get_thread_num() * room_floats(c);
 #endif
-        for (int64_t first = 0; first < c->out_h; first += take) {
+        for (int64_t first = part.y0; first < part.y1; first += take) {
 #pragma omp for schedule(static)
             for (int64_t p = 0; p < panels; p++)
-                for (int64_t y = first; y < c->out_h && y < first + take; y++)
-                    run_row(c, in, p, y, out, stride, room);
+                for (int64_t y = first; y < part.y1 && y < first + take; y++)
+                    run_row(c, in, p, y, part.x0, part.x1, out, stride, room);
         }
     }
+}
+
+ngi_rect ngi_direct_reach(const ngi_direct *c, ngi_rect out)
+{
+    return (ngi_rect){out.y0 * c->stride_h, (out.y1 - 1) * c->stride_h + c->kernel_h, out.x0 * c->stride_w,
+                      (out.x1 - 1) * c->stride_w + c->kernel_w};
+}
+
+ngi_rect ngi_direct_spread(const ngi_direct *c, ngi_rect in)
+{
+    ngi_window_axis(&in.y0, &in.y1, c->kernel_h, c->stride_h, 0, c->out_h);
+    ngi_window_axis(&in.x0, &in.x1, c->kernel_w, c->stride_w, 0, c->out_w);
+    return in;
 }

@@ -120,8 +120,12 @@ size_t ngi_winograd_scratch(const ngi_winograd *c); /* bytes */
 /* One image: in [in_h,in_w,in_c], out [out_h,out_w] pixels of out_c floats, `stride` floats apart. */
 void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
                       void *scratch);
-/* 2-D: the rows of tiles [from, to), m rows of the output each; `out` is where row m * from goes. */
-void ngi_winograd_rows(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
+/* Widens a part of the output to whole tiles; returns what of the input these read. */
+ngi_rect ngi_winograd_reach(const ngi_winograd *c, ngi_rect *out);
+/* The outputs of the tiles that read any of `in`. */
+ngi_rect ngi_winograd_spread(const ngi_winograd *c, ngi_rect in);
+/* A part of the output that begins with whole tiles, to the bytes that a whole run has there; `out` is where row `out_row` goes. */
+void ngi_winograd_part(const ngi_winograd *c, const float *in, ngi_rect part, float *out, int64_t out_row,
                        int64_t stride, bool accumulate, void *scratch);
 
 /* ---- 1x1 convolutions: one matrix product ------------------------------------------------------ */
@@ -147,6 +151,9 @@ void ngi_product_free(ngi_product *c);
 /* in [rows,in_c], out [rows] of out_c floats, `stride` floats apart. */
 void ngi_product_run(const ngi_product *c, int64_t rows, const float *in, float *out, int64_t stride,
                      bool accumulate);
+/* Without accumulating, the part of a map [..,w,in_c] whose output is [..,w] pixels. */
+void ngi_product_part(const ngi_product *c, int64_t w, ngi_rect part, const float *in, float *out,
+                      int64_t stride);
 
 /* ---- Convolutions with strides ------------------------------------------------------------------ */
 
@@ -169,7 +176,12 @@ ng_status ngi_direct_init(ngi_direct *c, const float *kernel, const float *packe
 void ngi_direct_update(ngi_direct *c, const float *kernel, const float *bias);
 void ngi_direct_clear(ngi_direct *c);
 size_t ngi_direct_scratch(const ngi_direct *c); /* bytes */
-void ngi_direct_run(const ngi_direct *c, const float *in, float *out, int64_t stride, void *scratch);
+/* The part of the output [out_h,out_w] pixels; what it reads. */
+void ngi_direct_part(const ngi_direct *c, const float *in, ngi_rect part, float *out, int64_t stride,
+                     void *scratch);
+ngi_rect ngi_direct_reach(const ngi_direct *c, ngi_rect out);
+/* The outputs that read any of `in`. */
+ngi_rect ngi_direct_spread(const ngi_direct *c, ngi_rect in);
 
 /* ---- Weights' gradients --------------------------------------------------------------------------- */
 
@@ -227,9 +239,13 @@ bool ngi_native_pool_init(ngi_native_pool *p, const ngi_native_isa *isa, ngi_op 
 size_t ngi_native_pool_scratch(const ngi_native_pool *p); /* bytes, of one thread */
 /* The input rows [from, to) that row `oy` of the result is made of. */
 void ngi_native_pool_rows(const ngi_native_pool *p, int64_t oy, int64_t *from, int64_t *to);
-/* Rows [first, end) of the result, whose row `first` is `out`, with pixels `stride` floats apart; `in` is row `in_row` of
- * the input [h,w,c]. */
-void ngi_native_pool_run(const ngi_native_pool *p, const float *in, int64_t in_row, int64_t first,
-                         int64_t end, float *out, int64_t stride, const ngi_native_end *then, void *scratch);
+/* What of the input a part of the result is made of. */
+ngi_rect ngi_native_pool_reach(const ngi_native_pool *p, ngi_rect out);
+/* The results that are made of any of `in`. */
+ngi_rect ngi_native_pool_spread(const ngi_native_pool *p, ngi_rect in);
+/* A part of the result, with pixels `stride` floats apart; `out` is the result's first row, `in` row `in_row` of the input
+ * [h,w,c]. */
+void ngi_native_pool_part(const ngi_native_pool *p, const float *in, int64_t in_row, ngi_rect part,
+                          float *out, int64_t stride, const ngi_native_end *then, void *scratch);
 
 #endif

@@ -1,6 +1,7 @@
 /* Pools, forward. A window is taken apart: its rows are joined, for a whole row of the input at once, then columns.
  * Padding is left out of the mean. Not a number wins every maximum. */
 #include "exec/native/native.h"
+#include "exec/rect.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -18,6 +19,17 @@ static void clip(const ngi_native_pool *p, int axis, int64_t out, int64_t size, 
 void ngi_native_pool_rows(const ngi_native_pool *p, int64_t oy, int64_t *from, int64_t *to)
 {
     clip(p, 0, oy, p->h, from, to);
+}
+
+ngi_rect ngi_native_pool_reach(const ngi_native_pool *p, ngi_rect out)
+{
+    ngi_rect in;
+    int64_t ignored;
+    clip(p, 0, out.y0, p->h, &in.y0, &ignored);
+    clip(p, 0, out.y1 - 1, p->h, &ignored, &in.y1);
+    clip(p, 1, out.x0, p->w, &in.x0, &ignored);
+    clip(p, 1, out.x1 - 1, p->w, &ignored, &in.x1);
+    return in;
 }
 
 bool ngi_native_pool_init(ngi_native_pool *p, const ngi_native_isa *isa, ngi_op op, const ngi_attr *a,
@@ -53,37 +65,47 @@ size_t ngi_native_pool_scratch(const ngi_native_pool *p)
     return ((size_t)(p->w * p->c) * sizeof(float) + 63) / 64 * 64;
 }
 
-/* in: row y0 of the input, the window's first; joined: [w,c]. */
-static void run_row(const ngi_native_pool *p, const float *in, int64_t y0, int64_t y1, float *out,
-                    int64_t stride, const ngi_native_end *then, float *joined)
+ngi_rect ngi_native_pool_spread(const ngi_native_pool *p, ngi_rect in)
+{
+    ngi_window_axis(&in.y0, &in.y1, p->kernel[0], p->stride[0], p->before[0], p->oh);
+    ngi_window_axis(&in.x0, &in.x1, p->kernel[1], p->stride[1], p->before[1], p->ow);
+    return in;
+}
+
+/* A row of a part of the result, whose column 0 is `out`; in: row y0 of the input, the window's first; joined: room
+ * for a row of the input. */
+static void run_row(const ngi_native_pool *p, const float *in, int64_t y0, int64_t y1, ngi_rect part,
+                    float *out, int64_t stride, const ngi_native_end *then, float *joined)
 {
     const float *src[MAX_TAPS];
-    int64_t row = p->w * p->c;
+    ngi_rect read = ngi_native_pool_reach(p, part);
     for (int64_t y = y0; y < y1; y++)
-        src[y - y0] = in + (y - y0) * row;
-    p->isa->join(p->average, (int)(y1 - y0), src, row, 1, NULL, 0, 0, joined);
-    for (int64_t ox = 0; ox < p->ow; ox++, out += stride) {
+        src[y - y0] = in + ((y - y0) * p->w + read.x0) * p->c;
+    p->isa->join(p->average, (int)(y1 - y0), src, (read.x1 - read.x0) * p->c, 1, NULL, 0, 0,
+                 joined + read.x0 * p->c);
+    for (int64_t ox = part.x0; ox < part.x1; ox++) {
         int64_t x0, x1;
         clip(p, 1, ox, p->w, &x0, &x1);
         for (int64_t x = x0; x < x1; x++)
             src[x - x0] = joined + x * p->c;
         float share = 1.0f / (float)((y1 - y0) * (x1 - x0));
-        p->isa->join(p->average, (int)(x1 - x0), src, p->c, share, then->bias, then->low, then->high, out);
+        p->isa->join(p->average, (int)(x1 - x0), src, p->c, share, then->bias, then->low, then->high,
+                     out + ox * stride);
     }
 }
 
-void ngi_native_pool_run(const ngi_native_pool *p, const float *in, int64_t in_row, int64_t first,
-                         int64_t end, float *out, int64_t stride, const ngi_native_end *then, void *scratch)
+void ngi_native_pool_part(const ngi_native_pool *p, const float *in, int64_t in_row, ngi_rect part,
+                          float *out, int64_t stride, const ngi_native_end *then, void *scratch)
 {
 #pragma omp parallel for num_threads(p->threads) if (p->threads > 1)
-    for (int64_t oy = first; oy < end; oy++) {
+    for (int64_t oy = part.y0; oy < part.y1; oy++) {
         char *joined = scratch;
 #ifdef _OPENMP
         joined += (size_t)omp_get_thread_num() * ngi_native_pool_scratch(p);
 #endif
         int64_t y0, y1;
         clip(p, 0, oy, p->h, &y0, &y1);
-        run_row(p, in + (y0 - in_row) * p->w * p->c, y0, y1, out + (oy - first) * p->ow * stride, stride,
-                then, (float *)joined);
+        run_row(p, in + (y0 - in_row) * p->w * p->c, y0, y1, part, out + oy * p->ow * stride, stride, then,
+                (float *)joined);
     }
 }

@@ -109,3 +109,27 @@ void ngi_product_run(const ngi_product *c, int64_t rows, const float *in, float 
                             c->low, c->high, accumulate, n);
         }
 }
+
+void ngi_product_part(const ngi_product *c, int64_t w, ngi_rect part, const float *in, float *out,
+                      int64_t stride)
+{
+    int64_t panel = 2 * c->isa->lanes, panels = panels_of(c->isa, c->out_c), n = part.x1 - part.x0;
+    if (n == w) { /* lines that follow each other */
+        ngi_product_run(c, (part.y1 - part.y0) * w, in + part.y0 * w * c->in_c, out + part.y0 * w * stride,
+                        stride, false);
+        return;
+    }
+    int64_t lines = part.y1 - part.y0, parts = (lines * n + CHUNK / 2) / CHUNK;
+    parts = (parts + c->threads - 1) / c->threads * c->threads;
+    int64_t take = parts > 1 ? (lines + parts - 1) / parts : lines;
+#pragma omp parallel for num_threads(c->threads) schedule(static) if (c->threads > 1)
+    for (int64_t first = part.y0; first < part.y1; first += take)
+        for (int64_t p = 0; p < panels; p++)
+            for (int64_t y = first; y < part.y1 && y < first + take; y++) {
+                int64_t at = p * panel, channels = c->out_c - at < panel ? c->out_c - at : panel,
+                        pixel = y * w + part.x0;
+                c->isa->product(n, c->in_c, in + pixel * c->in_c, c->in_c, c->weights + at * c->in_c,
+                                out + pixel * stride + at, stride, c->bias + at, c->low, c->high, false,
+                                channels);
+            }
+}

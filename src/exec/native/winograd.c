@@ -2,6 +2,7 @@
  * each panel of output channels multiply all frequencies and transform back at once, so that the products of a
  * panel never leave the cache. */
 #include "exec/native/native.h"
+#include "exec/rect.h"
 
 #include <math.h>
 #include <string.h>
@@ -256,13 +257,13 @@ typedef struct wino_pass {
     int64_t stride;  /* of the output's pixels, floats */
     int64_t out_row; /* the output's row that `out` is */
     bool accumulate;
-    int64_t first;   /* 2-D: first tile; 1-D: first line across */
-    int64_t count;   /* 2-D: tiles; 1-D: lines of output */
-    int64_t along;   /* 1-D: tiles a line. 2-D: tiles a row of tiles */
-    int64_t places;  /* transformed tiles */
-    int64_t rows;    /* of each matrix product: output tiles of the pass */
-    float *v;        /* [frequencies][places][in_lanes] */
-    float *products; /* per thread: [frequencies][rows][panel] */
+    int64_t first; /* 2-D: first tile, counted along the part's rows of tiles; 1-D: first line across */
+    int64_t along; /* 1-D: tiles a line. 2-D: tiles a row of tiles; of the part */
+    int64_t tile_y, tile_x; /* 2-D: of the part's first tile; 1-D: tile_x, the first one of each line */
+    int64_t places;         /* transformed tiles */
+    int64_t rows;           /* of each matrix product: output tiles of the pass */
+    float *v;               /* [frequencies][places][in_lanes] */
+    float *products;        /* per thread: [frequencies][rows][panel] */
 } wino_pass;
 
 static const float *pixel(const wino_pass *p, int64_t y, int64_t x)
@@ -273,19 +274,30 @@ static const float *pixel(const wino_pass *p, int64_t y, int64_t x)
                : p->in + (y * c->shape.in_w + x) * c->shape.in_c;
 }
 
+/* Where an output tile begins, of a 2-D pass. */
+static int64_t tile_row(const wino_pass *p, int64_t tile)
+{
+    return (p->tile_y + tile / p->along) * p->c->t.m;
+}
+
+static int64_t tile_column(const wino_pass *p, int64_t tile)
+{
+    return (p->tile_x + tile % p->along) * p->c->t.m;
+}
+
 static void transform_place(const wino_pass *p, int64_t place)
 {
     const ngi_winograd *c = p->c;
     const float *src[NGI_WINO_MAX_FREQUENCIES];
-    int a = c->t.a, m = c->t.m;
+    int a = c->t.a;
     if (c->two_d) {
-        int64_t tile = p->first + place, y = tile / p->along * m - c->pad_top,
-                x = tile % p->along * m - c->pad_left;
+        int64_t y = tile_row(p, p->first + place) - c->pad_top,
+                x = tile_column(p, p->first + place) - c->pad_left;
         for (int i = 0; i < a; i++)
             for (int j = 0; j < a; j++)
                 src[i * a + j] = pixel(p, y + i, x + j);
     } else {
-        int64_t line = p->first + place / p->along, start = place % p->along * m;
+        int64_t line = p->first + place / p->along, start = tile_column(p, place);
         for (int i = 0; i < a; i++)
             src[i] = c->vertical ? pixel(p, start + i - c->pad_top, line - c->pad_left)
                                  : pixel(p, line - c->pad_top, start + i - c->pad_left);
@@ -305,10 +317,10 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
     for (int i = 0; i < outputs; i++) {
         int64_t y, x;
         if (c->two_d) {
-            y = tile / p->along * m + i / m;
-            x = tile % p->along * m + i % m;
+            y = tile_row(p, tile) + i / m;
+            x = tile_column(p, tile) + i % m;
         } else {
-            int64_t line = p->first + row / p->along, at = row % p->along * m + i;
+            int64_t line = p->first + row / p->along, at = tile_column(p, row) + i;
             y = c->vertical ? at : line;
             x = c->vertical ? line : at;
         }
@@ -334,6 +346,7 @@ static void run_panel(const wino_pass *p, int64_t panel_index, float *products)
         write_tile(p, row, panel_index, products);
 }
 
+/* Transformed tiles and output tiles that a pass has room for. */
 static int64_t most_places(const ngi_winograd *c, int64_t *rows)
 {
     if (c->two_d)
@@ -373,13 +386,81 @@ static void run_pass(const wino_pass *p)
 #endif
 }
 
-/* The tiles (2-D) or lines across [from, to). */
-static void run_part(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
-                     int64_t out_row, int64_t stride, bool accumulate, void *scratch)
+/* The outputs of an axis that whole tiles make for [from, to). */
+static void round_axis(int64_t *from, int64_t *to, int m, int64_t size)
 {
-    int64_t along = tiles_of(c->vertical ? c->shape.out_h : c->shape.out_w, c->t.m);
-    for (int64_t first = from; first < to; first += c->chunk) {
-        int64_t count = to - first < c->chunk ? to - first : c->chunk;
+    *from = *from / m * m;
+    *to = tiles_of(*to, m) * m < size ? tiles_of(*to, m) * m : size;
+}
+
+/* The inputs of an axis that `tiles` outputs from `from` on are made of. */
+static void read_axis(int64_t *from, int64_t *to, int taps, int pad, int64_t size)
+{
+    *from = *from - pad > 0 ? *from - pad : 0;
+    *to = *to - pad + taps - 1 < size ? *to - pad + taps - 1 : size;
+}
+
+ngi_rect ngi_winograd_reach(const ngi_winograd *c, ngi_rect *out)
+{
+    int m = c->t.m;
+    if (c->two_d || c->vertical)
+        round_axis(&out->y0, &out->y1, m, c->shape.out_h);
+    if (c->two_d || !c->vertical)
+        round_axis(&out->x0, &out->x1, m, c->shape.out_w);
+    ngi_rect in = *out; /* what tiles read beyond the output's end meets no output */
+    if (c->two_d || c->vertical)
+        in.y1 = tiles_of(in.y1, m) * m;
+    if (c->two_d || !c->vertical)
+        in.x1 = tiles_of(in.x1, m) * m;
+    read_axis(&in.y0, &in.y1, c->shape.kernel_h, c->pad_top, c->shape.in_h);
+    read_axis(&in.x0, &in.x1, c->shape.kernel_w, c->pad_left, c->shape.in_w);
+    return in;
+}
+
+ngi_rect ngi_winograd_spread(const ngi_winograd *c, ngi_rect in)
+{
+    int m = c->t.m;
+    bool tiles_h = c->two_d || c->vertical, tiles_w = c->two_d || !c->vertical;
+    const ngi_winograd_shape *s = &c->shape;
+    ngi_window_axis(&in.y0, &in.y1, tiles_h ? c->t.a : s->kernel_h, tiles_h ? m : 1, c->pad_top,
+                    tiles_h ? tiles_of(s->out_h, m) : s->out_h);
+    ngi_window_axis(&in.x0, &in.x1, tiles_w ? c->t.a : s->kernel_w, tiles_w ? m : 1, c->pad_left,
+                    tiles_w ? tiles_of(s->out_w, m) : s->out_w);
+    if (tiles_h)
+        in = (ngi_rect){in.y0 * m, in.y1 * m < s->out_h ? in.y1 * m : s->out_h, in.x0, in.x1};
+    if (tiles_w)
+        in = (ngi_rect){in.y0, in.y1, in.x0 * m, in.x1 * m < s->out_w ? in.x1 * m : s->out_w};
+    return in;
+}
+
+/* Lines of the part, all of `along` tiles, a pass: as many as the room made for whole lines takes. */
+static int64_t lines_a_pass(const ngi_winograd *c, int64_t lines, int64_t along)
+{
+    int64_t rows, places = most_places(c, &rows);
+    int64_t most = places / along - (c->others - 1);
+    most = rows / along < most ? rows / along : most;
+    int64_t passes = (lines + most - 1) / most;
+    return (lines + passes - 1) / passes;
+}
+
+static int64_t tiles_a_pass(const ngi_winograd *c, int64_t tiles)
+{
+    int64_t passes = (tiles + c->chunk - 1) / c->chunk;
+    return (tiles + passes - 1) / passes;
+}
+
+void ngi_winograd_part(const ngi_winograd *c, const float *in, ngi_rect part, float *out, int64_t out_row,
+                       int64_t stride, bool accumulate, void *scratch)
+{
+    int m = c->t.m;
+    bool down = !c->two_d && c->vertical; /* lines are columns */
+    int64_t line = down ? part.x0 : part.y0, lines = (down ? part.x1 : part.y1) - line;
+    int64_t tile = (down ? part.y0 : part.x0) / m, along = tiles_of(down ? part.y1 : part.x1, m) - tile;
+    int64_t first = c->two_d ? 0 : line,
+            end = c->two_d ? (tiles_of(part.y1, m) - line / m) * along : line + lines;
+    int64_t take = c->two_d ? tiles_a_pass(c, end) : lines_a_pass(c, lines, along);
+    for (; first < end; first += take) {
+        int64_t count = end - first < take ? end - first : take;
         wino_pass p = {.c = c,
                        .in = in,
                        .out = out,
@@ -387,8 +468,9 @@ static void run_part(const ngi_winograd *c, const float *in, int64_t from, int64
                        .out_row = out_row,
                        .accumulate = accumulate,
                        .first = first,
-                       .count = count,
                        .along = along,
+                       .tile_y = line / m,
+                       .tile_x = tile,
                        .places = c->two_d ? count : (count + c->others - 1) * along,
                        .rows = c->two_d ? count : count * along,
                        .v = scratch};
@@ -400,16 +482,6 @@ static void run_part(const ngi_winograd *c, const float *in, int64_t from, int64
 void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
                       void *scratch)
 {
-    int64_t along = tiles_of(c->shape.out_w, c->t.m);
-    int64_t total = c->two_d      ? tiles_of(c->shape.out_h, c->t.m) * along
-                    : c->vertical ? c->shape.out_w
-                                  : c->shape.out_h;
-    run_part(c, in, 0, total, out, 0, stride, accumulate, scratch);
-}
-
-void ngi_winograd_rows(const ngi_winograd *c, const float *in, int64_t from, int64_t to, float *out,
-                       int64_t stride, bool accumulate, void *scratch)
-{
-    int64_t along = tiles_of(c->shape.out_w, c->t.m);
-    run_part(c, in, from * along, to * along, out, from * c->t.m, stride, accumulate, scratch);
+    ngi_rect all = {0, c->shape.out_h, 0, c->shape.out_w};
+    ngi_winograd_part(c, in, all, out, 0, stride, accumulate, scratch);
 }

@@ -60,6 +60,19 @@ static void destroy(ngi_kernel *kernel)
     *kernel = (ngi_kernel){0};
 }
 
+/* Of a concatenation of channels, which is quick enough to move all. */
+static ngi_rect reach_pixels(const ngi_kernel *kernel, ngi_rect *out)
+{
+    (void)kernel;
+    return *out;
+}
+
+static ngi_rect spread_pixels(const ngi_kernel *kernel, ngi_rect in)
+{
+    (void)kernel;
+    return in;
+}
+
 static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
 {
     (void)threads; /* plain loops, one thread */
@@ -86,6 +99,10 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
                         .update = update,
                         .destroy = destroy};
     out->strided = step->op == NGI_OP_CONCAT && step->attr->axis == step->out_shape->rank - 1;
+    if (out->strided) {
+        out->reach = reach_pixels;
+        out->spread = spread_pixels;
+    }
     out->scratch = k->op_scratch;
     if (step->backward && step->has_act)
         out->scratch += (size_t)batch * (size_t)k->out_count * sizeof(float);

@@ -262,7 +262,7 @@ static void check_direct(const ngi_native_isa *isa, int k)
     CHECK_OK(ngi_direct_init(&c, kernel, NULL, bias, &err), err);
     c.low = 0;
     void *scratch = ngi_alloc_aligned(ngi_direct_scratch(&c));
-    ngi_direct_run(&c, in, out, stride, scratch);
+    ngi_direct_part(&c, in, (ngi_rect){0, c.out_h, 0, c.out_w}, out, stride, scratch);
     for (int64_t at = 0; at < pixels * c.out_c; at += 1 + at % 5) {
         double scale, sum = bias[at % c.out_c] + plain_direct(&c, in, kernel, at / c.out_c / c.out_w,
                                                               at / c.out_c % c.out_w, at % c.out_c, &scale);
@@ -328,7 +328,7 @@ static void check_pool(const ngi_native_isa *isa, int k)
         in[h * w / 2 * c] = NAN;
     ngi_native_end then = {k % 3 ? bias : NULL, -0.5f, 0.5f};
     void *scratch = ngi_alloc_aligned(ngi_native_pool_scratch(&p) * (size_t)p.threads);
-    ngi_native_pool_run(&p, in, 0, 0, p.oh, out, c + gap, &then, scratch);
+    ngi_native_pool_part(&p, in, 0, (ngi_rect){0, p.oh, 0, p.ow}, out, c + gap, &then, scratch);
     for (int64_t i = 0; i < p.oh * p.ow * c; i++) {
         bool any;
         double expected = plain_pool(&p, in, i / c / p.ow, i / c % p.ow, i % c, &any);

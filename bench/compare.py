@@ -127,6 +127,19 @@ def scorecam(b, threads=2):
                 w.close()
 
 
+def occlusion(b, threads):
+    """Beside captum's, with windows of a quarter of the image's side and of an eighth."""
+    ours, peer = b.worker("netgaze", threads), b.worker("torch", threads)
+    for window, stride, repeat in ((75, 56, max(3, b.args.repeat // 3)), (37, 18, 2)):
+        b.duel("Occlusion of %dx%d every %d pixels, %d thread%s (the peer's: captum)" %
+               (window, window, stride, threads, "s" if threads > 1 else ""),
+               ours, "occlusion:baseline=zero,window=%d,stride=%d" % (window, stride), peer,
+               "occlusion-of:%dx%d" % (window, stride), None, 1e-3, repeat=repeat)
+    for w in (ours, peer):
+        if w:
+            w.close()
+
+
 def starts(b):
     a = b.args
     out = os.path.join(a.work, "out")
@@ -219,8 +232,8 @@ def for_threads(part):
 
 # By name, in the order of the table.
 PARTS = {"single": for_threads(single_images), "starts": starts, "folders": folders, "scorecam": scorecam,
-         "growth": growth, "training": for_threads(training), "short": for_threads(short), "sizes": sizes,
-         "batches": for_threads(batches)}
+         "occlusion": for_threads(occlusion), "growth": growth, "training": for_threads(training),
+         "short": for_threads(short), "sizes": sizes, "batches": for_threads(batches)}
 
 
 def main():

@@ -234,8 +234,17 @@ def torch():
         scores.activations_and_grads(image)
         return scores.activations_and_grads.activations[0].shape[1]
 
+    def occlusion(window, stride):
+        """captum's, four windows at a time; black covers them."""
+        from captum.attr import Occlusion
+        with t.no_grad():
+            target = int(net(image)[0].argmax())
+            found = Occlusion(net).attribute(image, (x.shape[3], window, window), (x.shape[3], stride, stride), 0, target,
+                                             perturbations_per_eval=4)
+        return np.maximum(found[0, 0].numpy(), 0)
+
     return "pytorch " + t.__version__ + ", pytorch-grad-cam", {
-        "forward": forward, "gradcam": gradcam, "scorecam": scorecam, "channels": channels,
+        "forward": forward, "occlusion-of": lambda sizes: occlusion(*map(int, sizes.split("x"))), "gradcam": gradcam, "scorecam": scorecam, "channels": channels,
         "scorecam-of": lambda drawn: channel_weights(int(drawn))[0]}
 
 

@@ -14,8 +14,9 @@
 typedef struct worker {
     ng_model *model;
     ng_model_info info;
-    ng_session *forward, *explain,
-        *sample; /* sample: of methods that run the network on many inputs, made when asked for */
+    ng_session *forward, *explain;
+    ng_session *sample; /* of methods that run the network on many inputs, made when asked for */
+    int layers[2];      /* of sample: the automatic one, the input */
     ng_array input;
     ng_map map;
     int threads;
@@ -41,23 +42,19 @@ static double milliseconds(const worker *w)
 }
 
 /* The session of a method: a few inputs at a time for those that run many, as the program does. */
-static ng_session *session_of(worker *w, const char *method)
+static ng_session *session_of(worker *w, const ng_method_info *info)
 {
-    ng_method_info info = {.samples = 0};
-    for (int i = 0; i < ng_method_count(); i++) {
-        must(ng_method_describe(i, &info, &err));
-        if (strcmp(info.name, method) == 0)
-            break;
-    }
-    if (!info.samples || info.takes_gradient)
+    if (!info->samples || info->takes_gradient)
         return w->explain;
     ng_session_opts opts;
     ng_session_opts_init(&opts);
     opts.batch = 4;
     opts.backend = w->backend;
     opts.forward_only = 1;
-    opts.layers = &w->info.automatic_layer;
-    opts.layer_count = 1;
+    w->layers[0] = w->info.automatic_layer;
+    w->layers[1] = w->info.input_layer;
+    opts.layers = w->layers;
+    opts.layer_count = 2;
     if (!w->sample)
         must(ng_session_create(w->model, &opts, &w->sample, &err));
     return w->sample;
@@ -69,7 +66,13 @@ static double run(worker *w, const char *what)
     char method[64];
     const char *colon = strchr(what, ':');
     snprintf(method, sizeof method, "%.*s", (int)(colon ? colon - what : (long)strlen(what)), what);
-    ng_session *session = plain ? w->forward : session_of(w, method);
+    ng_method_info info = {.samples = 0};
+    for (int i = 0; i < ng_method_count() && !plain; i++) {
+        must(ng_method_describe(i, &info, &err));
+        if (strcmp(info.name, method) == 0)
+            break;
+    }
+    ng_session *session = plain ? w->forward : session_of(w, &info);
     double start = milliseconds(w);
     must(ng_session_run(session, w->input.data, (int)w->input.shape[0], &err));
     if (!plain) {
@@ -78,6 +81,7 @@ static double run(worker *w, const char *what)
         opts.method = method;
         opts.parameters = colon ? colon + 1 : NULL;
         opts.threads = w->threads;
+        opts.layer = info.at_input && !info.at_layer ? w->info.input_layer : w->info.automatic_layer;
         ng_map_clear(&w->map);
         must(ng_explain(session, 0, &opts, &w->map, &err));
     }

@@ -81,6 +81,7 @@ enum command_bit {
     EVALUATE = 1 << 24,
     CONVERT = 1 << 25,
     CONCEPTS = 1 << 26,
+    COMPARE = 1 << 27,
     ALL_COMMANDS = (1 << 28) - 1,
 };
 
@@ -112,6 +113,7 @@ int run_tune(const settings *s);
 int run_duplicates(const settings *s);
 int run_augment_preview(const settings *s);
 int run_evaluate(const settings *s);
+int run_compare(const settings *s);
 int run_convert(const settings *s);
 int run_manual(const settings *s);
 int run_completion(const settings *s);

@@ -1,16 +1,9 @@
 /* netgaze evaluate: how good a model is on labelled images, and where it looks when it is right and when it is not. */
-#include "explain.h"
-#include "work.h"
+#include "judge.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct watching {
-    progress progress;
-    const char *what;
-    bool wanted;
-} watching;
 
 static int show(void *context, const char *what, int64_t done, int64_t total)
 {
@@ -24,7 +17,7 @@ static int show(void *context, const char *what, int64_t done, int64_t total)
     return interrupted != 0;
 }
 
-static json_t *figure_json(ng_figure f)
+json_t *figure_json(ng_figure f)
 {
     json_t *o = json_object();
     const char *const names[] = {"value", "low", "high"};
@@ -84,8 +77,7 @@ static void print_summary(const settings *s, const ng_evaluation *e)
     printf("%s/report.html\n", s->output);
 }
 
-static int read_options(const settings *s, const ng_model *model, watching *w, ng_image_opts *image,
-                        ng_evaluate_opts *o)
+int read_judging(const settings *s, watching *w, ng_image_opts *image, ng_evaluate_opts *o)
 {
     fitting fit;
     int code = read_fitting(s, &fit);
@@ -110,11 +102,6 @@ static int read_options(const settings *s, const ng_model *model, watching *w, n
     o->title = s->title;
     o->progress = show;
     o->context = w;
-    ng_error err;
-    if (s->layer && ng_model_find_layer(model, s->layer, &o->layer, &err) != NG_OK) {
-        complain("--layer: %s", err.text);
-        return EXIT_USAGE;
-    }
     return EXIT_DONE;
 }
 
@@ -125,7 +112,11 @@ static int evaluate(const settings *s, const ng_model *model, const char *data)
     ng_evaluate_opts o;
     ng_evaluation found;
     ng_error err;
-    int code = read_options(s, model, &w, &image, &o);
+    int code = read_judging(s, &w, &image, &o);
+    if (code == EXIT_DONE && s->layer && ng_model_find_layer(model, s->layer, &o.layer, &err) != NG_OK) {
+        complain("--layer: %s", err.text);
+        code = EXIT_USAGE;
+    }
     if (code == EXIT_DONE)
         code = make_folder(s->output);
     if (code != EXIT_DONE)

@@ -194,6 +194,24 @@ const command commands[] = {
      "  netgaze evaluate birds.keras photos/ -o report\n"
      "  netgaze evaluate birds.keras list.csv --split val --json -o report\n",
      EVALUATE, run_evaluate},
+    {"compare", "A B DATA -o DIR",
+     "what changed between two models, such as one before and one after retraining",
+     "DATA is that of `netgaze duplicates`. Both models are judged on the same images, as `netgaze evaluate` "
+     "does; they\n"
+     "must have the same classes, in any order. Writes compare.html, one file with all pictures inside that "
+     "needs no\n"
+     "network, compare.json and compare.csv: the accuracy of each model with its interval, their difference "
+     "with the\n"
+     "interval of the paired bootstrap and McNemar's exact test, what changed in each class, where the data "
+     "has masks or\n"
+     "boxes how much of each model's heatmaps lies on the object, and the images that only one of the two "
+     "gets right,\n"
+     "with both models' heatmaps of the image's own class beside each other. Options are for both "
+     "models.\n\n" EXIT_CODES,
+     "  netgaze compare before.keras after.keras photos/ -o comparison\n"
+     "  # the images set aside for testing, figures as JSON too\n"
+     "  netgaze compare before.keras after.keras list.csv --split test --json -o comparison\n",
+     COMPARE, run_compare},
     {"convert", "MODEL OUT", "write a model in another format, with its labels and preprocessing inside",
      "OUT.keras is for Keras 3, OUT.h5 for Keras 2 and 3, any other name a TensorFlow.js layers model (a\n"
      "folder that is not there yet). Models inside the model are laid flat, so that every layer is one of\n"

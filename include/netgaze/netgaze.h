@@ -932,6 +932,30 @@ typedef struct ng_evaluation {
 NG_API NG_NODISCARD ng_status ng_evaluate(const ng_model *model, const char *data, const char *folder,
                                           const ng_evaluate_opts *opts, ng_evaluation *out, ng_error *err);
 
+/* ---- Comparing ----------------------------------------------------------------------------- */
+
+/* Two models, A before and B after, on the images that both could judge. An image is right if all its labels are. */
+typedef struct ng_comparison {
+    char split[8];
+    int64_t images, both_right, only_a, only_b, both_wrong; /* by which model is right */
+    int64_t unreadable; /* left out, by the model that could judge fewer */
+    int64_t gone;       /* judged, but not to be read any more when their pictures were made */
+    ng_figure accuracy[2], accuracy_change; /* B's less A's; Wilson's intervals, and the paired bootstrap's */
+    double p;       /* of McNemar's exact test, two-sided: that the models are right equally often */
+    int64_t placed; /* images with mask or box that both models have a map of; 0: the figures below are NaN */
+    ng_figure energy[2], energy_change; /* share of the heatmap in mask or box; bootstrap, paired */
+} ng_comparison;
+
+/* Judges both models as ng_evaluate does, on the same images, and writes folder/compare.html (one file that needs nothing
+ * else), compare.json and compare.csv; the folder must exist. Both models must have the same classes, in any order
+ * (NG_E_ARGUMENT). The page shows `pictures` images at most that only one of the models gets right, by how much their loss
+ * changed, with both models' heatmaps of the image's own class. layers [2]: explained of each model, -1 or NULL: their
+ * automatic ones; opts->layer is not looked at. progress: `what` is "images by A", "images by B", "pictures of A" or
+ * "pictures of B". `opts` and `out` may be NULL. */
+NG_API NG_NODISCARD ng_status ng_compare(const ng_model *a, const ng_model *b, const char *data,
+                                         const char *folder, const ng_evaluate_opts *opts, const int *layers,
+                                         ng_comparison *out, ng_error *err);
+
 /* ---- Probing ------------------------------------------------------------------------------- */
 
 typedef struct ng_probe_opts {

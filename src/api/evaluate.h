@@ -28,6 +28,31 @@ typedef struct ngi_view {
 NG_NODISCARD ng_status ngi_view_choose(const ng_model *model, const char *method, const char *parameters,
                                        int layer, ngi_view *out, ng_error *err);
 
+/* One model on one data set. */
+typedef struct ngi_judging {
+    /* The caller's, borrowed: */
+    const ng_model *model;
+    const ngi_dataset *data;
+    const char *name; /* of the data */
+    const ng_evaluate_opts *o;
+    /* What comes of it: */
+    ngi_view view;
+    ng_session *session;
+    int *class_of; /* [data classes] the model's class of each */
+    int split;     /* -1: all */
+    bool labels;   /* several sigmoids */
+    ngi_report r;  /* without exhibits and facts */
+} ngi_judging;
+
+/* judge.c: what is asked for is checked, classes are matched, the session is opened. Also after a failure it is to be cleared. */
+NG_NODISCARD ng_status ngi_judging_open(ngi_judging *j, ng_error *err);
+/* Then: scores and figures of the images that the options choose. */
+NG_NODISCARD ng_status ngi_judge(ngi_judging *j, ng_error *err);
+void ngi_judging_clear(ngi_judging *j);
+int64_t ngi_split_count(const ngi_dataset *d, ngi_split split);
+/* Model, data, program, machine, as the report ends with them. A fact that there is no memory for is left out. */
+void ngi_judging_add_facts(ngi_judging *j);
+
 /* score.c: the network run over the images. */
 typedef struct ngi_scored {
     int64_t n;             /* images that were read */

@@ -1,4 +1,4 @@
-/* Wilson's interval, percentile intervals, the area under the ROC curve with DeLong's variance by mid-ranks (Sun and Xu, "Fast
+/* Wilson's interval, McNemar's test, percentile intervals, the area under the ROC curve with DeLong's variance by mid-ranks (Sun and Xu, "Fast
  * implementation of DeLong's algorithm", 2014). */
 #include "metrics/interval.h"
 
@@ -31,6 +31,19 @@ ngi_interval ngi_wilson(int64_t hits, int64_t n, double confidence)
            whole = 1 + z * z / m;
     return (ngi_interval){p, hits == 0 ? 0 : (middle - half) / whole,
                           hits == n ? 1 : (middle + half) / whole};
+}
+
+double ngi_mcnemar(int64_t gained, int64_t lost)
+{
+    int64_t few = gained < lost ? gained : lost;
+    double n = (double)(gained + lost), tail = 0;
+    for (int64_t i = few; i >= 0; i--) { /* terms fall, from the largest on */
+        double k = (double)i, term = exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) - n * log(2));
+        tail += term;
+        if (term < 1e-18 * tail)
+            break;
+    }
+    return fmin(1, 2 * tail);
 }
 
 static int by_number(const void *a, const void *b)

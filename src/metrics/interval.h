@@ -15,6 +15,9 @@ extern const ngi_interval ngi_undefined;
 double ngi_normal_quantile(double p);
 /* Of a share, hits of n (Wilson, "Probable inference, the law of succession, and statistical inference", 1927). */
 ngi_interval ngi_wilson(int64_t hits, int64_t n, double confidence);
+/* Two-sided p of McNemar's exact test: that of `gained` and `lost` of as many draws of a fair coin, twice the smaller tail, at
+ * most 1 (McNemar, "Note on the sampling error of the difference between correlated proportions or percentages", 1947). */
+double ngi_mcnemar(int64_t gained, int64_t lost);
 /* Of a figure whose values on resampled data are draws [n], which are sorted: numpy.quantile's linear interpolation. Draws that
  * are NaN (the figure was not defined there) are left out. */
 ngi_interval ngi_percentile_interval(double value, double *draws, int64_t n, double confidence);

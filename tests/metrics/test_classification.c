@@ -34,6 +34,20 @@ static void wilson(void **state)
     assert_true(isnan(ngi_wilson(0, 0, 0.95).value));
 }
 
+/* scipy.stats.binomtest(gained, gained + lost).pvalue */
+static void mcnemar(void **state)
+{
+    (void)state;
+    CHECK_NEAR(ngi_mcnemar(0, 0), 1, 0);
+    CHECK_NEAR(ngi_mcnemar(4, 4), 1, 0);
+    CHECK_NEAR(ngi_mcnemar(0, 5), 0.0625, 1e-12);
+    CHECK_NEAR(ngi_mcnemar(5, 0), 0.0625, 1e-12);
+    CHECK_NEAR(ngi_mcnemar(12, 3), 0.03515625, 1e-12);
+    CHECK_NEAR(ngi_mcnemar(150, 104), 0.004653603220768984, 1e-10);
+    CHECK_NEAR(ngi_mcnemar(20000, 20400), 0.04713209701042834, 1e-9);
+    assert_true(ngi_mcnemar(0, 5000) >= 0 && ngi_mcnemar(0, 5000) < 1e-300);
+}
+
 static void percentiles(void **state)
 {
     (void)state;
@@ -227,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quantiles_are_those_of_the_normal_distribution),
         cmocka_unit_test(wilson),
+        cmocka_unit_test(mcnemar),
         cmocka_unit_test(percentiles),
         cmocka_unit_test(figures_are_those_of_scikit_learn),
         cmocka_unit_test(figures_of_several_labels),

@@ -4,6 +4,7 @@
     scripts/parity.sh save
     python scripts/parity_save.py --netgaze build/release/netgaze --tfjs FOLDER --only mobile,shared
     python scripts/parity_save.py --netgaze build/release/netgaze --tfjs FOLDER --model web/model.json
+    scripts/parity.sh save --train BASE DATA [--base-layer mixed7] [--unfreeze mixed6]
 
 Needs scripts/parity-requirements.txt, and with --tfjs a folder in which `npm install @tensorflow/tfjs` was run (its plain
 JavaScript back end is used). Every model of tests/fixtures/models (outputs by the Keras that saved it, in float64), or
@@ -13,6 +14,9 @@ each --model (outputs by TensorFlow.js from the model itself), is written by `ne
   tfjs    float32          loaded by TensorFlow.js
   float16, uint8           loaded by TensorFlow.js, against the same weights as netgaze reads them: written once more as
                            .keras, loaded by Keras 3
+With --train a network that `netgaze train` makes of BASE and DATA, and itself writes in each format: a head and, for an epoch,
+what lies behind --unfreeze. Compared are logits with those of `netgaze classify` (of peers, logarithms of probabilities; both
+less their mean) on eight of DATA's images, which Pillow reads for the peers.
 Outputs may differ by 1e-4 of the largest. What netgaze refuses to write is counted, with its words. Fixtures that netgaze must
 refuse to read, those of an open input size and those of several inputs or outputs are left out.
 """
@@ -138,6 +142,37 @@ def given(paths, options, work):
         yield {"name": str(path), "file": path, "input": work / ("given%d.npy" % i), "expected": result(job)}
 
 
+def logits_of(probabilities):
+    """But for a constant of each row."""
+    logits = np.log(np.asarray(probabilities, "float64"))
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+def classify(options, model, images):
+    done = subprocess.run([options.netgaze, "classify", model, *images, "--json", "--top", "1000", "-q", "--no-cache"],
+                          capture_output=True, text=True, check=True)
+    rows = [sorted((p["index"], p["logit"]) for p in json.loads(line)["predictions"]) for line in done.stdout.splitlines()]
+    logits = np.array(rows)[:, :, 1]
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+def trained(base, data, options, work):
+    """One case: what netgaze train has written in each format."""
+    from PIL import Image
+    images = sorted(p for p in pathlib.Path(data).rglob("*") if p.suffix in (".jpg", ".png"))
+    images = images[::max(1, len(images) // 8)][:8]
+    written = {"keras": work / "trained.keras", "h5": work / "trained.h5", "tfjs": work / "trained"}
+    for path in written.values():
+        subprocess.run([options.netgaze, "train", base, data, "-o", path, "--base-layer", options.base_layer, "--epochs", "5",
+                        "--unfreeze", options.unfreeze, "--fine-epochs", "1", "--fine-rate", "0.0001", "--no-report",
+                        "--no-duplicates", "-q", "--features", work / "features"], check=True, stdout=subprocess.DEVNULL)
+    size = (options.side, options.side)
+    x = np.array([np.asarray(Image.open(p).convert("RGB").resize(size, Image.Resampling.BILINEAR), "float32") for p in images])
+    np.save(work / "images.npy", x / 255 if options.preprocess == "unit" else x / 127.5 - 1)
+    yield {"name": "trained", "file": written["keras"], "written": written, "input": work / "images.npy",
+           "expected": classify(options, written["keras"], images), "of": logits_of}
+
+
 # ---- The comparison ------------------------------------------------------------------------------------------------------
 
 
@@ -170,8 +205,11 @@ def compare(cases, options, work):
                                      ("float16", "", ("--dtype", "float16")), ("uint8", "", ("--dtype", "uint8"))]:
             if target not in options.targets.split(","):
                 continue
-            out = work / ("%d-%s%s" % (i, target, ending))
-            why = convert(options, case["file"], out, *more)
+            out = case.get("written", {}).get(target)
+            why = None
+            if not out:
+                out = work / ("%d-%s%s" % (i, target, ending))
+                why = convert(options, case["file"], out, *more)
             if why:
                 refused[target].append((case["name"], why))
                 continue
@@ -204,7 +242,8 @@ def report(rows, refused):
         if isinstance(found, str) or isinstance(expected, str):
             entry[3].append((case["name"], (found if isinstance(found, str) else expected)[:300].replace("\n", " ")))
             continue
-        off = difference(found, expected)
+        of = case.get("of", lambda outputs: outputs)
+        off = difference(of(found), of(expected) if same else expected)
         if off <= TOLERANCE:
             entry[1] += 1
             entry[2] = max(entry[2], off)
@@ -230,7 +269,11 @@ def main():
     parser.add_argument("--only", default="", help="parts of names of fixtures, by commas")
     parser.add_argument("--targets", default="keras,h5,tfjs,float16,uint8")
     parser.add_argument("--model", action="append", help="a TensorFlow.js layers model, in the place of the fixtures")
-    parser.add_argument("--side", type=int, default=299, help="input side of each --model")
+    parser.add_argument("--side", type=int, default=299, help="input side of each --model, and of BASE")
+    parser.add_argument("--train", nargs=2, metavar=("BASE", "DATA"), help="a network that is trained, in the place of the fixtures")
+    parser.add_argument("--base-layer", default="mixed7")
+    parser.add_argument("--unfreeze", default="mixed6")
+    parser.add_argument("--preprocess", default="unit", choices=["unit", "tf"], help="BASE's own")
     parser.add_argument("--work", default=str(ROOT / "build/parity/save"))
     parser.add_argument("--load", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -241,7 +284,8 @@ def main():
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     only = [o for o in options.only.split(",") if o]
-    cases = list(given(options.model, options, work) if options.model else fixtures(only))
+    cases = list(trained(*options.train, options, work) if options.train else
+                 given(options.model, options, work) if options.model else fixtures(only))
     print("%d models" % len(cases), flush=True)
     return 1 if compare(cases, options, work) else 0
 

@@ -247,3 +247,18 @@ ng_status ngi_resize_spline(const double *image, int h, int w, int c, double *ou
     ngi_free(room);
     return NG_OK;
 }
+
+/* In the order of scipy.ndimage.zoom's operations: in the middle of 299 the place lies halfway between two of 224 cells, and
+ * rounding says which. */
+static int nearest_cell(int i, int from, int to)
+{
+    double at = (i + 0.5) * ((double)from / to) - 0.5;
+    return (int)floor(at + 0.5);
+}
+
+void ngi_resize_nearest(const int *labels, int h, int w, int *out, int oh, int ow)
+{
+    for (int y = 0; y < oh; y++)
+        for (int x = 0; x < ow; x++)
+            out[(int64_t)y * ow + x] = labels[(int64_t)nearest_cell(y, h, oh) * w + nearest_cell(x, w, ow)];
+}

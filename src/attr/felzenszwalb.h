@@ -13,5 +13,7 @@ NG_NODISCARD ng_status ngi_felzenszwalb(const double *image, int h, int w, int c
 /* out [oh,ow,c]: skimage.transform.resize(image, order=3, mode="constant", anti_aliasing=True, preserve_range=True). */
 NG_NODISCARD ng_status ngi_resize_spline(const double *image, int h, int w, int c, double *out, int oh,
                                          int ow, ng_error *err);
+/* out [oh,ow]: the same with order=0, anti_aliasing=False, of whole numbers [h,w]. */
+void ngi_resize_nearest(const int *labels, int h, int w, int *out, int oh, int ow);
 
 #endif

@@ -66,16 +66,6 @@ static ng_status list_regions(const int *labels, const int *counts, int n_scales
     return NG_OK;
 }
 
-/* Labels at SIDE x SIDE to the input's size: the nearest (skimage's resize, order 0). */
-static void lead_back(const int *small, int h, int w, int *large)
-{
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++) {
-            int sy = (int)floor((y + 0.5) * SIDE / h), sx = (int)floor((x + 0.5) * SIDE / w);
-            large[y * w + x] = small[sy * SIDE + sx];
-        }
-}
-
 static ng_status segment(const ngi_attr_job *job, const ngi_shape *s, double *image, double *resized,
                          int *small, int *counts, ng_error *err)
 {
@@ -105,7 +95,8 @@ ng_status ngi_regions_felzenszwalb(const ngi_attr_job *job, ngi_regions *out, ng
     if (status == NG_OK) {
         int *large = labels + SCALES * SIDE * SIDE;
         for (int k = 0; k < SCALES; k++)
-            lead_back(labels + k * SIDE * SIDE, out->h, out->w, large + (size_t)k * pixels);
+            ngi_resize_nearest(labels + k * SIDE * SIDE, SIDE, SIDE, large + (size_t)k * pixels, out->h,
+                               out->w);
         status = list_regions(large, counts, SCALES, DILATION, out, err);
     }
     ngi_free(image);

@@ -98,6 +98,26 @@ static void the_pixels_are_those_of_resize(void **state)
     CHECK_NEAR(weighted, grown_weighted, 1e-7);
 }
 
+/* resize(np.arange(224)[:, None], (299, 1), order=0, mode="constant", preserve_range=True): the place of pixel 149 is 111.5, and
+ * rounding makes 111 of it; so of pixel 48 of 97. Of 33 pixels the one in the middle gets 112. */
+static void halfway_between_two_labels_rounding_decides_as_in_resize(void **state)
+{
+    (void)state;
+    static const struct {
+        int size, pixel, cell;
+    } cases[] = {{299, 0, 0},     {299, 148, 111}, {299, 149, 111}, {299, 150, 112},
+                 {299, 298, 223}, {97, 48, 111},   {33, 16, 112}};
+    int labels[224], out[299];
+    for (int i = 0; i < 224; i++)
+        labels[i] = i;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ngi_resize_nearest(labels, 224, 1, out, cases[i].size, 1);
+        assert_int_equal(out[cases[i].pixel], cases[i].cell);
+        ngi_resize_nearest(labels, 1, 224, out, 1, cases[i].size);
+        assert_int_equal(out[cases[i].pixel], cases[i].cell);
+    }
+}
+
 static void the_segments_are_those_of_felzenszwalb(void **state)
 {
     (void)state;
@@ -126,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_pixels_are_those_of_resize),
+        cmocka_unit_test(halfway_between_two_labels_rounding_decides_as_in_resize),
         cmocka_unit_test(the_segments_are_those_of_felzenszwalb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

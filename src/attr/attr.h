@@ -182,6 +182,10 @@ NG_NODISCARD ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampli
 
 double ngi_attr_seconds(void); /* of a clock that only goes forward */
 
+/* For a note: "20 masks", or "7 of 20 masks in the time given". Returns text. */
+enum { NGI_DONE_TEXT = 80 };
+const char *ngi_attr_done(char text[NGI_DONE_TEXT], int done, int total, const char *what);
+
 NG_NODISCARD ng_status ngi_pool_create(ngi_plan *plan, ngi_pool **out, ng_error *err);
 void ngi_pool_free(ngi_pool *pool);
 const char *ngi_pool_backend(const ngi_pool *pool); /* that the job's session was made for */

@@ -83,11 +83,9 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
             size += f.h[concept * p.channels + c] * f.h[concept * p.channels + c];
         for (int64_t i = 0; i < p.cells; i++)
             map->signed_data[i] = (float)(f.w[i * k + concept] * sqrt(size));
-        int n = snprintf(map->note, sizeof map->note, "concept %d of %d; its share in the score: %.4g", rank,
-                         k, share);
-        if (done < iterations)
-            snprintf(map->note + n, sizeof map->note - (size_t)n, "; %d of %d iterations in the time given",
-                     done, iterations);
+        char updates[NGI_DONE_TEXT];
+        snprintf(map->note, sizeof map->note, "concept %d of %d; its share in the score: %.4g; %s", rank, k,
+                 share, ngi_attr_done(updates, done, iterations, "iterations"));
     }
     ngi_free(room);
     return status;

@@ -213,11 +213,9 @@ static ng_status run(const ngi_attr_job *job, search *s, ng_map *map, ng_error *
     }
     for (int64_t p = 0; p < (int64_t)s->h * s->w; p++)
         map->signed_data[p] = s->variant == EXTREMAL ? s->mask[p] : 1 - s->mask[p];
-    int n = snprintf(map->note, sizeof map->note, "score through the mask %.6g, of the whole image %.6g",
-                     s->score, whole);
-    if (progress.done < progress.total)
-        snprintf(map->note + n, sizeof map->note - (size_t)n, "; %d of %d iterations in the time given",
-                 progress.done, progress.total);
+    char updates[NGI_DONE_TEXT];
+    snprintf(map->note, sizeof map->note, "score through the mask %.6g, of the whole image %.6g; %s",
+             s->score, whole, ngi_attr_done(updates, progress.done, progress.total, "iterations"));
     return NG_OK;
 }
 

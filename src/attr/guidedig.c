@@ -204,9 +204,11 @@ static ng_status go(const ngi_attr_job *job, walk *w, ng_map *map, ng_error *err
     map->gradient_norm = norm;
     NGI_TRY(ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(m, job, "reduce"), w->sums,
                                 w->count / shape.dim[2], shape.dim[2], map, err));
+    char taken[NGI_DONE_TEXT];
     snprintf(map->note, sizeof map->note,
-             "%d steps; completeness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)",
-             n, sum, last - first, first, last);
+             "%s; completeness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)",
+             ngi_attr_done(taken, n, (int)ngi_parameter(m, job, "steps"), "steps"), sum, last - first, first,
+             last);
     return NG_OK;
 }
 

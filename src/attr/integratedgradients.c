@@ -45,13 +45,12 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
         status = ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(m, job, "reduce"), values,
                                      count / shape.dim[2], shape.dim[2], map, err);
     if (status == NG_OK) {
-        char part[64] = "";
-        if (found.gradients < steps)
-            snprintf(part, sizeof part, "%d of %d gradients in the time given; ", found.gradients, steps);
+        char gradients[NGI_DONE_TEXT];
         map->gradient_norm = found.norm;
         snprintf(map->note, sizeof map->note,
-                 "%scompleteness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)", part,
-                 found.sum, found.last - found.first, found.first, found.last);
+                 "%s; completeness: the attributions sum to %.6g, the score rises by %.6g (%.6g to %.6g)",
+                 ngi_attr_done(gradients, found.gradients, steps, "gradients"), found.sum,
+                 found.last - found.first, found.first, found.last);
     }
     ngi_free(from);
     ngi_free(values);

@@ -107,8 +107,10 @@ static ng_status run(const ngi_attr_job *job, masking *m, ng_map *map, ng_error 
         map->signed_data[i] = (float)(mean / m->p);
     }
     ngi_min_max(map->signed_data, cells, &low, &high);
-    snprintf(map->note, sizeof map->note, "%d masks; standard error of a pixel %.3g, %.2g of the map's range",
-             done, error, high > low ? error / ((double)high - low) : 0);
+    char masks[NGI_DONE_TEXT];
+    snprintf(map->note, sizeof map->note, "%s; standard error of a pixel %.3g, %.2g of the map's range",
+             ngi_attr_done(masks, done, s.count, "masks"), error,
+             high > low ? error / ((double)high - low) : 0);
     return NG_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "attr/attr.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -442,4 +443,13 @@ ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *d
     ng_status status = sample_all(job, s, threads, base, done, err);
     ngi_base_free(base);
     return status;
+}
+
+const char *ngi_attr_done(char text[NGI_DONE_TEXT], int done, int total, const char *what)
+{
+    if (done < total)
+        snprintf(text, NGI_DONE_TEXT, "%d of %d %s in the time given", done, total, what);
+    else
+        snprintf(text, NGI_DONE_TEXT, "%d %s", done, what);
+    return text;
 }

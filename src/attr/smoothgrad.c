@@ -104,9 +104,11 @@ static ng_status compute(const ngi_attr_job *job, const ngi_method *method, bool
             size = fmax(size, fabs(n.sums[k]));
         }
         map->gradient_norm = sqrt(norm);
-        snprintf(map->note, sizeof map->note,
-                 "%d noisy copies; standard error of a value %.3g, %.2g of the largest%s", done, error,
-                 size > 0 ? error / size : 0, variance || squared ? ", were the gradients normal" : "");
+        char copies[NGI_DONE_TEXT];
+        ngi_attr_done(copies, done, (int)ngi_parameter(method, job, "samples"), "noisy copies");
+        snprintf(map->note, sizeof map->note, "%s; standard error of a value %.3g, %.2g of the largest%s",
+                 copies, error, size > 0 ? error / size : 0,
+                 variance || squared ? ", were the gradients normal" : "");
         status = ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(method, job, "reduce"), n.sums,
                                      n.count / shape.dim[2], shape.dim[2], map, err);
     }

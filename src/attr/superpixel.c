@@ -358,13 +358,15 @@ static ng_status sample_and_fit(const ngi_attr_job *job, const ngi_method *metho
     for (int64_t p = 0; p < s->pixels; p++)
         map->signed_data[p] = (float)r->coefficients[r->labels[p]];
     float low, high;
+    char samples[NGI_DONE_TEXT];
     ngi_min_max(map->signed_data, s->pixels, &low, &high);
     if (shap && s->enumerated && done == s->count)
         snprintf(map->note, sizeof map->note, "all %d coalitions of %d superpixels: exact", done, s->n);
     else
         snprintf(map->note, sizeof map->note,
-                 "%d samples of %d superpixels; standard error of a value %.3g, %.2g of the map's range",
-                 done, s->n, s->error, high > low ? s->error / ((double)high - low) : 0);
+                 "%s; %d superpixels; standard error of a value %.3g, %.2g of the map's range",
+                 ngi_attr_done(samples, done, s->count, "samples"), s->n, s->error,
+                 high > low ? s->error / ((double)high - low) : 0);
     return NG_OK;
 }
 

@@ -39,8 +39,9 @@ typedef struct region {
     bool out;     /* taken, or too small by now */
 } region;
 
-/* values [pixels] = the largest channel of the mean of both integrals. */
-static ng_status attribute(const ngi_attr_job *job, double *values, double *norm, ng_error *err)
+/* values [pixels] = the largest channel of the mean of both integrals; *gradients: how many were taken. */
+static ng_status attribute(const ngi_attr_job *job, double *values, double *norm, int *gradients,
+                           ng_error *err)
 {
     ngi_shape s = ngi_attr_input_shape(job->graph);
     int64_t count = ngi_shape_count(&s), depth = s.dim[2];
@@ -58,8 +59,10 @@ static ng_status attribute(const ngi_attr_job *job, double *values, double *norm
         status = ngi_integrate(&half, from, (int)ngi_parameter(&ngi_method_xrai, job, "steps"),
                                (ngi_rule)ngi_parameter(&ngi_method_xrai, job, "rule"), parts + e * count,
                                &found, err);
-        if (status == NG_OK)
+        if (status == NG_OK) {
             *norm += found.norm / 2;
+            *gradients += found.gradients;
+        }
     }
     for (int64_t i = 0; i < count && status == NG_OK; i++) {
         double mean = (parts[i] + parts[count + i]) / 2;
@@ -134,11 +137,13 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     size_t pixels = (size_t)map->height * (size_t)map->width;
     ngi_regions r = {0};
     region *all = NULL;
+    int gradients = 0;
+    char done[NGI_DONE_TEXT];
     double *values = ngi_alloc_zero(pixels, sizeof *values);
     bool *taken = ngi_alloc_zero(pixels, sizeof *taken);
     ng_status status = values && taken ? NG_OK : ngi_fail_memory(err, pixels * sizeof *values);
     if (status == NG_OK)
-        status = attribute(job, values, &map->gradient_norm, err);
+        status = attribute(job, values, &map->gradient_norm, &gradients, err);
     if (status == NG_OK)
         status = ngi_parameter(&ngi_method_xrai, job, "regions") == SLIC
                      ? ngi_regions_slic(job, (int)ngi_parameter(&ngi_method_xrai, job, "segments"), &r, err)
@@ -146,8 +151,10 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
     if (status == NG_OK && !(all = ngi_alloc_zero((size_t)r.n, sizeof *all)))
         status = ngi_fail_memory(err, (size_t)r.n * sizeof *all);
     if (status == NG_OK)
-        snprintf(map->note, sizeof map->note, "%d of %d regions", take_regions(&r, values, all, taken, map),
-                 r.n);
+        snprintf(map->note, sizeof map->note, "%s; %d of %d regions",
+                 ngi_attr_done(done, gradients, 2 * (int)ngi_parameter(&ngi_method_xrai, job, "steps"),
+                               "gradients"),
+                 take_regions(&r, values, all, taken, map), r.n);
     ngi_regions_clear(&r);
     ngi_free(all);
     ngi_free(values);

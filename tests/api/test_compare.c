@@ -1,0 +1,143 @@
+/* Comparing two models where things go wrong: images that vanish between being judged and being drawn, allocations that fail;
+ * threads do not change a byte. */
+#include "check.h"
+
+#include "base/base.h"
+
+#define MODEL NETGAZE_FIXTURES "/models/keras3.15_nested_head/model.keras"
+
+enum { CLASSES = 5, EACH = 4, STRIDE = 7 };
+
+static ng_error err;
+static char *folder;
+static ng_model *models[2]; /* the second one's head is drawn anew */
+
+static char *place(const char *name)
+{
+    static char path[4300];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void write_data(void)
+{
+    static uint8_t pixels[40 * 30 * 3];
+    char list[4096] = "path,label,box\n", name[32];
+    for (int i = 0; i < CLASSES * EACH; i++) {
+        for (int k = 0; k < (int)sizeof pixels; k++)
+            pixels[k] = (uint8_t)(k * (i + 3) % 251);
+        ng_image image = {.width = 40, .height = 30, .channels = 3, .data = pixels};
+        snprintf(name, sizeof name, "i%02d.png", i);
+        CHECK_OK(ng_image_save(&image, place(name), &err), err);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s,<c%d>,5 5 20 15\n", name, i % CLASSES);
+    }
+    CHECK_OK(ng_file_save(place("list.csv"), list, strlen(list), &err), err);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    folder = make_folder();
+    setenv("SOURCE_DATE_EPOCH", "1700000000", 1);
+    for (int m = 0; m < 2; m++) {
+        ng_model_opts opts;
+        ng_model_opts_init(&opts);
+        opts.cache = "off";
+        opts.shuffle_head = (unsigned)m * 5;
+        CHECK_OK(ng_model_load(MODEL, &opts, &models[m], &err), err);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (int m = 0; m < 2; m++)
+        ng_model_free(models[m]);
+    remove_folder(folder);
+    return 0;
+}
+
+/* After the last image was judged by B all are taken away. */
+static int take_away(void *context, const char *what, int64_t done, int64_t total)
+{
+    char name[32];
+    (void)context;
+    for (int i = 0; strcmp(what, "images by B") == 0 && done == total && i < CLASSES * EACH; i++) {
+        snprintf(name, sizeof name, "i%02d.png", i);
+        assert_int_equal(unlink(place(name)), 0);
+    }
+    return 0;
+}
+
+static ng_status compare(int threads, int (*progress)(void *, const char *, int64_t, int64_t),
+                         ng_comparison *out)
+{
+    ng_evaluate_opts o;
+    ng_evaluate_opts_init(&o);
+    o.threads = threads;
+    o.progress = progress;
+    o.resamples = 20;
+    return ng_compare(models[0], models[1], place("list.csv"), folder, &o, NULL, out, &err);
+}
+
+static void threads_change_nothing(void **state)
+{
+    (void)state;
+    char *text[3];
+    size_t size[3];
+    ng_comparison found;
+    write_data();
+    for (int t = 1; t < 3; t++) {
+        CHECK_OK(compare(t, NULL, &found), err);
+        CHECK_OK(ngi_file_read(place("compare.html"), 1 << 24, &text[t], &size[t], &err), err);
+    }
+    assert_int_equal(found.images, CLASSES * EACH);
+    assert_int_equal(found.both_right + found.only_a + found.only_b + found.both_wrong, found.images);
+    assert_int_equal(found.placed, found.images);
+    assert_true(found.only_a + found.only_b > 0);
+    assert_int_equal(size[1], size[2]);
+    assert_memory_equal(text[1], text[2], size[1]);
+    ngi_free(text[1]);
+    ngi_free(text[2]);
+}
+
+static void vanished_images_are_counted(void **state)
+{
+    (void)state;
+    ng_comparison found;
+    write_data();
+    CHECK_OK(compare(2, take_away, &found), err);
+    assert_int_equal(found.images, CLASSES * EACH);
+    assert_int_equal(found.gone, found.only_a + found.only_b); /* those that would be shown */
+    char *text;
+    size_t size;
+    CHECK_OK(ngi_file_read(place("compare.html"), 1 << 24, &text, &size, &err), err);
+    assert_non_null(strstr(text, "could be judged, but not read again to be shown"));
+    assert_non_null(strstr(text, "could not be read any more"));
+    ngi_free(text);
+}
+
+/* Every STRIDE-th allocation of the calling thread fails in turn. */
+static void memory_runs_out(void **state)
+{
+    (void)state;
+    write_data();
+    for (long k = 1, met = 1; met; k += STRIDE) {
+        err = (ng_error){0};
+        ngi_alloc_fail_at(k);
+        ng_status status = compare(1, NULL, NULL);
+        met = ngi_alloc_count() >= k;
+        ngi_alloc_fail_at(0);
+        if (status != NG_OK && (status != NG_E_MEMORY || strlen(err.text) < 10))
+            fail_msg("allocation %ld fails: %s: '%s'", k, ng_status_name(status), err.text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads_change_nothing),
+                                       cmocka_unit_test(vanished_images_are_counted),
+                                       cmocka_unit_test(memory_runs_out)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

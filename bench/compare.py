@@ -84,7 +84,14 @@ def batches(b, threads):
                 repeat=max(3, b.args.repeat // 5), input=resized(b, 299, count))
 
 
-def head(b, threads, units, what, count=1024, width=2048):
+def training(b, threads):
+    """Updates of everything behind mixed6; the losses of all of them are compared."""
+    for peer in ("torch_step", "keras_step"):
+        b.alone("fine-tuning step from mixed6 on, batch 16", "netgaze step", "step", peer, "step", threads, 1.5, 1e-3,
+                repeat=max(3, b.args.repeat // 5), input=resized(b, 299, 16), layer="mixed6")
+
+
+def head_of(b, threads, units, what, count=1024, width=2048):
     """Epochs of a new head on features that are kept, of the size of InceptionV3's; the losses of all of them are compared. The
     peers take the rows from memory, in the same order, from the same start."""
     path = os.path.join(b.args.work, "features.npy")
@@ -98,13 +105,9 @@ def head(b, threads, units, what, count=1024, width=2048):
                 1.5, tolerance, input=path, layer=units)
 
 
-def training(b, threads):
-    """Updates of everything behind mixed6; the losses of all of them are compared. Then the head alone."""
-    for peer in ("torch_step", "keras_step"):
-        b.alone("fine-tuning step from mixed6 on, batch 16", "netgaze step", "step", peer, "step", threads, 1.5, 1e-3,
-                repeat=max(3, b.args.repeat // 5), input=resized(b, 299, 16), layer="mixed6")
-    head(b, threads, "6", "")
-    head(b, threads, "256,6", " with 256 hidden units")
+def head(b, threads):
+    head_of(b, threads, "6", "")
+    head_of(b, threads, "256,6", " with 256 hidden units")
 
 
 def scorecam(b, threads=2):
@@ -233,7 +236,7 @@ def for_threads(part):
 # By name, in the order of the table.
 PARTS = {"single": for_threads(single_images), "starts": starts, "folders": folders, "scorecam": scorecam,
          "occlusion": for_threads(occlusion), "growth": growth, "training": for_threads(training),
-         "short": for_threads(short), "sizes": sizes, "batches": for_threads(batches)}
+         "head": for_threads(head), "short": for_threads(short), "sizes": sizes, "batches": for_threads(batches)}
 
 
 def main():

@@ -73,7 +73,7 @@ typedef struct ngi_run {
     const bool *accumulate; /* [n_inputs] */
     bool activated;         /* backward: grad_out is before the fused activation already */
     float *grad_kernel,
-        *grad_bias; /* a trainer's run: dS/d(step->kernel), dS/d(step->bias), added to; NULL: not wanted */
+        *grad_bias; /* a trainer's run: dS/d(step->kernel), dS/d(step->bias), overwritten; NULL: not wanted */
     void *scratch;  /* >= the kernel's scratch bytes, 64-byte aligned */
     void *context;  /* the back end's per-session object */
 } ngi_run;
@@ -220,9 +220,21 @@ NG_NODISCARD ng_status ngi_run_backward_rule(ngi_run_session *s, const float *se
  * all images would leave it; those of other images are not defined. */
 NG_NODISCARD ng_status ngi_run_backward_image(ngi_run_session *s, const float *seed, int image, int to,
                                               ngi_relu_rule rule, ng_error *err);
-/* Of a plan with trained weights: adds what the backward runs since the last call have summed up to
- * grads[i] (shape of the graph's weight i; NULL where not wanted) and starts anew. */
-NG_NODISCARD ng_status ngi_run_take_weight_gradients(ngi_run_session *s, float *const *grads, ng_error *err);
+/* Where a run adds the gradients of trained weights: grads[i] has the shape of the graph's weight i, NULL where it is not
+ * wanted. Runs of several sessions that share grads are told by `take` and `pass` (NULL: none) when something is about to be
+ * added at a place, of ngi_plan_places, and when all has been. A gradient has one place, and all runs come by the places in
+ * the same order. */
+typedef struct ngi_weight_grads {
+    float *const *grads;
+    void (*take)(void *context, int place);
+    void (*pass)(void *context, int place);
+    void *context;
+} ngi_weight_grads;
+
+int ngi_plan_places(const ngi_plan *p);
+/* ngi_run_backward to all nodes and to the trained weights. */
+NG_NODISCARD ng_status ngi_run_train(ngi_run_session *s, const float *seed, int n, const ngi_weight_grads *to,
+                                     ng_error *err);
 /* Of a tap, a `grads` node, an output or the root; else NULL. */
 const float *ngi_run_activation(const ngi_run_session *s, int node);
 const float *ngi_run_gradient(const ngi_run_session *s, int node); /* NULL if not in grads */

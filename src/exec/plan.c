@@ -305,6 +305,7 @@ static ng_status build(ngi_plan *p, const ngi_plan_opts *o, ng_error *err)
         ngi_plan_save_pack(p, o->cache, o->identity);
     ngi_packing_clear(&p->packing);
     NGI_TRY(ngi_plan_make_trainers(p, err));
+    ngi_plan_find_places(p);
     ngi_plan_slice(p);
     NGI_TRY(ngi_plan_lay_out(p, err));
     return list_kernels(p, err);

@@ -20,6 +20,8 @@ typedef struct ngi_plan_step {
     bool backward, trains;
     ngi_kernel trainer; /* of the weight gradients, if it trains */
     int trainer_backend;
+    int place;       /* of its weights' gradients (ngi_weight_grads) */
+    bool place_ends; /* it is the last of a run to add something there */
 } ngi_plan_step;
 
 /* What the backward pass does, in order: a step's kernel, or passing a gradient on through a reshape. */
@@ -65,6 +67,7 @@ struct ngi_plan {
     ngi_pack *pack;      /* packed weights that kernels have borrowed; NULL: they own theirs */
     ngi_packing packing; /* while kernels are made */
     bool training;       /* some weights are trained */
+    int n_places;        /* where their gradients are added */
     bool fine;           /* gradients pass many nodes' places where the derivative jumps (ngi_step.fine) */
 };
 
@@ -81,10 +84,12 @@ void ngi_plan_slice(ngi_plan *p);
 size_t ngi_plan_place(const ngi_plan *p, int node);
 /* tune.c: sets `preferred` of the steps. */
 void ngi_plan_read_choices(ngi_plan *p, const char *cache);
-/* train.c: which nodes train, the kernels of their gradients. */
+/* train.c: which nodes train, the kernels of their gradients, where these are added: steps with the same weights at one
+ * place, others each at its own. */
 void ngi_plan_mark_trained(ngi_plan *p, const bool *trained);
 void ngi_plan_set_trained(const ngi_plan *p, ngi_plan_step *s, const bool *trained);
 ng_status ngi_plan_make_trainers(ngi_plan *p, ng_error *err);
+void ngi_plan_find_places(ngi_plan *p);
 /* Floats of the gradients that a step that trains sums up. */
 int64_t ngi_step_kernel_count(const ngi_plan_step *s);
 int64_t ngi_step_bias_count(const ngi_plan_step *s);

@@ -39,48 +39,24 @@ static ng_status find_pointers(ngi_run_session *s, ng_error *err)
     return NG_OK;
 }
 
-/* Sums begin at a cache line, so that vectors lie in one. */
-static int64_t whole_lines(int64_t floats)
+/* The bias begins at a cache line, as the kernel does. */
+static int64_t bias_place(const ngi_plan_step *s)
 {
-    return (floats + 15) / 16 * 16;
+    return (ngi_step_kernel_count(s) + 15) / 16 * 16;
 }
 
 static ng_status make_weight_grads(ngi_run_session *s, ng_error *err)
 {
-    const ngi_plan *p = s->plan;
-    int64_t total = 0, at = 0;
-    for (int i = 0; i < p->n_steps; i++)
-        if (p->steps[i].trains)
-            total += whole_lines(ngi_step_kernel_count(&p->steps[i])) +
-                     whole_lines(ngi_step_bias_count(&p->steps[i]));
-    if (total == 0)
-        return NG_OK;
-    s->n_weight_grads = total;
-    s->weight_grads = ngi_alloc_aligned((size_t)total * sizeof(float));
-    if (!s->weight_grads)
-        return ngi_fail_memory(err, (size_t)total * sizeof(float));
-    memset(s->weight_grads, 0, (size_t)total * sizeof(float));
-    for (int i = 0; i < p->n_steps; i++) {
-        const ngi_step *step = &p->steps[i].step;
-        if (!p->steps[i].trains)
-            continue;
-        s->steps[i].grad_kernel = step->trains_kernel ? s->weight_grads + at : NULL;
-        at += whole_lines(ngi_step_kernel_count(&p->steps[i]));
-        s->steps[i].grad_bias = step->trains_bias ? s->weight_grads + at : NULL;
-        at += whole_lines(ngi_step_bias_count(&p->steps[i]));
+    int64_t most = 0;
+    for (int i = 0; i < s->plan->n_steps; i++) {
+        const ngi_plan_step *step = &s->plan->steps[i];
+        int64_t count = step->trains ? bias_place(step) + ngi_step_bias_count(step) : 0;
+        most = count > most ? count : most;
     }
-    return NG_OK;
-}
-
-ng_status ngi_run_take_weight_gradients(ngi_run_session *s, float *const *grads, ng_error *err)
-{
-    for (int i = 0; i < s->plan->n_steps; i++)
-        if (s->plan->steps[i].trains)
-            NGI_TRY(ngi_plan_unfold(s->plan, &s->plan->steps[i], s->steps[i].grad_kernel,
-                                    s->steps[i].grad_bias, grads, err));
-    if (s->weight_grads)
-        memset(s->weight_grads, 0, (size_t)s->n_weight_grads * sizeof(float));
-    return NG_OK;
+    if (most == 0)
+        return NG_OK;
+    s->weight_grads = ngi_alloc_aligned((size_t)most * sizeof *s->weight_grads);
+    return s->weight_grads ? NG_OK : ngi_fail_memory(err, (size_t)most * sizeof *s->weight_grads);
 }
 
 static ng_status make_contexts(ngi_run_session *s, ng_error *err)
@@ -267,33 +243,52 @@ static ng_status make_ones(ngi_run_session *s, ng_error *err)
     return NG_OK;
 }
 
-static ng_status step_backward(const ngi_run_session *s, int index, images of, ngi_relu_rule rule,
-                               ng_error *err)
+/* Of the weights of a step, whose gradients lie in one place until they are added to the others: near, and each once. */
+static ng_status train_step(const ngi_run_session *s, const ngi_plan_step *step, ngi_run train,
+                            const ngi_weight_grads *to, ng_error *err)
+{
+    train.grad_kernel = step->step.trains_kernel ? s->weight_grads : NULL;
+    train.grad_bias = step->step.trains_bias ? s->weight_grads + bias_place(step) : NULL;
+    train.context = s->contexts[step->trainer_backend];
+    NGI_TRY(step->trainer.backward(&step->trainer, &train, err));
+    if (to->take)
+        to->take(to->context, step->place);
+    ng_status status = ngi_plan_unfold(s->plan, step, train.grad_kernel, train.grad_bias, to->grads, err);
+    if (to->pass && step->place_ends)
+        to->pass(to->context, step->place);
+    return status;
+}
+
+/* What a backward pass is to find. */
+typedef struct backward_task {
+    images of;
+    ngi_relu_rule rule;
+    const ngi_weight_grads *to; /* NULL: none */
+} backward_task;
+
+static ng_status step_backward(const ngi_run_session *s, int index, const backward_task *task, ng_error *err)
 {
     const ngi_plan_step *step = &s->plan->steps[index];
+    images of = task->of;
     moved room;
     ngi_run run = run_of_images(s, index, of, &room);
     const float *ones = s->ones;
     int64_t one = ngi_shape_count(step->step.out_shape), count = of.n * one;
     float *g = s->steps[index].grad_out + of.first * one; /* what run.grad_out reads */
-    if (rule != NGI_RELU_GRADIENT && ends_in_relu(&step->step)) {
+    if (task->rule != NGI_RELU_GRADIENT && ends_in_relu(&step->step)) {
         for (int64_t i = 0; i < count; i++)
             g[i] = g[i] > 0 ? g[i] : 0;
-        if (rule == NGI_RELU_DECONV) {
+        if (task->rule == NGI_RELU_DECONV) {
             run.out = s->ones;
             if (!step->step.has_act)
                 run.in = &ones;
         }
     }
-    if (step->trains) {
+    if (step->trains && task->to) {
         if (step->step.has_act)
             ngi_activate_grad(&step->step.act, run.out, run.grad_out, g, count);
         run.activated = true;
-        ngi_run train = run;
-        train.grad_kernel = s->steps[index].grad_kernel;
-        train.grad_bias = s->steps[index].grad_bias;
-        train.context = s->contexts[step->trainer_backend];
-        NGI_TRY(step->trainer.backward(&step->trainer, &train, err));
+        NGI_TRY(train_step(s, step, run, task->to, err));
     }
     return step->backward ? step->kernel.backward(&step->kernel, &run, err) : NG_OK;
 }
@@ -303,7 +298,7 @@ ng_status ngi_run_backward(ngi_run_session *s, const float *seed, int n, int to,
     return ngi_run_backward_rule(s, seed, n, to, NGI_RELU_GRADIENT, err);
 }
 
-static ng_status run_backward(ngi_run_session *s, const float *seed, images of, int to, ngi_relu_rule rule,
+static ng_status run_backward(ngi_run_session *s, const float *seed, backward_task task, int to,
                               ng_error *err)
 {
     const ngi_plan *p = s->plan;
@@ -313,19 +308,19 @@ static ng_status run_backward(ngi_run_session *s, const float *seed, images of, 
     if (to >= 0 && !p->wanted[to])
         return ngi_fail(err, NG_E_ARGUMENT, "the plan was made without the gradient of '%s'",
                         p->graph->nodes[to].name);
-    if (rule == NGI_RELU_DECONV && !s->ones)
+    if (task.rule == NGI_RELU_DECONV && !s->ones)
         NGI_TRY(make_ones(s, err));
     uint64_t asked = to < 0 ? ~(uint64_t)0 : ngi_plan_wanted_bit(p, to);
-    memcpy(gradient(s, p->root) + of.first * width, seed, (size_t)(of.n * width) * sizeof(float));
+    memcpy(gradient(s, p->root) + task.of.first * width, seed, (size_t)(task.of.n * width) * sizeof(float));
     for (int i = 0; i < p->n_items; i++) {
         const ngi_backward_item *item = &p->items[i];
         if (!(item->serves & asked))
             continue;
         if (item->step < 0) {
-            pass_on(s, item, of);
+            pass_on(s, item, task.of);
             continue;
         }
-        NGI_TRY(step_backward(s, item->step, of, rule, err));
+        NGI_TRY(step_backward(s, item->step, &task, err));
     }
     return NG_OK;
 }
@@ -335,7 +330,15 @@ ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, in
 {
     if (n < 1 || n != s->images)
         return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
-    return run_backward(s, seed, (images){0, n}, to, rule, err);
+    return run_backward(s, seed, (backward_task){.of = {0, n}, .rule = rule}, to, err);
+}
+
+ng_status ngi_run_train(ngi_run_session *s, const float *seed, int n, const ngi_weight_grads *to,
+                        ng_error *err)
+{
+    if (n < 1 || n != s->images)
+        return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
+    return run_backward(s, seed, (backward_task){.of = {0, n}, .to = to}, -1, err);
 }
 
 ng_status ngi_run_backward_image(ngi_run_session *s, const float *seed, int image, int to, ngi_relu_rule rule,
@@ -343,7 +346,7 @@ ng_status ngi_run_backward_image(ngi_run_session *s, const float *seed, int imag
 {
     if (image < 0 || image >= s->images)
         return ngi_fail(err, NG_E_ARGUMENT, "backward of image %d after a forward of %d", image, s->images);
-    return run_backward(s, seed, (images){image, 1}, to, rule, err);
+    return run_backward(s, seed, (backward_task){.of = {image, 1}, .rule = rule}, to, err);
 }
 
 const float *ngi_run_activation(const ngi_run_session *s, int node)

@@ -9,7 +9,6 @@ typedef struct ngi_step_pointers {
     const float **in;
     float **grad_in;
     float *out, *grad_out;
-    float *grad_kernel, *grad_bias; /* into weight_grads; NULL: not trained */
 } ngi_step_pointers;
 
 struct ngi_run_session {
@@ -19,10 +18,8 @@ struct ngi_run_session {
     ngi_step_pointers *steps;
     const float **in; /* all steps' inputs, one after the other */
     float **grad_in;
-    float *
-        weight_grads; /* what steps that train have summed up: kernel, then bias, step by step; NULL: none do */
-    int64_t n_weight_grads;
-    bool overflowed; /* in the last forward */
+    float *weight_grads; /* of the step that is being trained: kernel, then bias; NULL: none is */
+    bool overflowed;     /* in the last forward */
     int images; /* of the last forward; 0: none, or it failed, or it left out what no gradient can do without */
     float *
         ones; /* [batch, largest ReLU]: where the deconvnet rule takes a ReLU's derivative; NULL before the first */

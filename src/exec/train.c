@@ -80,6 +80,74 @@ ng_status ngi_plan_update(ngi_plan *p, ng_error *err)
     return NG_OK;
 }
 
+/* ---- Places ------------------------------------------------------------------------------------ */
+
+/* The trained weights that a step's gradients are led back to: of what names it, and of its batch norm. */
+static int list_weights(const ngi_plan *p, const ngi_plan_step *s, int list[4])
+{
+    int n = 0;
+    for (int i = 0; i < 4; i++) {
+        int node = i < 2 ? s->step.root : s->norm;
+        if (node >= 0 && p->graph->nodes[node].weights[i % 2] >= 0)
+            list[n++] = p->graph->nodes[node].weights[i % 2];
+    }
+    return n;
+}
+
+static bool share_weights(const ngi_plan *p, const ngi_plan_step *a, const ngi_plan_step *b)
+{
+    int of_a[4], of_b[4], n_a = list_weights(p, a, of_a), n_b = list_weights(p, b, of_b);
+    for (int i = 0; i < n_a; i++)
+        for (int k = 0; k < n_b; k++)
+            if (of_a[i] == of_b[k])
+                return true;
+    return false;
+}
+
+/* The step of a backward pass's item if it trains, else NULL. */
+static ngi_plan_step *trained_step(ngi_plan *p, int item)
+{
+    int step = p->items[item].step;
+    return step >= 0 && p->steps[step].trains ? &p->steps[step] : NULL;
+}
+
+static void join_places(ngi_plan *p, int a, int b)
+{
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].trains && (p->steps[i].place == a || p->steps[i].place == b))
+            p->steps[i].place = a < b ? a : b;
+}
+
+void ngi_plan_find_places(ngi_plan *p)
+{
+    for (int i = 0; i < p->n_items; i++) {
+        ngi_plan_step *s = trained_step(p, i);
+        if (!s)
+            continue;
+        s->place = p->n_places++;
+        for (int k = 0; k < i; k++) {
+            const ngi_plan_step *before = trained_step(p, k);
+            if (before && share_weights(p, before, s))
+                join_places(p, before->place, s->place);
+        }
+    }
+    for (int i = 0; i < p->n_items; i++) {
+        ngi_plan_step *s = trained_step(p, i);
+        for (int k = 0; s && k < i; k++)
+            if (trained_step(p, k) && trained_step(p, k)->place == s->place)
+                trained_step(p, k)->place_ends = false;
+        if (s)
+            s->place_ends = true;
+    }
+}
+
+int ngi_plan_places(const ngi_plan *p)
+{
+    return p->n_places;
+}
+
+/* ---- Back to the model's own weights ------------------------------------------------------------ */
+
 int64_t ngi_step_kernel_count(const ngi_plan_step *s)
 {
     const ngi_graph *g = s->step.graph;

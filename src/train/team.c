@@ -78,15 +78,18 @@ ng_status ngi_team_run(int threads, int64_t n, ngi_team_work *work, void *contex
 struct ngi_turn {
     pthread_mutex_t lock;
     pthread_cond_t passed;
-    int64_t next;
+    int places;
+    int64_t next[]; /* [places] */
 };
 
-ng_status ngi_turn_create(ngi_turn **out, ng_error *err)
+ng_status ngi_turn_create(int places, ngi_turn **out, ng_error *err)
 {
     *out = NULL;
-    ngi_turn *t = ngi_alloc_zero(1, sizeof *t);
+    size_t bytes = sizeof(ngi_turn) + (size_t)places * sizeof(int64_t);
+    ngi_turn *t = ngi_alloc_zero(1, bytes);
     if (!t)
-        return ngi_fail_memory(err, sizeof *t);
+        return ngi_fail_memory(err, bytes);
+    t->places = places;
     if (pthread_mutex_init(&t->lock, NULL) != 0) {
         ngi_free(t);
         return ngi_fail(err, NG_E_INTERNAL, "no lock could be made");
@@ -107,21 +110,35 @@ void ngi_turn_free(ngi_turn *t)
 
 void ngi_turn_reset(ngi_turn *t)
 {
-    t->next = 0;
+    for (int i = 0; i < t->places; i++)
+        t->next[i] = 0;
 }
 
-void ngi_turn_take(ngi_turn *t, int64_t part)
+void ngi_turn_take(ngi_turn *t, int place, int64_t part)
 {
     pthread_mutex_lock(&t->lock);
-    while (t->next < part)
+    while (t->next[place] < part)
         pthread_cond_wait(&t->passed, &t->lock);
     pthread_mutex_unlock(&t->lock);
 }
 
-void ngi_turn_pass(ngi_turn *t, int64_t part)
+void ngi_turn_pass(ngi_turn *t, int place, int64_t part)
 {
     pthread_mutex_lock(&t->lock);
-    t->next = part + 1;
+    t->next[place] = part + 1;
+    pthread_cond_broadcast(&t->passed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ngi_turn_finish(ngi_turn *t, int64_t part)
+{
+    pthread_mutex_lock(&t->lock);
+    for (int i = 0; i < t->places; i++) {
+        while (t->next[i] < part)
+            pthread_cond_wait(&t->passed, &t->lock);
+        if (t->next[i] == part)
+            t->next[i] = part + 1;
+    }
     pthread_cond_broadcast(&t->passed);
     pthread_mutex_unlock(&t->lock);
 }

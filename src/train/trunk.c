@@ -7,8 +7,8 @@ struct ngi_trunk {
     const ngi_graph *graph;
     ngi_plan *plan;
     ngi_run_session *sessions[NGI_TEAM_MOST];
-    float *seeds; /* [threads][micro,width] */
-    ngi_turn *turn;
+    float *seeds;   /* [threads][micro,width] */
+    ngi_turn *turn; /* at the places of the plan's gradients, and at the rest's */
     int threads, micro, features, n_taps;
     const int *taps;
     int64_t pixels, width; /* floats of an image (or of the start), of its features */
@@ -85,7 +85,7 @@ static ng_status fit_plan(ngi_trunk *t, const ngi_trunk_opts *o, ng_error *err)
 static ng_status open_trunk(ngi_trunk *t, const ngi_trunk_opts *o, ng_error *err)
 {
     NGI_TRY(fit_plan(t, o, err));
-    NGI_TRY(ngi_turn_create(&t->turn, err));
+    NGI_TRY(ngi_turn_create(ngi_plan_places(t->plan) + 1, &t->turn, err));
     size_t count = (size_t)t->threads * (size_t)t->micro * (size_t)t->width;
     if (t->trains && !(t->seeds = ngi_alloc(count, sizeof *t->seeds)))
         return ngi_fail_memory(err, count * sizeof *t->seeds);
@@ -195,27 +195,47 @@ ng_status ngi_trunk_forward(ngi_trunk *t, const float *images, int64_t n, ngi_tr
     return ngi_team_run(t->threads, parts_of(t, n), give_part, &p, err);
 }
 
+/* A part that has its turn where gradients are added. */
+typedef struct part_turn {
+    ngi_turn *turn;
+    int64_t part;
+} part_turn;
+
+static void take_place(void *context, int place)
+{
+    const part_turn *t = context;
+    ngi_turn_take(t->turn, place, t->part);
+}
+
+static void pass_place(void *context, int place)
+{
+    const part_turn *t = context;
+    ngi_turn_pass(t->turn, place, t->part);
+}
+
 static ng_status run_part(const pass *p, int worker, int64_t part, ng_error *err)
 {
     const ngi_trunk *t = p->trunk;
     ngi_run_session *s = t->sessions[worker];
     float *seed = t->seeds + (int64_t)worker * t->micro * t->width;
-    int n = size_of(p, part);
+    int n = size_of(p, part), last = ngi_plan_places(t->plan);
+    part_turn turn = {t->turn, part};
+    ngi_weight_grads to = {p->grads, take_place, pass_place, &turn};
     NGI_TRY(forward_part(p, worker, part, err));
     p->step->rest(p->step->context, worker, part * t->micro, n, ngi_run_activation(s, t->features), seed);
-    return t->learns ? ngi_run_backward(s, seed, n, -1, err) : NG_OK;
+    if (t->learns)
+        NGI_TRY(ngi_run_train(s, seed, n, &to, err));
+    ngi_turn_take(t->turn, last, part);
+    p->step->add(p->step->context, worker);
+    ngi_turn_pass(t->turn, last, part);
+    return NG_OK;
 }
 
 static ng_status train_part(void *context, int worker, int64_t part, ng_error *err)
 {
     const pass *p = context;
     ng_status status = run_part(p, worker, part, err);
-    ngi_turn_take(p->trunk->turn, part);
-    if (status == NG_OK && p->trunk->learns)
-        status = ngi_run_take_weight_gradients(p->trunk->sessions[worker], p->grads, err);
-    if (status == NG_OK)
-        p->step->add(p->step->context, worker);
-    ngi_turn_pass(p->trunk->turn, part);
+    ngi_turn_finish(p->trunk->turn, part);
     return status;
 }
 

@@ -48,14 +48,9 @@ static void close_plan(const ngi_graph *g, trained_plan *t)
 static void run(trained_plan *t, const float *in, const float *seed, int n)
 {
     ng_error err = {0};
+    ngi_weight_grads to = {.grads = t->grads};
     CHECK_OK(ngi_run_forward(t->session, &in, n, &err), err);
-    CHECK_OK(ngi_run_backward(t->session, seed, n, -1, &err), err);
-}
-
-static void take(trained_plan *t)
-{
-    ng_error err = {0};
-    CHECK_OK(ngi_run_take_weight_gradients(t->session, t->grads, &err), err);
+    CHECK_OK(ngi_run_train(t->session, seed, n, &to, &err), err);
 }
 
 static double score(trained_plan *t, int root, const float *in, const float *seed, int n, int64_t k)
@@ -107,7 +102,6 @@ static void finite_differences(void **state)
         float *in = net_floats(2 * net_count(r.g, r.input)), *s = net_floats(2 * 5);
         trained_plan t = open_plan(r.g, r.logits, 2, 1, seed % 2 ? "ref" : "auto", trained);
         run(&t, in, s, 2);
-        take(&t);
         for (int w = 0; w < r.g->n_weights; w++)
             if (trained[w])
                 check_weight(&t, r.g, r.logits, w, in, s, 2);
@@ -172,13 +166,11 @@ static void back_ends_agree(void **state)
     for (int n = 3; n <= 4; n++) { /* a batch that is not full, and a full one */
         trained_plan ref = open_plan(g, root, 4, 1, "ref", trained);
         run(&ref, in, seed, n);
-        take(&ref);
         static const char *const backends[] = {"onednn", "auto"};
         for (int b = 0; b < 2; b++)
             for (int threads = 1; threads <= 2; threads++) {
                 trained_plan t = open_plan(g, root, 4, threads, backends[b], trained);
                 run(&t, in, seed, n);
-                take(&t);
                 compare(g, ref.grads, t.grads, 2e-4, backends[b]);
                 close_plan(g, &t);
             }
@@ -190,7 +182,7 @@ static void back_ends_agree(void **state)
     ngi_graph_free(g);
 }
 
-/* A batch in two parts sums up to the same gradients; taking them starts anew. */
+/* A batch in two parts sums up to the same gradients. */
 static void parts_add_up(void **state)
 {
     (void)state;
@@ -202,18 +194,9 @@ static void parts_add_up(void **state)
     trained_plan whole = open_plan(g, root, 4, 1, "auto", trained),
                  parts = open_plan(g, root, 2, 1, "auto", trained);
     run(&whole, in, seed, 4);
-    take(&whole);
     run(&parts, in, seed, 2);
     run(&parts, in + 2 * net_count(g, input), seed + 2 * 5, 2);
-    take(&parts);
     compare(g, whole.grads, parts.grads, 1e-5, "parts");
-    for (int w = 0; w < g->n_weights; w++)
-        if (parts.grads[w])
-            memset(parts.grads[w], 0, (size_t)ngi_shape_count(&g->weights[w].shape) * sizeof(float));
-    take(&parts); /* nothing is left */
-    for (int w = 0; w < g->n_weights; w++)
-        for (int64_t i = 0; parts.grads[w] && i < ngi_shape_count(&g->weights[w].shape); i++)
-            assert_true(parts.grads[w][i] == 0);
     close_plan(g, &whole);
     close_plan(g, &parts);
     free(in);
@@ -236,7 +219,6 @@ static void changed_weights(void **state)
         float *in = net_floats(2 * net_count(g, input)), *seed = net_floats(2 * 5);
         trained_plan old = open_plan(g, root, 2, 2, backends[b], trained);
         run(&old, in, seed, 2);
-        take(&old);
         for (int w = 0; w < g->n_weights; w++)
             for (int64_t i = 0; old.grads[w] && i < ngi_shape_count(&g->weights[w].shape); i++) {
                 g->weights[w].data[i] -= 0.01f * old.grads[w][i];
@@ -248,8 +230,6 @@ static void changed_weights(void **state)
         run(&fresh, in, seed, 2);
         assert_memory_equal(ngi_run_activation(old.session, root), ngi_run_activation(fresh.session, root),
                             2 * 5 * sizeof(float));
-        take(&old);
-        take(&fresh);
         compare(g, fresh.grads, old.grads, 0, backends[b]);
         close_plan(g, &old);
         close_plan(g, &fresh);
@@ -274,9 +254,7 @@ static void frozen_front(void **state)
     trained_plan whole = open_plan(g, root, 2, 1, "auto", trained),
                  half = open_plan(g, root, 2, 1, "auto", back);
     run(&whole, in, seed, 2);
-    take(&whole);
     run(&half, in, seed, 2);
-    take(&half);
     for (int w = 0; w < g->n_weights; w++)
         if (back[w])
             assert_memory_equal(whole.grads[w], half.grads[w],
@@ -291,12 +269,70 @@ static void frozen_front(void **state)
     ngi_graph_free(g);
 }
 
+typedef struct visits {
+    int places, taken, passed;
+    int order[64];
+} visits;
+
+static void take_place(void *context, int place)
+{
+    visits *v = context;
+    assert_true(place >= 0 && place < v->places);
+    v->order[v->taken++] = place;
+}
+
+static void pass_place(void *context, int place)
+{
+    visits *v = context;
+    assert_int_equal(v->order[v->taken - 1], place);
+    v->passed++;
+}
+
+/* A layer that is called twice adds to one gradient: nobody else may come in between. */
+static void places_of_gradients(void **state)
+{
+    (void)state;
+    ng_error err = {0};
+    for (int shared = 0; shared < 2; shared++) {
+        ngi_graph *g = net_new();
+        net_random_state = 11;
+        ngi_attr a = net_window(3, 3, 1, 1, true);
+        int input = net_image(g, 5, 5, 16), first = net_conv(g, input, a, 16, true),
+            second = net_conv(g, first, a, 16, true), third = net_conv(g, second, a, 16, true);
+        if (shared)
+            for (int k = 0; k < 2; k++)
+                g->nodes[third].weights[k] = g->nodes[first].weights[k];
+        net_output(g, third);
+        bool *trained = all_weights(g);
+        float *in = net_floats(net_count(g, input)), *seed = net_floats(net_count(g, third));
+        trained_plan t = open_plan(g, third, 1, 1, "auto", trained);
+        visits v = {.places = ngi_plan_places(t.plan)};
+        ngi_weight_grads to = {t.grads, take_place, pass_place, &v};
+        const float *inputs = in;
+        CHECK_OK(ngi_run_forward(t.session, &inputs, 1, &err), err);
+        CHECK_OK(ngi_run_train(t.session, seed, 1, &to, &err), err);
+        assert_int_equal(v.taken, 3);
+        assert_int_equal(v.passed, shared ? 2 : 3); /* once, behind the second call */
+        assert_int_equal(v.order[0] == v.order[2], shared);
+        assert_true(v.order[0] != v.order[1]);
+        trained_plan ref = open_plan(g, third, 1, 1, "ref", trained);
+        run(&ref, in, seed, 1);
+        compare(g, ref.grads, t.grads, 1e-5, "places");
+        close_plan(g, &ref);
+        close_plan(g, &t);
+        free(in);
+        free(seed);
+        free(trained);
+        ngi_graph_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finite_differences), cmocka_unit_test(back_ends_agree),
         cmocka_unit_test(parts_add_up),       cmocka_unit_test(changed_weights),
-        cmocka_unit_test(frozen_front),
+        cmocka_unit_test(frozen_front),       cmocka_unit_test(places_of_gradients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

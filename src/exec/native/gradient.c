@@ -106,10 +106,21 @@ typedef struct place {
     int64_t image, line, at;
 } place;
 
-static place find_place(const gradient_pass *p, int64_t i)
+static place first_place(const gradient_pass *p)
 {
-    int64_t line = (p->first + i) / p->c->along;
-    return (place){line / p->c->lines, line % p->c->lines, (p->first + i) % p->c->along};
+    int64_t line = p->first / p->c->along;
+    return (place){line / p->c->lines, line % p->c->lines, p->first % p->c->along};
+}
+
+static void next_place(const ngi_gradient *c, place *p)
+{
+    if (++p->at < c->along)
+        return;
+    p->at = 0;
+    if (++p->line < c->lines)
+        return;
+    p->line = 0;
+    p->image++;
 }
 
 static const float *pixel(const float *image, int64_t h, int64_t w, int64_t channels, int64_t y, int64_t x)
@@ -168,8 +179,9 @@ static void transform_inputs(const gradient_pass *p, const int tap[2], int64_t f
     const ngi_gradient *c = p->c;
     const float *src[NGI_WINO_MAX_FREQUENCIES];
     int64_t block = c->isa->block, channels = to < c->blocks ? to * block : c->shape.in_c;
-    for (int64_t i = 0; i < p->places && from < to; i++) {
-        int n = input_pixels(p, find_place(p, i), tap, src);
+    place at = first_place(p);
+    for (int64_t i = 0; i < p->places && from < to; i++, next_place(c, &at)) {
+        int n = input_pixels(p, at, tap, src);
         move(src, n, from * block);
         c->isa->input(c->transforms ? &c->t : NULL, c->two_d, src, p->v + from * p->block + i * block,
                       p->frequency, channels - from * block, block, p->block);
@@ -182,8 +194,9 @@ static void transform_gradients(const gradient_pass *p, int64_t index)
     const float *src[NGI_WINO_MAX_FREQUENCIES];
     int64_t panel = panel_of(c), channels = c->shape.out_c - index * panel;
     float *u = p->u + index * c->frequencies * p->places * panel;
-    for (int64_t i = 0; i < p->places; i++) {
-        int n = output_pixels(p, find_place(p, i), src);
+    place at = first_place(p);
+    for (int64_t i = 0; i < p->places; i++, next_place(c, &at)) {
+        int n = output_pixels(p, at, src);
         move(src, n, index * panel);
         c->isa->spread(c->transforms ? &c->t : NULL, c->two_d, src, u + i * panel, p->places * panel,
                        channels);
@@ -219,7 +232,7 @@ static void multiply(const gradient_pass *p, int64_t block_index, int64_t panel_
         c->isa->outer(rows, p->places, v + f * p->frequency, u + f * p->places * panel,
                       sums + f * block * panel);
     c->isa->taps(c->transforms ? &c->t : NULL, c->two_d, rows, sums, kernel, s->in_c * s->out_c, s->out_c,
-                 channels);
+                 p->first > 0, channels);
 }
 
 /* Every thread has its blocks while inputs are transformed, since neighbouring places overlap. */

@@ -192,16 +192,16 @@ INLINE void transform_taps(int a, int r, const float (*g)[MAX_R], const vec *v, 
     }
 }
 
-INLINE void add_part(float *dst, vec x, int64_t n)
+INLINE void put_part(float *dst, vec x, bool accumulate, int64_t n)
 {
     if (n >= LANES)
-        store(dst, load(dst) + x);
+        store(dst, accumulate ? load(dst) + x : x);
     else
-        store_part(dst, load_part(dst, n) + x, n);
+        store_part(dst, accumulate ? load_part(dst, n) + x : x, n);
 }
 
 INLINE void taps_1d(int a, int r, const float (*g)[MAX_R], const float *sums, int64_t stride, float *dst,
-                    int64_t step, int64_t channels)
+                    int64_t step, bool accumulate, int64_t channels)
 {
     vec v[NGI_WINO_MAX_A], y[MAX_R];
 #pragma GCC unroll 12
@@ -210,11 +210,11 @@ INLINE void taps_1d(int a, int r, const float (*g)[MAX_R], const float *sums, in
     transform_taps(a, r, g, v, y);
 #pragma GCC unroll 7
     for (int i = 0; i < r; i++)
-        add_part(dst + i * step, y[i], channels);
+        put_part(dst + i * step, y[i], accumulate, channels);
 }
 
 INLINE void taps_2d(int a, int r, const float (*g)[MAX_R], const float *sums, int64_t stride, float *dst,
-                    int64_t step, int64_t channels)
+                    int64_t step, bool accumulate, int64_t channels)
 {
     vec half[MAX_R][MAX_2D];
     for (int j = 0; j < a; j++) {
@@ -232,39 +232,39 @@ INLINE void taps_2d(int a, int r, const float (*g)[MAX_R], const float *sums, in
         transform_taps(a, r, g, half[i], y);
 #pragma GCC unroll 7
         for (int j = 0; j < r; j++)
-            add_part(dst + (i * r + j) * step, y[j], channels);
+            put_part(dst + (i * r + j) * step, y[j], accumulate, channels);
     }
 }
 
 /* One vector of one input channel. */
 static void taps_vector(const ngi_cook_toom *t, bool two_d, const float (*g)[MAX_R], const float *sums,
-                        float *dst, int64_t step, int64_t channels)
+                        float *dst, int64_t step, bool accumulate, int64_t channels)
 {
     enum { STRIDE = BLOCK * PANEL };
     if (!t)
-        add_part(dst, load(sums), channels);
+        put_part(dst, load(sums), accumulate, channels);
     else if (two_d && t->a == 6)
-        taps_2d(6, 3, g, sums, STRIDE, dst, step, channels);
+        taps_2d(6, 3, g, sums, STRIDE, dst, step, accumulate, channels);
     else if (two_d && t->r == 3)
-        taps_2d(8, 3, g, sums, STRIDE, dst, step, channels);
+        taps_2d(8, 3, g, sums, STRIDE, dst, step, accumulate, channels);
     else if (two_d)
-        taps_2d(8, 5, g, sums, STRIDE, dst, step, channels);
+        taps_2d(8, 5, g, sums, STRIDE, dst, step, accumulate, channels);
     else if (t->a == 6)
-        taps_1d(6, 3, g, sums, STRIDE, dst, step, channels);
+        taps_1d(6, 3, g, sums, STRIDE, dst, step, accumulate, channels);
     else if (t->a == 8 && t->r == 3)
-        taps_1d(8, 3, g, sums, STRIDE, dst, step, channels);
+        taps_1d(8, 3, g, sums, STRIDE, dst, step, accumulate, channels);
     else if (t->a == 8)
-        taps_1d(8, 5, g, sums, STRIDE, dst, step, channels);
+        taps_1d(8, 5, g, sums, STRIDE, dst, step, accumulate, channels);
     else if (t->a == 10 && t->r == 5)
-        taps_1d(10, 5, g, sums, STRIDE, dst, step, channels);
+        taps_1d(10, 5, g, sums, STRIDE, dst, step, accumulate, channels);
     else if (t->a == 10)
-        taps_1d(10, 7, g, sums, STRIDE, dst, step, channels);
+        taps_1d(10, 7, g, sums, STRIDE, dst, step, accumulate, channels);
     else
-        taps_1d(12, 7, g, sums, STRIDE, dst, step, channels);
+        taps_1d(12, 7, g, sums, STRIDE, dst, step, accumulate, channels);
 }
 
 static void taps(const ngi_cook_toom *t, bool two_d, int64_t rows, const float *sums, float *dst,
-                 int64_t step, int64_t row, int64_t channels)
+                 int64_t step, int64_t row, bool accumulate, int64_t channels)
 {
     float g[NGI_WINO_MAX_A][MAX_R];
     for (int i = 0; t && i < t->a; i++)
@@ -272,7 +272,7 @@ static void taps(const ngi_cook_toom *t, bool two_d, int64_t rows, const float *
             g[i][k] = (float)t->g[i][k];
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = 0; k < channels; k += LANES)
-            taps_vector(t, two_d, g, sums + i * PANEL + k, dst + i * row + k, step, channels - k);
+            taps_vector(t, two_d, g, sums + i * PANEL + k, dst + i * row + k, step, accumulate, channels - k);
 }
 
 /* ---- Sums over places -------------------------------------------------------------------------- */
@@ -288,6 +288,7 @@ static void total(int64_t rows, const float *x, int64_t stride, int64_t channels
                 sum[j] += __builtin_convertvector(
                     load_pixel(x + r * stride, k + j * LANES, channels - k - j * LANES), double_vec);
         for (int j = 0; j < 2 && k + j * LANES < channels; j++)
-            add_part(dst + k + j * LANES, __builtin_convertvector(sum[j], vec), channels - k - j * LANES);
+            put_part(dst + k + j * LANES, __builtin_convertvector(sum[j], vec), false,
+                     channels - k - j * LANES);
     }
 }

@@ -63,10 +63,10 @@ typedef struct ngi_native_isa {
     void (*spread)(const ngi_cook_toom *t, bool two_d, const float *const *src, float *dst, int64_t stride,
                    int64_t channels);
     /* sums [frequencies][block][panel] back through the weights' transform (none: t NULL): tap k of input channel i, `channels`
-     * of them, is added to dst + k * step + i * row */
+     * of them, goes to dst + k * step + i * row, or is added to it if `accumulate` */
     void (*taps)(const ngi_cook_toom *t, bool two_d, int64_t rows, const float *sums, float *dst,
-                 int64_t step, int64_t row, int64_t channels);
-    /* dst[channels] += the sum over rows of x[rows][channels] (row stride `stride`), in double */
+                 int64_t step, int64_t row, bool accumulate, int64_t channels);
+    /* dst[channels] = the sum over rows of x[rows][channels] (row stride `stride`), in double */
     void (*total)(int64_t rows, const float *x, int64_t stride, int64_t channels, float *dst);
 } ngi_native_isa;
 
@@ -209,7 +209,7 @@ typedef struct ngi_gradient {
 void ngi_gradient_init(ngi_gradient *c, const ngi_native_isa *isa, const ngi_gradient_shape *shape, int batch,
                        int threads);
 size_t ngi_gradient_scratch(const ngi_gradient *c); /* bytes */
-/* in [n,in_h,in_w,in_c], grad [n,out_h,out_w,out_c]; added to kernel [kernel_h,kernel_w,in_c,out_c]. */
+/* in [n,in_h,in_w,in_c], grad [n,out_h,out_w,out_c]; overwrites kernel [kernel_h,kernel_w,in_c,out_c]. */
 void ngi_gradient_run(const ngi_gradient *c, int n, const float *in, const float *grad, float *kernel,
                       void *scratch);
 

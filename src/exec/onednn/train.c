@@ -1,5 +1,5 @@
 /* Gradients of convolution and dense kernels. A 1x1 convolution and a dense layer are a matrix product over the whole
- * batch, x^T dy, added to what is there. Other convolutions use oneDNN's backward, made for the whole batch, and for
+ * batch, x^T dy. Other convolutions use oneDNN's backward, made for the whole batch, and for
  * single images where a batch is not full. */
 #include <stdio.h>
 #include <string.h>
@@ -188,15 +188,15 @@ static dnnl_status_t add_pass(const trainer *t, const weight_pass *w, const ngi_
     dnnl_status_t status = pass_run(w, &t->kernel, run->context, run->in[0] + first * t->in_count,
                                     run->grad_out + first * t->out_count, run->scratch, &result);
     for (int64_t i = 0; i < t->kernel_count && status == dnnl_success; i++)
-        run->grad_kernel[i] += result[i];
+        run->grad_kernel[i] = first ? run->grad_kernel[i] + result[i] : result[i];
     return status;
 }
 
 static dnnl_status_t add_kernel(const trainer *t, const ngi_run *run)
 {
-    if (t->product) /* row-major [in,out] += [rows,in]^T [rows,out] */
+    if (t->product) /* row-major [in,out] = [rows,in]^T [rows,out] */
         return dnnl_sgemm('T', 'N', t->in, t->out, run->n * t->rows, 1.0f, run->in[0], t->in, run->grad_out,
-                          t->out, 1.0f, run->grad_kernel, t->out);
+                          t->out, 0.0f, run->grad_kernel, t->out);
     if (run->n == t->batch)
         return add_pass(t, &t->all, run, 0);
     dnnl_status_t status = dnnl_success;
@@ -219,7 +219,7 @@ static void add_bias(const trainer *t, const ngi_run *run)
             for (int64_t c = 0; c < n; c++)
                 sums[c] += run->grad_out[r * t->out + first + c];
         for (int64_t c = 0; c < n; c++)
-            run->grad_bias[first + c] += (float)sums[c];
+            run->grad_bias[first + c] = (float)sums[c];
     }
 }
 

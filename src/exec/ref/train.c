@@ -106,12 +106,12 @@ static ng_status backward(const ngi_kernel *kernel, const ngi_run *run, ng_error
     if (run->grad_kernel) {
         memset(sums, 0, (size_t)t->kernel_count * sizeof *sums);
         t->sum(&t->ref, run, sums);
-        ngi_ref_store_double(run->grad_kernel, sums, t->kernel_count, true);
+        ngi_ref_store_double(run->grad_kernel, sums, t->kernel_count, false);
     }
     if (run->grad_bias) {
         memset(sums, 0, (size_t)t->channels * sizeof *sums);
         sum_bias(t, run, sums);
-        ngi_ref_store_double(run->grad_bias, sums, t->channels, true);
+        ngi_ref_store_double(run->grad_bias, sums, t->channels, false);
     }
     return NG_OK;
 }

@@ -110,55 +110,58 @@ def dff(net, name, x, c, work):
 
 # ---- Noise and masks ---------------------------------------------------------------------------
 
-def noisy_gradients(net, x, c, n=8, sigma=0.15, seed=3):
+def noisy_images(x, n=8, sigma=0.15, seed=3):
     image = image_of(x).astype(np.float32)
     deviation = sigma * (float(image.max()) - float(image.min()))
-    for i in range(n):
-        noise = normal(seed, i, np.arange(image.size)).reshape(image.shape)
-        yield gradient(net, (image.astype(np.float64) + deviation * noise).astype(np.float32), c)
+    noise = [normal(seed, i, np.arange(image.size)).reshape(image.shape) for i in range(n)]
+    return (image.astype(np.float64) + deviation * np.array(noise)).astype(np.float32)
 
 
 def smoothgrad(kind):
     def run(net, name, x, c, work):
-        g = np.array(list(noisy_gradients(net, x, c)))
+        g = np.array([gradient(net, image, c) for image in noisy_images(x)])
         return np.abs({"mean": g.mean(0), "squared": (g * g).mean(0), "variance": g.var(0)}[kind]).max(-1)
     return run
 
 
-def rise(net, name, x, c, work):
-    """The authors' generate_masks and explain: a grid, bilinear, cut out at a random place; sum S(x m) m / (N p)."""
-    image, n, s, p, seed = image_of(x), 40, 5, 0.5, 2
-    h, w, _ = image.shape
-    cell = math.ceil(h / s), math.ceil(w / s)
-    total = np.zeros((h, w))
+def rise_masks(h, w, n=40, s=5, p=0.5, seed=2):
+    """The authors' generate_masks: a grid, bilinear, cut out at a random place."""
+    cell, masks = (math.ceil(h / s), math.ceil(w / s)), []
     for i in range(n):
         grid = (uniform(seed, i, np.arange(s * s) + 2) < p).astype(np.float64).reshape(s, s)
         large = F.interpolate(torch.from_numpy(grid[None, None]), size=((s + 1) * cell[0], (s + 1) * cell[1]), mode="bilinear",
                               align_corners=False)[0, 0].numpy()
         dy, dx = (int(uniform(seed, i, np.array([k]))[0] * cell[k]) for k in range(2))
-        mask = large[dy:dy + h, dx:dx + w]
-        total += scores(net, (image * mask[..., None])[None], c)[0] * mask
-    return total / n / p
+        masks.append(large[dy:dy + h, dx:dx + w])
+    return np.array(masks)
+
+
+def rise(net, name, x, c, work):
+    """The authors' explain: sum S(x m) m / (N p)."""
+    image = image_of(x)
+    masks = rise_masks(*image.shape[:2])
+    values = [scores(net, (image * m[..., None])[None], c)[0] for m in masks]
+    return np.einsum("i,ihw->hw", values, masks) / len(masks) / 0.5
 
 
 # ---- DeepLIFT ----------------------------------------------------------------------------------
 
 class Rescale(torch.autograd.Function):
-    """The rescale rule of a relu on a batch of two, the image and the baseline: multipliers where gradients would be."""
+    """The rescale rule of a relu on a batch of two, the image and the baseline: multipliers where gradients would be. v: the
+    values by which it decides, x itself or another run's."""
 
     @staticmethod
-    def forward(context, x):
-        y = x.clamp(min=0)
-        context.save_for_backward(x, y)
-        return y
+    def forward(context, x, v):
+        context.save_for_backward(v)
+        return x.clamp(min=0)
 
     @staticmethod
     def backward(context, m):
-        x, y = context.saved_tensors
-        d = x[0] - x[1]
+        v, = context.saved_tensors
+        d, y = v[0] - v[1], v.clamp(min=0)
         same = d.abs() < 1e-7
-        slope = torch.where(same, (x[0] > 0).to(x.dtype), (y[0] - y[1]) / torch.where(same, torch.ones_like(d), d))
-        return torch.stack([m[0] * slope, torch.zeros_like(m[1])])
+        slope = torch.where(same, (v[0] > 0).to(v.dtype), (y[0] - y[1]) / torch.where(same, torch.ones_like(d), d))
+        return torch.stack([m[0] * slope, torch.zeros_like(m[1])]), None
 
 
 def maxima(x, pool, liked=None):
@@ -178,34 +181,31 @@ class SharedMaximum(torch.autograd.Function):
     """Of maximum pooling: a window's rise is shared by its maxima in the image and in the baseline."""
 
     @staticmethod
-    def forward(context, x, pool):
-        y = F.max_pool2d(x, pool.kernel_size, pool.stride)
-        here = maxima(x[0], pool)
-        context.save_for_backward(x, y, here, maxima(x[1], pool, here))
-        return y
+    def forward(context, x, v, pool):
+        here = maxima(v[0], pool)
+        context.save_for_backward(v, F.max_pool2d(v, pool.kernel_size, pool.stride), here, maxima(v[1], pool, here))
+        return F.max_pool2d(x, pool.kernel_size, pool.stride)
 
     @staticmethod
     def backward(context, m):
-        x, y, here, there = context.saved_tensors
-        top, c = torch.maximum(y[0], y[1]), x.shape[1]
-        spread = lambda values, where: torch.zeros_like(x[0]).reshape(c, -1).scatter_add(1, where, values.reshape(c, -1))
+        v, y, here, there = context.saved_tensors
+        top, c = torch.maximum(y[0], y[1]), v.shape[1]
+        spread = lambda values, where: torch.zeros_like(v[0]).reshape(c, -1).scatter_add(1, where, values.reshape(c, -1))
         shares = spread(m[0] * (top - y[1]), here) + spread(m[0] * (y[0] - top), there)
-        d = (x[0] - x[1]).reshape(c, -1)
-        same = d.abs() < max(1e-7, 1e-5 * float(x.abs().max()))
+        d = (v[0] - v[1]).reshape(c, -1)
+        same = d.abs() < max(1e-7, 1e-5 * float(v.abs().max()))
         out = torch.where(same, spread(m[0], here), shares / torch.where(same, torch.ones_like(d), d))
-        return torch.stack([out.reshape(x[0].shape), torch.zeros_like(x[1])]), None
+        return torch.stack([out.reshape(v[0].shape), torch.zeros_like(v[1])]), None, None
 
 
-def deeplift(net, name, x, c, work):
-    """The rescale rule from a baseline of zeros, by autograd with the two rules above in place of the layers' own."""
-    pools, relus = torch.nn.MaxPool2d.forward, torch.nn.ReLU.forward
-    torch.nn.MaxPool2d.forward = lambda self, v: SharedMaximum.apply(v, self)
-    torch.nn.ReLU.forward = lambda self, v: Rescale.apply(v)
-    try:
+def deeplift(net, name, x, c, work, seen=None):
+    """The rescale rule from a baseline of zeros, by autograd with the two rules above in place of the layers' own. seen: of the
+    layers before relus and maxima, what another run gave for both inputs."""
+    values = lambda v, source: (seen or {}).get(source, v.detach())
+    with net.by_rule(lambda v, layer, source: Rescale.apply(v, values(v, source)),
+                     lambda v, layer, source, pool: SharedMaximum.apply(v, values(v, source), pool)):
         both = torch.cat([x, torch.zeros_like(x)]).requires_grad_(True)
         net(both)[0, c].backward()
-    finally:
-        torch.nn.MaxPool2d.forward, torch.nn.ReLU.forward = pools, relus
     return (both.grad[0] * x[0]).double().numpy().sum(0)
 
 
@@ -218,14 +218,18 @@ def superpixels(found):
     return order[labels].reshape(found.shape), len(first)
 
 
+def lime_samples(n, count=60, width=0.25, seed=1):
+    """Which superpixels are seen, and what each sample weighs."""
+    on = np.array([np.ones(n) if i == 0 else uniform(seed, i, np.arange(n)) < 0.5 for i in range(count)], np.float64)
+    return on, np.exp(-(1 - np.sqrt(on.mean(1))) ** 2 / width ** 2)
+
+
 def lime(net, name, x, c, work, found):
     """Ridge regression of scikit-learn, as the authors' package has it."""
     from sklearn.linear_model import Ridge
-    image, (labels, n), count, width, seed = image_of(x), superpixels(found), 60, 0.25, 1
-    on = np.array([np.ones(n) if i == 0 else uniform(seed, i, np.arange(n)) < 0.5 for i in range(count)], np.float64)
+    image, (labels, n) = image_of(x), superpixels(found)
+    on, weight = lime_samples(n)
     y = scores(net, np.where(on[:, labels][..., None] > 0, image, 0.5), c)
-    lit = on.sum(1)
-    weight = np.exp(-(1 - np.sqrt(lit / n)) ** 2 / width ** 2)
     return Ridge(alpha=1.0).fit(on, y, sample_weight=weight).coef_[labels]
 
 
@@ -243,9 +247,25 @@ def kernelshap(net, name, x, c, work, found):
     return values[labels]
 
 
+# ---- What a library is given in place of its random numbers --------------------------------------
+
+def given_noise(net, x, found):
+    return {"noisy": noisy_images(x)}
+
+
+def given_masks(net, x, found):
+    return {"masks": rise_masks(*image_of(x).shape[:2]).astype(np.float32)[..., None]}
+
+
+def given_samples(net, x, found):
+    labels, n = superpixels(found)
+    on, weight = lime_samples(n)
+    return {"labels": labels.astype(np.int32), "on": on.astype(np.int32), "weight": weight}
+
+
 # ---- Masks by gradient descent -----------------------------------------------------------------
 
-def perturbation(variant):
+def perturbation(variant, iterations=12):
     """The loss written for autograd, PyTorch's optimisers; the mask is a grid, bilinearly upsampled."""
     def run(net, name, x, c, work):
         from scipy.ndimage import gaussian_filter
@@ -259,7 +279,7 @@ def perturbation(variant):
         ideal = (torch.arange(cells * cells) >= (1 - area) * cells * cells).to(x.dtype)
         weight = 3.0
         up = lambda m: F.interpolate(m, size=(h, w), mode="bilinear", align_corners=False)
-        for _ in range(12):
+        for _ in range(iterations):
             optimiser.zero_grad()
             score = net(blurred + (x - blurred) * up(mask))[0, c] / scale
             if variant == "extremal":

@@ -101,6 +101,13 @@ class Same(torch.nn.Module):
         return self.inner(F.pad(x, pads, value=self.value))
 
 
+class Join(torch.nn.Module):
+    """Of channels."""
+
+    def forward(self, *inputs):
+        return torch.cat(inputs, 1)
+
+
 class Net(torch.nn.Module):
     """A TensorFlow.js layers model run by PyTorch, up to the logits. Modules are named as the layers are."""
 
@@ -169,7 +176,9 @@ class Net(torch.nn.Module):
             return torch.nn.Identity()
         if kind == "Add":
             return zennit.layer.Sum(dim=-1)
-        if kind in ("Flatten", "Concatenate"):
+        if kind == "Concatenate":
+            return Join()
+        if kind == "Flatten":
             return None
         raise ValueError(f"layer class {kind}")
 
@@ -179,22 +188,51 @@ class Net(torch.nn.Module):
         return torch.nn.Sequential(module, torch.nn.ReLU()) if c.get("activation") == "relu" else module
 
     def forward(self, x):
-        values = {self.input: x}
+        return self.run({self.input: x})
+
+    def run(self, values):
+        """The last layer's output; all layers' are left in values."""
         for name, sources, has_module, kind in self.order:
             inputs = [values[s] for s in sources]
             if kind == "Add":
                 values[name] = getattr(self, name)(torch.stack(inputs, -1))
             elif has_module:
                 values[name] = getattr(self, name)(*inputs)
-            elif kind == "Concatenate":
-                values[name] = torch.cat(inputs, 1)
             else:  # Keras flattens height, width, channel
-                values[name] = inputs[0].permute(0, 2, 3, 1).reshape(len(x), -1)
+                values[name] = inputs[0].permute(0, 2, 3, 1).flatten(1)
             if name == self.tapped:
                 values[name] = self.tap(values[name])
         return values[self.order[-1][0]]
 
     tapped = None
+
+    def shapes(self):
+        """Of every layer's output, [c,h,w] where it has these."""
+        found = {self.input: (self.size[2], *self.size[:2])}
+        with torch.no_grad():
+            values = {self.input: torch.zeros(1, *found[self.input], dtype=next(self.parameters()).dtype)}
+            self.run(values)
+        return {n: tuple(v.shape[1:]) for n, v in values.items()}
+
+    def choosing(self):
+        """Relus and maximum pools: (layer, its inputs, whether it is a pool, module)."""
+        for name, sources, has_module, _ in self.order:
+            for module in getattr(self, name).modules() if has_module else ():
+                if isinstance(module, (torch.nn.ReLU, torch.nn.MaxPool2d)):
+                    yield name, sources, isinstance(module, torch.nn.MaxPool2d), module
+
+    @contextlib.contextmanager
+    def by_rule(self, relu, pool):
+        """Other functions in place of relus, (x, layer, input layer), and of maximum pools, (x, layer, input layer, module)."""
+        changed = list(self.choosing())
+        for name, sources, is_pool, module in changed:
+            module.forward = (lambda x, n=name, s=sources[0], m=module: pool(x, n, s, m)) if is_pool else \
+                (lambda x, n=name, s=sources[0]: relu(x, n, s))
+        try:
+            yield
+        finally:
+            for *_, module in changed:
+                del module.forward
 
 
 @contextlib.contextmanager

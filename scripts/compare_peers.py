@@ -1,10 +1,10 @@
 """What the libraries say: for each a function (net, layer, input [1,c,h,w], class, folder) -> map, before any display."""
 
+import functools
 import importlib.util
-import math
+import json
 import pathlib
 import subprocess
-import types
 
 import numpy as np
 import torch
@@ -21,6 +21,15 @@ def scaled(m):
     """pytorch-grad-cam's scale_cam_image, without its resizing."""
     m = m - m.min()
     return m / (1e-7 + m.max())
+
+
+def positive(m):
+    return np.maximum(m, 0)
+
+
+def unbiased(n):
+    """Of n samples' variance."""
+    return lambda m: m * n / (n - 1)
 
 
 # ---- pytorch-grad-cam --------------------------------------------------------------------------
@@ -103,7 +112,7 @@ def captum_guided_gradcam(net, name, x, c, work):
     return pixels(a)
 
 
-def captum_ig(baseline):
+def captum_ig(baseline, steps=50):
     def run(net, name, x, c, work):
         from captum.attr import IntegratedGradients
         start = {"black": torch.zeros_like(x), "white": torch.ones_like(x), "given": 0.5 * x.flip(3)}.get(baseline)
@@ -111,7 +120,7 @@ def captum_ig(baseline):
             from scipy.ndimage import gaussian_filter
             blurred = gaussian_filter(x[0].permute(1, 2, 0).double().numpy(), (3, 3, 0), mode="nearest")
             start = torch.from_numpy(blurred.transpose(2, 0, 1)[None].copy()).to(x.dtype)
-        return pixels(IntegratedGradients(net).attribute(x, baselines=start, target=int(c), n_steps=50, method="gausslegendre",
+        return pixels(IntegratedGradients(net).attribute(x, baselines=start, target=int(c), n_steps=steps, method="gausslegendre",
                                                          internal_batch_size=4))
     return run
 
@@ -184,20 +193,33 @@ def pair_xrai(net, name, x, c, work):
     return xrai.XRAI().GetMask(image, gradients_of(net, c), extra_parameters=xrai.XRAIParameters(steps=4))
 
 
-def pair_guided_ig(net, name, x, c, work):
-    image = x[0].permute(1, 2, 0).double().numpy()
-    return saliency_module("guided_ig").GuidedIG().GetMask(
-        image, gradients_of(net, c), x_baseline=np.zeros_like(image), x_steps=20, fraction=0.25, max_dist=0.02).sum(-1)
-
-
-# ---- tf-keras-vis, in a Python of its own ------------------------------------------------------
-
-def tkv(python, method, **options):
+def pair_guided_ig(baseline, steps=20):
     def run(net, name, x, c, work):
-        script = pathlib.Path(__file__).with_name("compare_tkv.py")
-        words = [python, str(script), str(net.folder), str(work / "x.npy"), name, str(c), method, str(work / "tkv.npy")]
-        done = subprocess.run(words + [f"{k}={v}" for k, v in options.items()], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip()[-300:])
-        return np.load(work / "tkv.npy").astype(np.float64)
+        image = x[0].permute(1, 2, 0).double().numpy()
+        start = np.zeros_like(image) if baseline == "black" else np.load(work / "baseline.npy").astype(np.float64)
+        return saliency_module("guided_ig").GuidedIG().GetMask(
+            image, gradients_of(net, c), x_baseline=start, x_steps=steps, fraction=0.25, max_dist=0.02).sum(-1)
+    return run
+
+
+# ---- tf-keras-vis and xplique, in a Python of their own ----------------------------------------
+
+@functools.lru_cache
+def keras_process(python, work):
+    script = pathlib.Path(__file__).with_name("compare_keras.py")
+    return subprocess.Popen([python, str(script), str(work)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True)
+
+
+def keras(python, method, given=None, **options):
+    """given: a function (net, x, found) -> arrays by name, which the library takes in place of its random numbers."""
+    def run(net, name, x, c, work, found):
+        np.savez(work / "given.npz", **(given(net, x, found) if given else {}))
+        process = keras_process(python, work)
+        process.stdin.write(json.dumps([str(net.folder), name, c, method, options]) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        if answer != "\n":
+            raise RuntimeError(answer.strip() or "the Python with TensorFlow has ended")
+        return np.load(work / "keras.npy").astype(np.float64)
     return run

@@ -79,14 +79,14 @@ def given_maximum(x, values, pool):
 
 
 @contextlib.contextmanager
-def seen(net, library, backend, before_relu):
+def seen(net, library, backend, unfused):
     """What netgaze's layers give for the input that the network has just been called with, by name: those that decide, relus
-    and what comes to maxima (before_relu: all layers, then none is fused and no gradient planned), where they have height and
-    width; a dense layer's few relus choose for themselves."""
+    and what comes to maxima (unfused: all layers, then none is fused and no gradient planned), where they have height and width; a
+    dense layer's few relus choose for themselves."""
     now, shapes = {}, net.shapes()
     deciding = {sources[0] if pool else name for name, sources, pool, _ in net.choosing()} | {net.input}
-    names = {n for n, shape in shapes.items() if len(shape) == 3 and min(shape[1:]) > 1 and (before_relu or n in deciding)}
-    activations = Activations(library, net.folder, sorted(names), backend, before_relu)
+    names = {n for n, shape in shapes.items() if len(shape) == 3 and min(shape[1:]) > 1 and (unfused or n in deciding)}
+    activations = Activations(library, net.folder, sorted(names), backend, unfused)
 
     def before(module, inputs):
         runs = [activations(image.detach(), shapes) for image in inputs[0]]
@@ -101,9 +101,9 @@ def seen(net, library, backend, before_relu):
 
 
 @contextlib.contextmanager
-def chosen(net, library, backend):
-    """The network with netgaze's choices."""
-    with seen(net, library, backend, False) as now:
+def chosen(net, library, backend, unfused=False):
+    """The network with netgaze's choices; unfused: in a run that fuses no layers, as methods that go back by their own rules do."""
+    with seen(net, library, backend, unfused) as now:
         with net.by_rule(lambda x, name, source: GivenRelu.apply(x, (now.get(name, x) > 0).to(x)),
                          lambda x, name, source, pool: given_maximum(x, now[source], pool)):
             yield

@@ -201,7 +201,7 @@ def compare_deep(args, table, row, name, x, c, work, net, say):
             with C.seen(net, library, backend, True) as now:
                 same = row.run(net, name, x.double(), c, work, seen=now)
         elif choose:
-            with C.chosen(net, library, backend):
+            with C.chosen(net, library, backend, unfused=row.deep == R.UNFUSED):
                 same = row.run(net, name, x.double(), c, work)
         if choose:
             table.add(row, same_column, difference(found, same, False), say, judged=not row.unstable)

@@ -112,7 +112,7 @@ def captum_guided_gradcam(net, name, x, c, work):
     return pixels(a)
 
 
-def captum_ig(baseline, steps=50):
+def captum_ig(baseline, steps):
     def run(net, name, x, c, work):
         from captum.attr import IntegratedGradients
         start = {"black": torch.zeros_like(x), "white": torch.ones_like(x), "given": 0.5 * x.flip(3)}.get(baseline)

@@ -12,12 +12,12 @@ def row(method, peer, run, parameters="", target="logit", layer=False, options=(
         unstable=False):
     """layer: at each of the net's layers, else at the input; options: of explain; nets: only these; after: what is done with
     netgaze's map; deep: compared with float64 on the real network, and what netgaze's float32 run decides there: RELUS,
-    SLOPES or NOTHING; layers: these, as one; unstable: rounding grows on the real network, and the table says why."""
+    UNFUSED, SLOPES or NOTHING; layers: these, as one; unstable: rounding grows on the real network, and the table says why."""
     return Row(method=method, peer=peer, run=run, parameters=parameters, target=target, at_layer=layer, options=list(options), nets=nets,
                note=note, after=after, deep=deep, layers=layers, unstable=unstable)
 
 
-RELUS, SLOPES, NOTHING = "relus", "slopes", "nothing"
+RELUS, UNFUSED, SLOPES, NOTHING = "relus", "relus of an unfused run", "slopes", "nothing"
 
 
 def cams():
@@ -56,10 +56,10 @@ def pixel_methods():
         row("inputxgradient", k, P.captum("InputXGradient"), deep=RELUS),
         row("guidedbackprop", k, P.captum("GuidedBackprop"), deep=RELUS), row("deconvnet", k, P.captum("Deconvolution"), deep=RELUS),
         row("guidedgradcam", k, P.captum_guided_gradcam, layer=True, deep=RELUS),
-        row("integratedgradients", k, P.captum_ig("black"), "baseline=zero", deep=RELUS),
-        row("integratedgradients", k, P.captum_ig("white", 10), "baseline=white,steps=10", deep=RELUS),
-        row("integratedgradients", k, P.captum_ig("blur", 10), "baseline=blur,blur=3,steps=10", deep=RELUS),
-        row("integratedgradients", k, P.captum_ig("given", 10), "steps=10", deep=RELUS, options=["--baseline", "{work}/baseline.npy"]),
+        row("integratedgradients", k, P.captum_ig("black", 20), "baseline=zero,steps=20", deep=RELUS),
+        row("integratedgradients", k, P.captum_ig("white", 5), "baseline=white,steps=5", deep=RELUS),
+        row("integratedgradients", k, P.captum_ig("blur", 5), "baseline=blur,blur=3,steps=5", deep=RELUS),
+        row("integratedgradients", k, P.captum_ig("given", 5), "steps=5", deep=RELUS, options=["--baseline", "{work}/baseline.npy"]),
         row("smoothgrad", "formula, the same noise", N.smoothgrad("mean"), "samples=8,seed=3", deep=RELUS),
         row("smoothgrad", "formula, the same noise", N.smoothgrad("squared"), "samples=8,seed=3,variant=squared", deep=RELUS),
         row("vargrad", "formula, the same noise", N.smoothgrad("variance"), "samples=8,seed=3", deep=RELUS),
@@ -77,7 +77,7 @@ def pixel_methods():
         # behind maximum pooling captum's own attributions miss the score's rise, netgaze's add up (tests/attr)
         row("deeplift", k, P.captum_deeplift, "baseline=zero", nets=["pooled"]),
         row("deeplift", "formula", N.deeplift, "baseline=zero", deep=SLOPES),
-        *(row("lrp", "zennit, its merged batch norms mended", P.zennit_lrp(n), "preset=" + p, deep=RELUS)
+        *(row("lrp", "zennit, its merged batch norms mended", P.zennit_lrp(n), "preset=" + p, deep=UNFUSED)
           for n, p in (("EpsilonPlusFlat", "epsilon-plus-flat"), ("EpsilonPlus", "epsilon-plus"), ("EpsilonAlpha2Beta1", "epsilon-alpha2-beta1"))),
     ]
 

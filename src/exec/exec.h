@@ -176,6 +176,9 @@ size_t ngi_plan_bytes(const ngi_plan *p);        /* of a session's block */
 const char *ngi_plan_kernels(const ngi_plan *p); /* "name\tkernel\n" per step */
 /* Takes up the graph's trained weights as they are now. No session may be running. */
 NG_NODISCARD ng_status ngi_plan_update(ngi_plan *p, ng_error *err);
+/* The same of one step, several of them at a time by several threads. */
+int ngi_plan_steps(const ngi_plan *p);
+NG_NODISCARD ng_status ngi_plan_update_step(ngi_plan *p, int step, ng_error *err);
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
 

@@ -67,16 +67,24 @@ ng_status ngi_plan_make_trainers(ngi_plan *p, ng_error *err)
     return NG_OK;
 }
 
+int ngi_plan_steps(const ngi_plan *p)
+{
+    return p->n_steps;
+}
+
+ng_status ngi_plan_update_step(ngi_plan *p, int step, ng_error *err)
+{
+    ngi_plan_step *s = &p->steps[step];
+    if (!s->trains)
+        return NG_OK;
+    NGI_TRY(ngi_plan_fold(p, s, err));
+    return s->kernel.update ? s->kernel.update(&s->kernel, s->step.kernel, s->step.bias, err) : NG_OK;
+}
+
 ng_status ngi_plan_update(ngi_plan *p, ng_error *err)
 {
-    for (int i = 0; i < p->n_steps; i++) {
-        ngi_plan_step *s = &p->steps[i];
-        if (!s->trains)
-            continue;
-        NGI_TRY(ngi_plan_fold(p, s, err));
-        if (s->kernel.update)
-            NGI_TRY(s->kernel.update(&s->kernel, s->step.kernel, s->step.bias, err));
-    }
+    for (int i = 0; i < p->n_steps; i++)
+        NGI_TRY(ngi_plan_update_step(p, i, err));
     return NG_OK;
 }
 

@@ -140,9 +140,15 @@ size_t ngi_trunk_bytes(const ngi_trunk *t)
     return ngi_plan_bytes(t->plan) * (size_t)t->threads;
 }
 
+static ng_status update_step(void *context, int worker, int64_t part, ng_error *err)
+{
+    (void)worker;
+    return ngi_plan_update_step(context, (int)part, err);
+}
+
 ng_status ngi_trunk_update(ngi_trunk *t, ng_error *err)
 {
-    return ngi_plan_update(t->plan, err);
+    return ngi_team_run(t->threads, ngi_plan_steps(t->plan), update_step, t->plan, err);
 }
 
 /* ---- Runs -------------------------------------------------------------------------------------- */

@@ -277,18 +277,22 @@ static void taps(const ngi_cook_toom *t, bool two_d, int64_t rows, const float *
 
 /* ---- Sums over places -------------------------------------------------------------------------- */
 
-typedef double double_vec __attribute__((vector_size(8 * LANES)));
-
 static void total(int64_t rows, const float *x, int64_t stride, int64_t channels, float *dst)
 {
     for (int64_t k = 0; k < channels; k += PANEL) {
-        double_vec sum[2] = {{0}, {0}};
-        for (int64_t r = 0; r < rows; r++)
-            for (int j = 0; j < 2; j++)
-                sum[j] += __builtin_convertvector(
-                    load_pixel(x + r * stride, k + j * LANES, channels - k - j * LANES), double_vec);
-        for (int j = 0; j < 2 && k + j * LANES < channels; j++)
-            put_part(dst + k + j * LANES, __builtin_convertvector(sum[j], vec), false,
-                     channels - k - j * LANES);
+        int64_t n = channels - k < PANEL ? channels - k : PANEL;
+        double_vec sum[4] = {{0}};
+        float room[PANEL] = {0};
+        for (int64_t r = 0; r < rows; r++) {
+            const float *from = x + r * stride + k;
+            if (n < PANEL)
+                from = memcpy(room, from, (size_t)n * sizeof *from);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++)
+                sum[j] += __builtin_convertvector(*(const loose_half *)(from + j * HALF), double_vec);
+        }
+        for (int j = 0; j < 4; j++)
+            *(loose_half *)(room + j * HALF) = __builtin_convertvector(sum[j], half_vec);
+        memcpy(dst + k, room, (size_t)n * sizeof *dst);
     }
 }

@@ -443,6 +443,8 @@ static void join(bool average, int taps, const float *const *src, int64_t count,
         join_taps(average, 0, taps, src, count, scale, bias, low, high, dst);
 }
 
+#include "exec/native/weights.inc.h"
+
 #include "exec/native/gradients.inc.h"
 
 extern const ngi_native_isa ISA;
@@ -453,6 +455,7 @@ const ngi_native_isa ISA = {.name = NAME,
                             .output = output,
                             .product = product,
                             .join = join,
+                            .weights = weights,
                             .block = BLOCK,
                             .outer = outer,
                             .spread = spread,

@@ -54,6 +54,10 @@ typedef struct ngi_native_isa {
      * min(max(that + bias, low), high) */
     void (*join)(bool average, int taps, const float *const *src, int64_t count, float scale,
                  const float *bias, float low, float high, float *dst);
+    /* Of one input channel, a panel of weights: taps [kernel][panel], transformed; one row after the other goes to dst, `step`
+     * floats apart, by frequency and within it by the `others`' tap. */
+    void (*weights)(const ngi_cook_toom *t, bool two_d, int others, const float *taps, float *dst,
+                    int64_t step);
     /* Of weights' gradients. */
     int block; /* input channels at a time, at most `lanes` */
     /* c[rows][panel] = the sum over k of a[k][block] times b[k][panel], rows <= block */

@@ -13,10 +13,9 @@
 #endif
 
 enum {
-    MAX_M = 6,       /* outputs of a tile and axis */
-    MAX_PANEL = 32,  /* output channels of a panel: twice the lanes of AVX-512 */
-    MAX_TAPS = 49,   /* of the largest kernel, 7x7 */
-    MAX_2D_TAPS = 5, /* of an axis */
+    MAX_M = 6,      /* outputs of a tile and axis */
+    MAX_PANEL = 32, /* output channels of a panel: twice the lanes of AVX-512 */
+    MAX_TAPS = 49,  /* of the largest kernel, 7x7 */
 };
 
 /* ---- Creation --------------------------------------------------------------------------------- */
@@ -59,62 +58,18 @@ static bool choose_transform(ngi_winograd *c)
 }
 
 /* The taps of input channel i for the `n` output channels from `first`, flipped and transposed where asked for:
- * taps[y * kernel_w + x][channel]. */
+ * taps[y * kernel_w + x][channel], [panel] each. */
 static void gather_taps(const ngi_winograd_shape *s, const float *kernel, int64_t i, int64_t first, int64_t n,
-                        double (*taps)[MAX_PANEL])
+                        float *taps, int64_t panel)
 {
     int count = s->kernel_h * s->kernel_w;
-    for (int k = 0; k < count; k++) {
+    for (int k = 0; k < count; k++, taps += panel) {
         int from = s->transpose ? count - 1 - k : k;
-        const float *row = s->transpose ? kernel + ((int64_t)from * s->out_c + first) * s->in_c + i
-                                        : kernel + ((int64_t)from * s->in_c + i) * s->out_c + first;
-        int64_t step = s->transpose ? s->in_c : 1;
-        for (int64_t o = 0; o < n; o++)
-            taps[k][o] = row[o * step];
-    }
-}
-
-/* out[o] = sum over k < n of g[k] * rows[k * stride][o], in double. */
-static void combine(const double *g, int n, const double (*rows)[MAX_PANEL], int stride, double *out)
-{
-    for (int o = 0; o < MAX_PANEL; o++)
-        out[o] = g[0] * rows[0][o];
-    for (int k = 1; k < n; k++)
-        for (int o = 0; o < MAX_PANEL; o++)
-            out[o] += g[k] * rows[k * stride][o];
-}
-
-/* One row of the packed weights. */
-static void put(float *dst, const double *values, int64_t panel)
-{
-    for (int64_t o = 0; o < panel; o++)
-        dst[o] = (float)values[o];
-}
-
-/* All frequencies of one input channel and panel; `dst` is the first, `step` leads to the next. */
-static void transform_1d(const ngi_winograd *c, const double (*taps)[MAX_PANEL], float *dst, int64_t step,
-                         int64_t panel)
-{
-    double u[MAX_PANEL];
-    for (int f = 0; f < c->t.a; f++)
-        for (int j = 0; j < c->others; j++, dst += step) {
-            combine(c->t.g[f], c->t.r, taps + j * c->shape.kernel_w, 1, u);
-            put(dst, u, panel);
-        }
-}
-
-static void transform_2d(const ngi_winograd *c, const double (*taps)[MAX_PANEL], float *dst, int64_t step,
-                         int64_t panel)
-{
-    double half[MAX_2D_TAPS][MAX_PANEL] = {{0}}, u[MAX_PANEL];
-    int r = c->t.r;
-    for (int f = 0; f < c->t.a; f++) {
-        for (int x = 0; x < r; x++)
-            combine(c->t.g[f], r, taps + x, r, half[x]);
-        for (int k = 0; k < c->t.a; k++, dst += step) {
-            combine(c->t.g[k], r, half, 1, u);
-            put(dst, u, panel);
-        }
+        if (!s->transpose)
+            memcpy(taps, kernel + ((int64_t)from * s->in_c + i) * s->out_c + first, (size_t)n * sizeof *taps);
+        const float *row = kernel + ((int64_t)from * s->out_c + first) * s->in_c + i;
+        for (int64_t o = 0; o < n && s->transpose; o++)
+            taps[o] = row[o * s->in_c];
     }
 }
 
@@ -124,15 +79,12 @@ static void pack_weights(const ngi_winograd *c, const ngi_winograd_shape *s, con
     int64_t panel = 2 * c->isa->lanes, slots = (int64_t)c->frequencies * c->others;
 #pragma omp parallel for num_threads(c->threads) if (c->threads > 1)
     for (int64_t p = 0; p < c->panels; p++) {
-        double taps[MAX_TAPS][MAX_PANEL] = {{0}};
+        float taps[MAX_TAPS * MAX_PANEL] = {0};
         int64_t first = p * panel, n = s->out_c - first < panel ? s->out_c - first : panel;
         for (int64_t i = 0; i < s->in_c; i++) {
-            float *dst = weights + (p * slots * s->in_c + i) * panel;
-            gather_taps(s, kernel, i, first, n, taps);
-            if (c->two_d)
-                transform_2d(c, taps, dst, s->in_c * panel, panel);
-            else
-                transform_1d(c, taps, dst, s->in_c * panel, panel);
+            gather_taps(s, kernel, i, first, n, taps, panel);
+            c->isa->weights(&c->t, c->two_d, c->others, taps, weights + (p * slots * s->in_c + i) * panel,
+                            s->in_c * panel);
         }
     }
 }

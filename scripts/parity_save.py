@@ -16,7 +16,7 @@ each --model (outputs by TensorFlow.js from the model itself), is written by `ne
                            .keras, loaded by Keras 3
 With --train a network that `netgaze train` makes of BASE and DATA, and itself writes in each format: a head and, for an epoch,
 what lies behind --unfreeze. Compared are logits with those of `netgaze classify` (of peers, logarithms of probabilities; both
-less their mean) on eight of DATA's images, which Pillow reads for the peers.
+less their mean) on --images of DATA, which Pillow reads for the peers.
 Outputs may differ by 1e-4 of the largest. What netgaze refuses to write is counted, with its words. Fixtures that netgaze must
 refuse to read, those of an open input size and those of several inputs or outputs are left out.
 """
@@ -160,7 +160,7 @@ def trained(base, data, options, work):
     """One case: what netgaze train has written in each format."""
     from PIL import Image
     images = sorted(p for p in pathlib.Path(data).rglob("*") if p.suffix in (".jpg", ".png"))
-    images = images[::max(1, len(images) // 8)][:8]
+    images = images[::max(1, len(images) // options.images)][:options.images]
     written = {"keras": work / "trained.keras", "h5": work / "trained.h5", "tfjs": work / "trained"}
     for path in written.values():
         subprocess.run([options.netgaze, "train", base, data, "-o", path, "--base-layer", options.base_layer, "--epochs", "5",
@@ -271,6 +271,7 @@ def main():
     parser.add_argument("--model", action="append", help="a TensorFlow.js layers model, in the place of the fixtures")
     parser.add_argument("--side", type=int, default=299, help="input side of each --model, and of BASE")
     parser.add_argument("--train", nargs=2, metavar=("BASE", "DATA"), help="a network that is trained, in the place of the fixtures")
+    parser.add_argument("--images", type=int, default=2, help="TensorFlow.js takes a minute for each")
     parser.add_argument("--base-layer", default="mixed7")
     parser.add_argument("--unfreeze", default="mixed6")
     parser.add_argument("--preprocess", default="unit", choices=["unit", "tf"], help="BASE's own")

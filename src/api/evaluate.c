@@ -1,7 +1,6 @@
 /* ng_evaluate: a model is judged, the pictures are drawn, the files written. */
 #include "api/evaluate.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,6 @@
  * plain build of the same code give the same bytes. */
 #include "train/product.h"
 
-#include <string.h>
-
 enum { LANES = NGI_PRODUCT_LANES, ROWS = 4, COLUMNS = 2 }; /* of a block, columns in vectors */
 
 typedef float lanes __attribute__((vector_size(4 * LANES)));

@@ -58,11 +58,12 @@ static json_t *contents(const explain_job *j, const int *classes, int n)
     return o;
 }
 
+/* Copies: jansson's counts of references are no business of several threads. */
 static json_t *all_conventions(const explain_job *j)
 {
     json_t *list = json_array();
     for (int i = 0; i < j->n_views; i++)
-        json_array_append(list, j->views[i].conventions);
+        json_array_append_new(list, json_deep_copy(j->views[i].conventions));
     return list;
 }
 

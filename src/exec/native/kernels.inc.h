@@ -61,10 +61,10 @@ INLINE void multiply_row(int rows, int width, const float **at, int64_t lda, con
 
 /* While a block of weights b [k][width * LANES] is multiplied, the one behind it is fetched into the second-level cache, a
  * little with each row: weights come from far, once a run, and the processor's own guesses stop at every page. `ahead` is
- * what this tile asks for, `step` floats a row. `rows` and `width` (vectors) are constants at every call, so that the sums
+ * what this tile asks for, `step` bytes a row. `rows` and `width` (vectors) are constants at every call, so that the sums
  * live in registers. */
 INLINE void tile(int rows, int width, int64_t k, const float *a, int64_t lda, const float *b, float *c,
-                 bool accumulate, const float *ahead, int64_t step)
+                 bool accumulate, const char *ahead, int64_t step)
 {
     const float *below = a + rows * lda;
     vec sum[MAX_ROWS][2];
@@ -96,11 +96,11 @@ INLINE void tile(int rows, int width, int64_t k, const float *a, int64_t lda, co
             store(c + (i * width + j) * LANES, sum[i][j]);
 }
 
-#define TILE(name, rows, width)                                                                             \
-    static __attribute__((noinline)) void name(int64_t k, const float *a, int64_t lda, const float *b,      \
-                                               float *c, bool accumulate, const float *ahead, int64_t step) \
-    {                                                                                                       \
-        tile(rows, width, k, a, lda, b, c, accumulate, ahead, step);                                        \
+#define TILE(name, rows, width)                                                                            \
+    static __attribute__((noinline)) void name(int64_t k, const float *a, int64_t lda, const float *b,     \
+                                               float *c, bool accumulate, const char *ahead, int64_t step) \
+    {                                                                                                      \
+        tile(rows, width, k, a, lda, b, c, accumulate, ahead, step);                                       \
     }
 TILE(tile_1, 1, 2)
 TILE(tile_2, 2, 2)
@@ -130,7 +130,7 @@ TILE(half_11, 11, 1)
 TILE(half_12, 12, 1)
 
 typedef void tile_function(int64_t k, const float *a, int64_t lda, const float *b, float *c, bool accumulate,
-                           const float *ahead, int64_t step);
+                           const char *ahead, int64_t step);
 
 static tile_function *const tiles[ROWS + 1] = {
     NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
@@ -152,8 +152,8 @@ INLINE int64_t next_rows(int64_t rows, int64_t most)
 static void multiply(int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, float *c,
                      bool accumulate)
 {
-    int64_t count = (rows + ROWS - 1) / ROWS, step = PANEL / count;
-    const float *ahead = b + k * PANEL;
+    int64_t count = (rows + ROWS - 1) / ROWS, step = PANEL * 4 / count;
+    const char *ahead = (const char *)(b + k * PANEL);
     while (rows > 0) {
         int64_t take = next_rows(rows, ROWS);
         tiles[take](k, a, lda, b, c, accumulate, ahead, step);
@@ -383,8 +383,8 @@ static void product(int64_t rows, int64_t k, const float *a, int64_t lda, const 
                     int64_t channels)
 {
     int64_t width = channels > LANES ? PANEL : LANES, most = channels > LANES ? ROWS : MAX_ROWS;
-    int64_t count = (rows + most - 1) / most, step = width / count;
-    const float *ahead = b + k * width;
+    int64_t count = (rows + most - 1) / most, step = width * 4 / count;
+    const char *ahead = (const char *)(b + k * width);
     float room[MAX_ROWS * PANEL] __attribute__((aligned(64)));
     for (; rows > 0; ahead += k * step) {
         int64_t take = next_rows(rows, most);

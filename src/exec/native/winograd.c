@@ -258,28 +258,29 @@ static void transform_place(const wino_pass *p, int64_t place)
                   c->isa->lanes, c->isa->lanes);
 }
 
+/* Where the outputs from (y, x) on go: `down` of them downwards, each with `right` to the right; NULL beyond the map. */
+static void point_at_outputs(const wino_pass *p, int64_t y, int64_t x, int down, int right, int64_t channel,
+                             float **dst)
+{
+    const ngi_winograd_shape *s = &p->c->shape;
+    float *line = p->out + ((y - p->out_row) * s->out_w + x) * p->stride + channel;
+    for (int i = 0; i < down; i++, line += s->out_w * p->stride)
+        for (int j = 0; j < right; j++)
+            *dst++ = y + i < s->out_h && x + j < s->out_w ? line + j * p->stride : NULL;
+}
+
 static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, const float *products)
 {
     const ngi_winograd *c = p->c;
     int64_t panel = 2 * c->isa->lanes, channel = panel_index * panel;
     float *dst[MAX_M * MAX_M];
     int m = c->t.m;
-    int outputs = c->two_d ? m * m : m;
-    int64_t tile = c->two_d ? p->first + row : 0;
-    for (int i = 0; i < outputs; i++) {
-        int64_t y, x;
-        if (c->two_d) {
-            y = tile_row(p, tile) + i / m;
-            x = tile_column(p, tile) + i % m;
-        } else {
-            int64_t line = p->first + row / p->along, at = tile_column(p, row) + i;
-            y = c->vertical ? at : line;
-            x = c->vertical ? line : at;
-        }
-        dst[i] = y < c->shape.out_h && x < c->shape.out_w
-                     ? p->out + ((y - p->out_row) * c->shape.out_w + x) * p->stride + channel
-                     : NULL;
-    }
+    if (c->two_d)
+        point_at_outputs(p, tile_row(p, p->first + row), tile_column(p, p->first + row), m, m, channel, dst);
+    else if (c->vertical)
+        point_at_outputs(p, tile_column(p, row), p->first + row / p->along, m, 1, channel, dst);
+    else
+        point_at_outputs(p, p->first + row / p->along, tile_column(p, row), 1, m, channel, dst);
     int64_t channels = c->shape.out_c - channel < panel ? c->shape.out_c - channel : panel;
     c->isa->output(&c->t, c->two_d, products + row * panel, p->rows * panel, dst, c->bias + channel, c->low,
                    c->high, p->accumulate, channels);

@@ -56,7 +56,7 @@ def pixel_methods():
         row("inputxgradient", k, P.captum("InputXGradient"), deep=RELUS),
         row("guidedbackprop", k, P.captum("GuidedBackprop"), deep=RELUS), row("deconvnet", k, P.captum("Deconvolution"), deep=RELUS),
         row("guidedgradcam", k, P.captum_guided_gradcam, layer=True, deep=RELUS),
-        row("integratedgradients", k, P.captum_ig("black", 20), "baseline=zero,steps=20", deep=RELUS),
+        row("integratedgradients", k, P.captum_ig("black", 50), "baseline=zero", deep=RELUS),
         row("integratedgradients", k, P.captum_ig("white", 5), "baseline=white,steps=5", deep=RELUS),
         row("integratedgradients", k, P.captum_ig("blur", 5), "baseline=blur,blur=3,steps=5", deep=RELUS),
         row("integratedgradients", k, P.captum_ig("given", 5), "steps=5", deep=RELUS, options=["--baseline", "{work}/baseline.npy"]),

@@ -1,4 +1,4 @@
-/* Our own kernels, NHWC, float32: 1x1 convolutions as one matrix product, pools, and Winograd's (Cook-Toom) minimal
+/* Our own kernels, NHWC, float32: 1x1 convolutions as one matrix product, pools, weights' gradients, and Winograd's (Cook-Toom) minimal
  * filtering for stride 1, one group, no dilation and kernels with 3, 5 or 7 taps along an axis:
  *
  *   1-D F(m,r): tiles of m outputs along one axis, the other axis's taps summed up: 1x7, 7x1, 1x3, 3x1, 7x7.

@@ -6,19 +6,27 @@
 
 enum { LEFT = 26, RIGHT = 100 };
 
-/* Words of `text` from column LEFT on, wrapped at RIGHT; `column` is where the line stands. */
-static void print_wrapped(const char *text, int column)
+/* Words of `text` from column `left` on, wrapped at RIGHT; `column` is where the line stands. The text's own lines do not count,
+ * but an empty one is kept. */
+static void print_wrapped(const char *text, int left, int column)
 {
-    for (bool first = true; *text; first = false) {
-        int n = (int)strcspn(text, " ");
+    bool first = true;
+    while (*text) {
+        int n = (int)strcspn(text, " \n");
         if (!first && column + 1 + n > RIGHT) {
-            printf("\n%*s", LEFT, "");
-            column = LEFT;
+            printf("\n%*s", left, "");
+            column = left;
             first = true;
         }
         printf("%s%.*s", first ? "" : " ", n, text);
         column += n + (first ? 0 : 1);
-        text += n + (text[n] == ' ');
+        text += n;
+        first = strncmp(text, "\n\n", 2) == 0;
+        if (first) {
+            printf("\n\n%*s", left, "");
+            column = left;
+        }
+        text += strspn(text, " \n");
     }
     putchar('\n');
 }
@@ -38,8 +46,10 @@ void print_help(const command *c)
 {
     printf("netgaze %s: %s\n\nUsage: netgaze %s %s%s[options]\n", c->name, c->summary, c->name, c->arguments,
            *c->arguments ? " " : "");
-    if (*c->details)
-        printf("\n%s", c->details);
+    if (*c->details) {
+        putchar('\n');
+        print_wrapped(c->details, 0, 0);
+    }
     printf("\nOptions:\n");
     for (int i = 0; i < option_row_count; i++) {
         const option_row *row = &option_rows[i];
@@ -50,7 +60,7 @@ void print_help(const command *c)
                             row->name, row->value ? " " : "", row->value ? row->value : "");
         printf("%*s", column < LEFT ? LEFT - column : 1, "");
         describe(row, text, sizeof text);
-        print_wrapped(text, column < LEFT ? LEFT : column + 1);
+        print_wrapped(text, LEFT, column < LEFT ? LEFT : column + 1);
     }
     printf("\nExamples:\n%s", c->examples);
 }

@@ -196,17 +196,13 @@ const command commands[] = {
      EVALUATE, run_evaluate},
     {"compare", "A B DATA -o DIR",
      "what changed between two models, such as one before and one after retraining",
-     "DATA is that of `netgaze duplicates`. Both models are judged on the same images, as `netgaze evaluate` "
-     "does; they\n"
-     "must have the same classes, in any order. Writes compare.html, one file with all pictures inside that "
-     "needs no\n"
-     "network, compare.json and compare.csv: the accuracy of each model with its interval, their difference "
-     "with the\n"
-     "interval of the paired bootstrap and McNemar's exact test, what changed in each class, where the data "
-     "has masks or\n"
-     "boxes how much of each model's heatmaps lies on the object, and the images that only one of the two "
-     "gets right,\n"
-     "with both models' heatmaps of the image's own class beside each other. Options are for both "
+     "DATA is that of `netgaze duplicates`. Both models are judged on the same images, as `netgaze\n"
+     "evaluate` does; they must have the same classes, in any order. Writes compare.html, one file\n"
+     "with all pictures inside that needs no network, compare.json and compare.csv: the accuracy of\n"
+     "each model with its interval, their difference with the interval of the paired bootstrap and\n"
+     "McNemar's exact test, what changed in each class, where the data has masks or boxes how much of\n"
+     "each model's heatmaps lies on the object, and the images that only one of the two gets right,\n"
+     "with both models' heatmaps of the image's own class beside each other. Options are for both\n"
      "models.\n\n" EXIT_CODES,
      "  netgaze compare before.keras after.keras photos/ -o comparison\n"
      "  # the images set aside for testing, figures as JSON too\n"

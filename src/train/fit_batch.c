@@ -24,9 +24,10 @@ ng_status ngi_fit_workers(ngi_fit *f, int n, int most, ng_error *err)
     for (int i = 0; i < n && i < NGI_TEAM_MOST; i++) {
         ngi_fit_worker *w = &f->workers[f->n_workers++];
         NGI_TRY(ngi_head_work_create(&f->o.head, most, &w->head, err));
-        w->head_grads = ngi_alloc((size_t)f->head_total, sizeof *w->head_grads);
+        if (f->trunk)
+            w->head_grads = ngi_alloc((size_t)f->head_total, sizeof *w->head_grads);
         w->room = ngi_alloc((size_t)f->classes, sizeof *w->room);
-        if (!w->head_grads || !w->room)
+        if ((f->trunk && !w->head_grads) || !w->room)
             return ngi_fail_memory(err, (size_t)f->head_total * sizeof *w->head_grads);
         NGI_TRY(ngi_fit_attention_room(f, w, most, err));
     }
@@ -66,7 +67,8 @@ typedef struct head_batch {
     bool maps;            /* the head is given maps, not features */
 } head_batch;
 
-/* The head on images first to first + n - 1 of the batch: losses, the head's gradients in the worker's row. `from` are
+/* The head on images first to first + n - 1 of the batch: losses, the head's gradients in the worker's row, or at once where
+ * they belong in the first stage, whose batch is one piece. `from` are
  * features [n,width], or maps [n,cells,width], and so is grad. */
 static void run_head(void *context, int worker, int64_t first, int n, const float *from, float *grad)
 {
@@ -84,14 +86,13 @@ static void run_head(void *context, int worker, int64_t first, int n, const floa
     for (int i = 0; i < n; i++)
         f->right[first + i] =
             right_share(f, logits + (size_t)i * (size_t)f->classes, f->targets + at + i * f->classes);
-    float *kernels[NGI_HEAD_MOST], *biases[NGI_HEAD_MOST], *to = w->head_grads;
+    float *kernels[NGI_HEAD_MOST], *biases[NGI_HEAD_MOST], *to = f->trunk ? w->head_grads : f->params.grads;
     for (int i = 0; i < f->o.head.n; i++) {
         const ngi_head_dense *d = &f->o.head.dense[i];
         kernels[i] = to;
         biases[i] = to + (int64_t)d->in * d->out;
         to = biases[i] + d->out;
     }
-    memset(w->head_grads, 0, (size_t)f->head_total * sizeof *w->head_grads);
     ngi_train_head_backward(&f->o.head, &w->head, f->logits_grad + at, n, &draw, kernels, biases,
                             b->maps ? w->pooled_grad : grad);
     if (b->maps)
@@ -126,8 +127,8 @@ ng_status ngi_fit_batch(ngi_fit *f, const int64_t *items, int n, float *images, 
 {
     head_batch b = {f, place, n, items, images && f->cells};
     NGI_TRY(prepare(f, items, n, images, number, err));
-    ngi_params_zero_grads(&f->params);
     if (images) {
+        ngi_params_zero_grads(&f->params);
         ngi_trunk_step step = {&b, run_head, add_head};
         NGI_TRY(ngi_trunk_train(f->trunk, images, n, &step, f->grads, err));
     } else {
@@ -135,7 +136,6 @@ ng_status ngi_fit_batch(ngi_fit *f, const int64_t *items, int n, float *images, 
             memcpy(f->rows + (int64_t)i * f->width, ngi_features_row(f->o.features, items[i]),
                    (size_t)f->width * sizeof *f->rows);
         run_head(&b, 0, 0, n, f->rows, NULL);
-        add_head(&b, 0);
     }
     *loss = *right = 0;
     for (int i = 0; i < n; i++) {

@@ -11,7 +11,7 @@
 /* A thread's own things for the head. */
 typedef struct ngi_fit_worker {
     ngi_head_work head;
-    float *head_grads; /* kernels and biases of the head one behind another */
+    float *head_grads; /* kernels and biases of the head one behind another; NULL in the first stage */
     double *room;      /* [classes] of the loss */
     /* With a loss on attention: */
     float *pooled, *pooled_grad; /* [most,width] */

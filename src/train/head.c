@@ -94,7 +94,7 @@ ng_status ngi_head_work_create(const ngi_train_head *h, int most, ngi_head_work 
     size_t total = 0, images = (size_t)most, widest = 0;
     for (int i = 0; i < h->n; i++) {
         size_t in = (size_t)h->dense[i].in, units = (size_t)h->dense[i].out, width = width_of(&h->dense[i]);
-        total += images * (in + 2 * units) + 2 * in * width;
+        total += images * (in + 2 * units) + (units == width ? 0 : 2 * in * width);
         widest = width > widest ? width : widest;
     }
     total += images * widest;
@@ -105,9 +105,12 @@ ng_status ngi_head_work_create(const ngi_train_head *h, int most, ngi_head_work 
     at += images * widest;
     for (int i = 0; i < h->n; i++) {
         size_t in = (size_t)h->dense[i].in, units = (size_t)h->dense[i].out, width = width_of(&h->dense[i]);
-        out->kernel[i] = at;
-        out->kernel_grad[i] = out->kernel[i] + in * width;
-        out->in[i] = out->kernel_grad[i] + in * width;
+        if (units != width) {
+            out->kernel[i] = at;
+            out->kernel_grad[i] = out->kernel[i] + in * width;
+            at = out->kernel_grad[i] + in * width;
+        }
+        out->in[i] = at;
         out->out[i] = out->in[i] + images * in;
         out->grad[i] = out->out[i] + images * units;
         at = out->grad[i] + images * units;
@@ -149,13 +152,22 @@ static void drop(const ngi_train_head *h, int layer, float *x, int n, const ngi_
 
 /* ---- Forward and backward ---------------------------------------------------------------------- */
 
+/* from [rows,n] at its width (product.h): itself, or what is written into `room`. */
+static const float *widened(const float *from, int rows, int n, float *room)
+{
+    if (n == ngi_product_width(n))
+        return from;
+    ngi_product_widen(from, rows, n, room);
+    return room;
+}
+
 static void dense_forward(const ngi_head_dense *d, const float *in, float *kernel, float *wide, float *out,
                           int n)
 {
     size_t width = width_of(d);
-    ngi_product_widen(d->kernel, d->in, d->out, kernel);
+    const float *b = widened(d->kernel, d->in, d->out, kernel);
     const ngi_product p = {
-        .a = in, .b = kernel, .row = (size_t)d->in, .step = 1, .rows = n, .n = d->in, .width = (int)width};
+        .a = in, .b = b, .row = (size_t)d->in, .step = 1, .rows = n, .n = d->in, .width = (int)width};
     ngi_product_sums(&p, wide);
     for (int i = 0; i < n; i++, out += d->out, wide += width)
         for (int o = 0; o < d->out; o++) {
@@ -178,28 +190,32 @@ const float *ngi_train_head_forward(const ngi_train_head *h, ngi_head_work *w, c
 }
 
 /* `wide`: room for the widened grad; `sums`: for the kernel's gradient. */
-static void add_weight_grads(const ngi_head_dense *d, const float *in, const float *grad, int n, float *wide,
-                             float *sums, float *kernel_grad, float *bias_grad)
+static void find_weight_grads(const ngi_head_dense *d, const float *in, const float *grad, int n, float *wide,
+                              float *sums, float *kernel_grad, float *bias_grad)
 {
     size_t width = width_of(d), out = (size_t)d->out;
-    ngi_product_widen(grad, n, d->out, wide);
-    const ngi_product p = {
-        .a = in, .b = wide, .row = 1, .step = (size_t)d->in, .rows = d->in, .n = n, .width = (int)width};
-    ngi_product_sums(&p, sums);
-    for (size_t k = 0; k < (size_t)d->in; k++)
-        for (size_t o = 0; o < out; o++)
-            kernel_grad[k * out + o] += sums[k * width + o];
+    const ngi_product p = {.a = in,
+                           .b = widened(grad, n, d->out, wide),
+                           .row = 1,
+                           .step = (size_t)d->in,
+                           .rows = d->in,
+                           .n = n,
+                           .width = (int)width};
+    ngi_product_sums(&p, out == width ? kernel_grad : sums);
+    for (size_t k = 0; out != width && k < (size_t)d->in; k++)
+        memcpy(kernel_grad + k * out, sums + k * width, out * sizeof *sums);
+    memset(bias_grad, 0, out * sizeof *bias_grad);
     for (size_t i = 0; i < (size_t)n; i++)
         for (size_t o = 0; o < out; o++)
             bias_grad[o] += grad[i * out + o];
 }
 
-/* By the kernel that the last forward used. */
+/* `kernel`: as the last forward widened it, or NULL. */
 static void find_input_grad(const ngi_head_dense *d, const float *grad, int n, const float *kernel,
                             float *wide, float *out)
 {
-    ngi_product_widen(grad, n, d->out, wide);
-    ngi_product_dots(wide, kernel, n, d->in, (int)width_of(d), out);
+    ngi_product_dots(widened(grad, n, d->out, wide), kernel ? kernel : d->kernel, n, d->in, (int)width_of(d),
+                     out);
 }
 
 /* grad *= where the relu let the forward through. */
@@ -219,8 +235,8 @@ void ngi_train_head_backward(const ngi_train_head *h, ngi_head_work *w, const fl
     for (int i = last; i >= 0; i--) {
         const ngi_head_dense *d = &h->dense[i];
         through_relu(d, w->out[i], w->grad[i], n);
-        add_weight_grads(d, w->in[i], w->grad[i], n, w->wide, w->kernel_grad[i], kernel_grads[i],
-                         bias_grads[i]);
+        find_weight_grads(d, w->in[i], w->grad[i], n, w->wide, w->kernel_grad[i], kernel_grads[i],
+                          bias_grads[i]);
         float *to = i ? w->grad[i - 1] : features_grad;
         if (!to)
             continue;

@@ -34,7 +34,7 @@ typedef struct ngi_head_work {
     float *in[NGI_HEAD_MOST];   /* [most,in] what each dense layer read, after dropout */
     float *out[NGI_HEAD_MOST];  /* [most,out] after its relu; the last one's are the logits */
     float *grad[NGI_HEAD_MOST]; /* [most,out] */
-    /* [in,width of out] (product.h) the kernel as the last forward had it, and its gradient. */
+    /* [in,width of out] (product.h) room for the kernel and its gradient; NULL where they are of that width themselves. */
     float *kernel[NGI_HEAD_MOST], *kernel_grad[NGI_HEAD_MOST];
     float *wide; /* [most,largest width] outputs or their gradients */
     float *block;
@@ -53,8 +53,8 @@ typedef struct ngi_head_draw {
 /* features [n,in] -> the logits [n,classes], which stay in `w`. draw NULL: no dropout (evaluation). */
 const float *ngi_train_head_forward(const ngi_train_head *h, ngi_head_work *w, const float *features, int n,
                                     const ngi_head_draw *draw);
-/* After a forward of the same images and draw: adds to kernel_grads[i] [in,out] and bias_grads[i] [out] of each dense
- * layer; features_grad [n,in] is overwritten, or NULL. */
+/* After a forward of the same images and draw: kernel_grads[i] [in,out] and bias_grads[i] [out] of each dense layer and
+ * features_grad [n,in] are overwritten; the last may be NULL. */
 void ngi_train_head_backward(const ngi_train_head *h, ngi_head_work *w, const float *logits_grad, int n,
                              const ngi_head_draw *draw, float *const *kernel_grads, float *const *bias_grads,
                              float *features_grad);

@@ -3,14 +3,14 @@
 #include "base/random.h"
 #include "exec/net.h"
 
-static ngi_graph *make_net(int *features, ngi_train_head *h, double dropout)
+static ngi_graph *make_net(int units, int *features, ngi_train_head *h, double dropout)
 {
     ngi_graph *g = net_new();
     int in = net_image(g, 3, 3, 20);
     ngi_attr none;
     ngi_attr_init(&none);
     int pool = net_op(g, NGI_OP_GLOBAL_AVG, &none, in);
-    int hidden = net_activation(g, NGI_ACT_RELU, net_dense(g, pool, 9, true));
+    int hidden = net_activation(g, NGI_ACT_RELU, net_dense(g, pool, units, true));
     int logits = net_dense(g, net_op(g, NGI_OP_IDENTITY, &none, hidden), 4, true);
     none.axis = 0;
     net_output(g, net_op(g, NGI_OP_SOFTMAX, &none, logits));
@@ -25,7 +25,7 @@ static void is_found(void **state)
     (void)state;
     ngi_train_head h;
     int pool;
-    ngi_graph *g = make_net(&pool, &h, 0);
+    ngi_graph *g = make_net(9, &pool, &h, 0);
     assert_int_equal(h.features, pool);
     assert_int_equal(h.n, 2);
     assert_int_equal(h.dense[0].in, 20);
@@ -69,24 +69,25 @@ static void gradients(void **state)
 {
     (void)state;
     ng_error err;
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 4; round++) {
         ngi_train_head h;
-        int pool;
-        ngi_graph *g = make_net(&pool, &h, round ? 0.4 : 0);
+        int pool, units = round < 2 ? 9 : 8; /* eight are a vector of products themselves */
+        ngi_graph *g = make_net(units, &pool, &h, round % 2 ? 0.4 : 0);
         ngi_train_head_initialise(&h, 5);
-        for (int i = 0; i < 9; i++)
+        for (int i = 0; i < units; i++)
             h.dense[0].bias[i] = 3; /* away from the relu's kink */
         ngi_head_work w;
         CHECK_OK(ngi_head_work_create(&h, 3, &w, &err), err);
         ngi_head_draw draw = {7, 2, 11};
         float *x = net_floats(60), *seed = net_floats(12), dx[60];
-        float k0[180] = {0}, b0[9] = {0}, k1[36] = {0}, b1[4] = {0};
-        float *kernels[] = {k0, k1}, *biases[] = {b0, b1};
+        float k0[180], b0[9], k1[36], b1[4], *kernels[] = {k0, k1}, *biases[] = {b0, b1};
+        for (int i = 0; i < 36; i++) /* what is there is written over */
+            k0[i] = b0[i / 4] = k1[i] = b1[i / 9] = 5;
         score(&h, &w, x, seed, 3, &draw);
         ngi_train_head_backward(&h, &w, seed, 3, &draw, kernels, biases, dx);
-        for (int i = 0; i < 180; i += 7)
+        for (int i = 0; i < 20 * units; i += 7)
             check_slope(&h, &w, x, seed, &draw, &h.dense[0].kernel[i], k0[i]);
-        for (int i = 0; i < 36; i++)
+        for (int i = 0; i < 4 * units; i++)
             check_slope(&h, &w, x, seed, &draw, &h.dense[1].kernel[i], k1[i]);
         for (int i = 0; i < 4; i++)
             check_slope(&h, &w, x, seed, &draw, &h.dense[1].bias[i], b1[i]);
@@ -117,7 +118,7 @@ static void slopes(void **state)
     ng_error err;
     ngi_train_head h;
     int pool;
-    ngi_graph *g = make_net(&pool, &h, 0.4);
+    ngi_graph *g = make_net(9, &pool, &h, 0.4);
     ngi_train_head_initialise(&h, 5);
     for (int i = 0; i < 9; i++)
         h.dense[0].bias[i] = i % 3 ? 3 : -3; /* some relus are shut */

@@ -37,14 +37,14 @@ static ng_status fail_at(const ngi_fit *f, const char *what, double value, ng_er
 
 static ng_status update(ngi_fit *f, const int64_t *items, int n, float *images, ng_error *err)
 {
-    double loss, right;
+    double loss, right, norm;
     ngi_fit_state *s = &f->state;
     NGI_TRY(ngi_fit_batch(f, items, n, images, s->place, s->place / f->o.batch, &loss, &right, err));
     if (!isfinite(loss))
         return fail_at(f, "the loss", loss, err);
     double rate = learning_rate(f);
-    double norm =
-        ngi_optimizer_step(&ngi_fit_stage(f)->optimizer, f->params.items, f->params.n, s->step + 1, rate);
+    NGI_TRY(ngi_optimizer_step(&ngi_fit_stage(f)->optimizer, f->params.items, f->params.n, s->step + 1, rate,
+                               f->n_workers, &norm, err));
     if (!isfinite(norm))
         return fail_at(f, "the gradients' norm", norm, err);
     if (images)

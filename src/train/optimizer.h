@@ -44,8 +44,9 @@ typedef struct ngi_trained {
     bool decays; /* weight decay applies: kernels; Keras excludes nothing by itself */
 } ngi_trained;
 
-/* One step, the `step`-th (from 1), at learning rate `rate`: clips by the global norm, decays, updates, averages. Returns
- * the gradients' global norm before clipping. */
-double ngi_optimizer_step(const ngi_optimizer *o, ngi_trained *weights, int n, int64_t step, double rate);
+/* One step, the `step`-th (from 1), at learning rate `rate`: clips by the global norm, decays, updates, averages. `norm`: the
+ * gradients' before clipping. To the same bytes with any number of threads. */
+NG_NODISCARD ng_status ngi_optimizer_step(const ngi_optimizer *o, ngi_trained *weights, int n, int64_t step,
+                                          double rate, int threads, double *norm, ng_error *err);
 
 #endif

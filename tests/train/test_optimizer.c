@@ -1,4 +1,5 @@
-/* Update rules and learning rates: Keras's numbers after one step and after twelve, clipped, decayed and averaged. */
+/* Update rules and learning rates: Keras's numbers after one step and after twelve, clipped, decayed and averaged; many weights in
+ * slices and by threads against one after another. */
 #include "check.h"
 
 #include "train/loss.h"
@@ -34,7 +35,10 @@ static double take_step(const ngi_optimizer *o, weights *x, int step)
 {
     for (int i = 0; i < 2; i++)
         x->trained[i].grad = golden_grads + (step - 1) * COUNT + i * FIRST;
-    return ngi_optimizer_step(o, x->trained, 2, step, 0.05);
+    double norm;
+    ng_error err;
+    CHECK_OK(ngi_optimizer_step(o, x->trained, 2, step, 0.05, 1, &norm, &err), err);
+    return norm;
 }
 
 static void check(const float *found, const float *wanted, int row)
@@ -100,6 +104,113 @@ static void decay_spares_what_it_should(void **state)
     CHECK_NEAR(norm, sqrt(sum), 1e-12);
 }
 
+/* ---- Many weights ------------------------------------------------------------------------------ */
+
+enum { SIZES = 4 };
+
+/* Of sizes with something over everywhere, and of several slices. */
+static const int64_t sizes[SIZES] = {1, 33, (1 << 15) + 7, (1 << 16) + 16};
+
+typedef struct many {
+    float *block, *w, *slot[2], *average, *grads;
+    int64_t total;
+    ngi_trained trained[SIZES];
+} many;
+
+static void many_start(many *x)
+{
+    *x = (many){0};
+    for (int i = 0; i < SIZES; i++)
+        x->total += sizes[i];
+    x->block = calloc(5 * (size_t)x->total, sizeof *x->block);
+    assert_non_null(x->block);
+    float *rows[5];
+    for (int i = 0; i < 5; i++)
+        rows[i] = x->block + i * x->total;
+    x->w = rows[0];
+    x->slot[0] = rows[1];
+    x->slot[1] = rows[2];
+    x->average = rows[3];
+    x->grads = rows[4];
+    for (int64_t i = 0; i < x->total; i++) {
+        x->w[i] = (float)sin((double)i);
+        x->grads[i] = (float)cos(7 * (double)i);
+    }
+    for (int64_t i = 0, at = 0; i < SIZES; at += sizes[i++])
+        x->trained[i] = (ngi_trained){.weight = x->w + at,
+                                      .grad = x->grads + at,
+                                      .slot = {x->slot[0] + at, x->slot[1] + at},
+                                      .average = x->average + at,
+                                      .count = sizes[i],
+                                      .decays = i % 2};
+}
+
+/* The same rule, one weight after another. */
+static void one_by_one(const ngi_optimizer *o, many *x, float scale, float rate)
+{
+    float alpha = rate * sqrtf(1 - powf(0.999f, 1)) / (1 - powf(0.9f, 1)), m = (float)o->momentum;
+    for (int k = 0; k < SIZES; k++)
+        for (int64_t i = 0; i < sizes[k]; i++) {
+            const ngi_trained *t = &x->trained[k];
+            float *w = &t->weight[i], g = scale * t->grad[i];
+            if (t->decays)
+                *w -= *w * (float)(o->weight_decay * 0.05);
+            if (o->kind == NGI_OPTIMIZER_SGD) {
+                float move = g * rate;
+                t->slot[0][i] = 0 - move;
+                *w += t->slot[0][i] * m - move;
+            } else {
+                t->slot[0][i] += g * (float)(1 - 0.9);
+                t->slot[1][i] += g * g * (float)(1 - 0.999);
+                *w -= t->slot[0][i] * alpha / (sqrtf(t->slot[1][i]) + 1e-7f);
+            }
+            t->average[i] = *w;
+        }
+}
+
+static void check_many(const ngi_optimizer *o)
+{
+    many plain, found;
+    many_start(&plain);
+    double sum = 0, first = 0;
+    for (int64_t i = 0; i < plain.total; i++)
+        sum += (double)plain.grads[i] * plain.grads[i];
+    for (int threads = 1; threads <= 4; threads++) {
+        double norm;
+        ng_error err;
+        many_start(&found);
+        CHECK_OK(ngi_optimizer_step(o, found.trained, SIZES, 1, 0.05, threads, &norm, &err), err);
+        CHECK_NEAR(norm, sqrt(sum), 1e-12 * norm);
+        if (threads == 1) {
+            first = norm;
+            one_by_one(o, &plain, (float)(o->clip_norm / norm), (float)0.05);
+        }
+        assert_true(norm == first);
+        assert_memory_equal(found.block, plain.block, 5 * (size_t)plain.total * sizeof *plain.block);
+        free(found.block);
+    }
+    free(plain.block);
+}
+
+static void slices_and_threads_change_nothing(void **state)
+{
+    (void)state;
+    ngi_optimizer o;
+    ngi_optimizer_init(&o, NGI_OPTIMIZER_ADAMW);
+    o.ema = 0.9;
+    o.clip_norm = 3;
+    check_many(&o);
+    ngi_optimizer_init(&o, NGI_OPTIMIZER_SGD);
+    o.ema = 0.9;
+    o.clip_norm = 3;
+    o.weight_decay = 0.01;
+    o.momentum = 0.5;
+    o.nesterov = true;
+    check_many(&o);
+}
+
+/* ---- Learning rates ---------------------------------------------------------------------------- */
+
 static void rates_are_those_of_keras(void **state)
 {
     (void)state;
@@ -157,6 +268,7 @@ int main(void)
         cmocka_unit_test(updates_are_those_of_keras),
         cmocka_unit_test(defaults_are_those_of_keras),
         cmocka_unit_test(decay_spares_what_it_should),
+        cmocka_unit_test(slices_and_threads_change_nothing),
         cmocka_unit_test(rates_are_those_of_keras),
         cmocka_unit_test(a_plateau_lowers_the_rate_as_in_keras),
         cmocka_unit_test(names_are_found),

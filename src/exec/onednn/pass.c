@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/processor.h"
 #include "exec/onednn/kernel.h"
 
 #define ALIGNMENT 64
@@ -312,16 +313,10 @@ static dnnl_status_t run_image(const ngi_pass *pass, dnnl_stream_t stream, const
     return dnnl_success;
 }
 
-/* The loops below are a sixth of an 8-bit network's time as plain x86-64 code; every version gives the same bytes. The thread
- * sanitizer is not up yet when the program's start chooses one. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
-#define BY_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define BY_PROCESSOR
-#endif
+/* The loops below are a sixth of an 8-bit network's time as plain x86-64 code. */
 
 /* The nearest levels; what is beyond the calibrated range is cut off, and what is no number is 0. */
-BY_PROCESSOR static void to_u8(const float *x, int64_t n, float levels, uint8_t *q)
+NGI_BY_PROCESSOR static void to_u8(const float *x, int64_t n, float levels, uint8_t *q)
 {
     for (int64_t i = 0; i < n; i++) {
         float v = x[i] * levels + 0.5f;
@@ -330,7 +325,7 @@ BY_PROCESSOR static void to_u8(const float *x, int64_t n, float levels, uint8_t 
     }
 }
 
-BY_PROCESSOR static void to_s8(const float *x, int64_t n, float levels, int8_t *q)
+NGI_BY_PROCESSOR static void to_s8(const float *x, int64_t n, float levels, int8_t *q)
 {
     for (int64_t i = 0; i < n; i++) {
         float v = x[i] * levels + 127.5f; /* 127 above, so that cutting digits off rounds */

@@ -116,10 +116,12 @@ def captum_ig(baseline, steps):
     def run(net, name, x, c, work):
         from captum.attr import IntegratedGradients
         start = {"black": torch.zeros_like(x), "white": torch.ones_like(x), "given": 0.5 * x.flip(3)}.get(baseline)
-        if start is None:  # blur: scipy's own, in the layout [h,w,c]
-            from scipy.ndimage import gaussian_filter
-            blurred = gaussian_filter(x[0].permute(1, 2, 0).double().numpy(), (3, 3, 0), mode="nearest")
-            start = torch.from_numpy(blurred.transpose(2, 0, 1)[None].copy()).to(x.dtype)
+        if start is None:  # blur: scipy's own, rounded as netgaze keeps it, so that both begin at the same image
+            from scipy.ndimage import gaussian_filter1d
+            blurred = x[0].double().numpy()
+            for axis in (1, 2):
+                blurred = gaussian_filter1d(blurred, 3, axis, mode="nearest").astype(np.float32).astype(np.float64)
+            start = torch.from_numpy(blurred[None]).to(x.dtype)
         return pixels(IntegratedGradients(net).attribute(x, baselines=start, target=int(c), n_steps=steps, method="gausslegendre",
                                                          internal_batch_size=4))
     return run

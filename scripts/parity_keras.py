@@ -219,9 +219,13 @@ def kinks(producer, model, path, x, c):
     tf, keras = producer.tf, producer.keras
     net = ref.copy_as(producer, model, "float64")
     ref.without_final_activation(net.layers[-1])
-    layers = [l for l in net.layers[net.layers.index(net.get_layer(path)) + 1 :] if
+    steps = list(getattr(net, "operations", net.layers))  # Keras 3: a sum written as one is no layer
+    at = [step.name for step in steps].index(path)
+    layers = [l for l in steps[at + 1 :] if
               type(l).__name__ == "MaxPooling2D" or (type(l).__name__ in ("ReLU", "Activation") and bends(l))]
-    full = keras.Model(net.inputs, [net.get_layer(path).output] + [l.input for l in layers] + [l.output for l in layers] +
+    if not layers:
+        return []
+    full = keras.Model(net.inputs, [steps[at].output] + [l.input for l in layers] + [l.output for l in layers] +
                        [net.output])
     n, found = len(layers), []
     x = tf.constant(x.astype(np.float64))

@@ -91,9 +91,9 @@ KNOWN_DIFFERENCES = [
     "- Guided integrated gradients, 20 steps: the features with the smallest gradients move first, and of nearly equal ones rounding",
     "  says which; from there on the ways part. The peer's own float32 map is as far off, on inception and, 1.7e-2 with another",
     "  baseline, on deep. At a black baseline gradients of neighbours are equal but for rounding from the first step on. Two steps",
-    "  from a baseline that is not flat: the row below it.",
+    "  from a baseline that is not flat still agree with the exact kernels: the row below it.",
     "- Meaningful perturbation, 12 iterations: Adam divides every gradient by its own size, so that the rounding of the smallest",
-    "  counts like the largest. After two iterations there is little of it yet: the row below it.",
+    "  counts like the largest. After one iteration there is little of it yet: the row below it.",
     "", "An empty cell: not compared there.",
 ]
 

@@ -56,12 +56,11 @@ INLINE void NAME(sums)(const ngi_product *p, float *c)
     const float *a = p->a, *b = p->b + tail;
     for (row = 0; row + TALL <= rows; row += TALL)
         NAME(block)
-        (a + row * p->row, p->row, p->step, b, p->n, width, TALL, NGI_PRODUCT_LANES, p->add,
-         c + row * width + tail);
+    (a + row * p->row, p->row, p->step, b, p->n, width, TALL, NGI_PRODUCT_LANES, p->add,
+     c + row * width + tail);
     for (; row < rows; row++)
         NAME(block)
-        (a + row * p->row, p->row, p->step, b, p->n, width, 1, NGI_PRODUCT_LANES, p->add,
-         c + row * width + tail);
+    (a + row * p->row, p->row, p->step, b, p->n, width, 1, NGI_PRODUCT_LANES, p->add, c + row * width + tail);
 }
 
 INLINE void NAME(dots)(const float *a, const float *b, int n, int rows, int width, float *c)

@@ -2,8 +2,6 @@
 #include "judge.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 static json_t *summary_json(const settings *s, const ng_comparison *c)
 {
@@ -28,12 +26,10 @@ static json_t *summary_json(const settings *s, const ng_comparison *c)
     return o;
 }
 
-static void print_row(const char *name, ng_figure f, bool change)
+static void print_change(ng_figure f)
 {
-    const char *format =
-        change ? "%-22s %+6.2f points (%+.2f to %+.2f)\n" : "%-22s %6.2f %%   (%.2f to %.2f)\n";
     if (isfinite(f.value))
-        printf(format, name, 100 * f.value, 100 * f.low, 100 * f.high);
+        printf("%-22s %+6.2f points (%+.2f to %+.2f)\n", "change", 100 * f.value, 100 * f.low, 100 * f.high);
 }
 
 static void print_summary(const settings *s, const ng_comparison *c)
@@ -41,13 +37,13 @@ static void print_summary(const settings *s, const ng_comparison *c)
     printf("%lld images (%s): both right %lld, only A %lld, only B %lld, both wrong %lld\n",
            (long long)c->images, c->split, (long long)c->both_right, (long long)c->only_a,
            (long long)c->only_b, (long long)c->both_wrong);
-    print_row("accuracy of A", c->accuracy[0], false);
-    print_row("accuracy of B", c->accuracy[1], false);
-    print_row("change", c->accuracy_change, true);
+    print_share("accuracy of A", c->accuracy[0]);
+    print_share("accuracy of B", c->accuracy[1]);
+    print_change(c->accuracy_change);
     printf("%-22s %6.4f\n", "McNemar's p", c->p);
-    print_row("A's map on the object", c->energy[0], false);
-    print_row("B's map on the object", c->energy[1], false);
-    print_row("change", c->energy_change, true);
+    print_share("A's map on the object", c->energy[0]);
+    print_share("B's map on the object", c->energy[1]);
+    print_change(c->energy_change);
     printf("%s/compare.html\n", s->output);
 }
 
@@ -73,41 +69,25 @@ static int finish(const settings *s, const ng_comparison *found)
     if (found->unreadable)
         complain("%lld image%s could not be judged by both", (long long)found->unreadable,
                  found->unreadable == 1 ? "" : "s");
-    if (found->gone)
-        complain("%lld image%s could not be read any more when the pictures were made",
-                 (long long)found->gone, found->gone == 1 ? "" : "s");
-    return found->unreadable || found->gone ? EXIT_SOME_FAILED : EXIT_DONE;
+    return say_gone(found->gone, found->unreadable);
 }
 
 static int compare(const settings *s, ng_model *const models[2], const char *data)
 {
-    watching w = {.wanted = !s->quiet};
-    ng_image_opts image;
-    ng_evaluate_opts o;
+    judging j;
     ng_comparison found;
     ng_error err;
     int layers[2];
-    int code = read_judging(s, &w, &image, &o);
+    int code = read_judging(s, &j);
     if (code == EXIT_DONE)
         code = find_layers(s, models, layers);
     if (code == EXIT_DONE)
-        code = make_folder(s->output);
+        code = begin_judging(s, &j);
     if (code != EXIT_DONE)
         return code;
-    char *line = command_line(s);
-    if (!line)
-        return say_out_of_memory();
-    o.command = line;
-    catch_interrupts(true);
-    ng_status status = ng_compare(models[0], models[1], data, s->output, &o, layers, &found, &err);
-    catch_interrupts(false);
-    progress_end(&w.progress);
-    free(line);
-    if (status != NG_OK) {
-        complain("%s", err.text);
-        return data_failure_code(status);
-    }
-    return finish(s, &found);
+    ng_status status = ng_compare(models[0], models[1], data, s->output, &j.o, layers, &found, &err);
+    code = end_judging(&j, status, &err);
+    return code == EXIT_DONE ? finish(s, &found) : code;
 }
 
 int run_compare(const settings *s)

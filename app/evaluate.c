@@ -7,13 +7,13 @@
 
 static int show(void *context, const char *what, int64_t done, int64_t total)
 {
-    watching *w = context;
-    if (!w->what || strcmp(w->what, what) != 0) {
-        progress_end(&w->progress);
-        progress_begin(&w->progress, what, (int)total, w->wanted);
-        w->what = what;
+    judging *j = context;
+    if (!j->what || strcmp(j->what, what) != 0) {
+        progress_end(&j->progress);
+        progress_begin(&j->progress, what, (int)total, j->wanted);
+        j->what = what;
     }
-    progress_show(&w->progress, (int)done);
+    progress_show(&j->progress, (int)done);
     return interrupted != 0;
 }
 
@@ -49,7 +49,7 @@ static json_t *summary_json(const settings *s, const ng_evaluation *e)
     return o;
 }
 
-static void print_share(const char *name, ng_figure f)
+void print_share(const char *name, ng_figure f)
 {
     if (isfinite(f.value))
         printf("%-22s %6.2f %%   (%.2f to %.2f)\n", name, 100 * f.value, 100 * f.low, 100 * f.high);
@@ -77,17 +77,19 @@ static void print_summary(const settings *s, const ng_evaluation *e)
     printf("%s/report.html\n", s->output);
 }
 
-int read_judging(const settings *s, watching *w, ng_image_opts *image, ng_evaluate_opts *o)
+int read_judging(const settings *s, judging *j)
 {
     fitting fit;
+    *j = (judging){.wanted = !s->quiet};
     int code = read_fitting(s, &fit);
     if (code != EXIT_DONE)
         return code;
-    ng_image_opts_init(image);
-    image->window_center = fit.window_center;
-    image->window_width = fit.window_width;
+    ng_image_opts_init(&j->image);
+    j->image.window_center = fit.window_center;
+    j->image.window_width = fit.window_width;
+    ng_evaluate_opts *o = &j->o;
     ng_evaluate_opts_init(o);
-    o->image = image;
+    o->image = &j->image;
     o->split = s->split;
     o->method = s->method;
     o->parameters = s->parameters;
@@ -101,50 +103,70 @@ int read_judging(const settings *s, watching *w, ng_image_opts *image, ng_evalua
     o->backend = s->backend;
     o->title = s->title;
     o->progress = show;
-    o->context = w;
+    o->context = j;
     return EXIT_DONE;
+}
+
+int begin_judging(const settings *s, judging *j)
+{
+    int code = make_folder(s->output);
+    if (code != EXIT_DONE)
+        return code;
+    if (!(j->command = command_line(s)))
+        return say_out_of_memory();
+    j->o.command = j->command;
+    catch_interrupts(true);
+    return EXIT_DONE;
+}
+
+int end_judging(judging *j, ng_status status, const ng_error *err)
+{
+    catch_interrupts(false);
+    progress_end(&j->progress);
+    free(j->command);
+    if (status == NG_OK)
+        return EXIT_DONE;
+    complain("%s", err->text);
+    return data_failure_code(status);
+}
+
+int say_gone(int64_t gone, int64_t left_out)
+{
+    if (gone)
+        complain("%lld image%s could not be read any more when the pictures were made", (long long)gone,
+                 gone == 1 ? "" : "s");
+    return gone || left_out ? EXIT_SOME_FAILED : EXIT_DONE;
+}
+
+static int finish(const settings *s, const ng_evaluation *found)
+{
+    if (s->json && !write_json_line(stdout, summary_json(s, found)))
+        return say_out_of_memory();
+    if (!s->json)
+        print_summary(s, found);
+    if (found->unreadable)
+        complain("%lld image%s could not be read; the report names %s", (long long)found->unreadable,
+                 found->unreadable == 1 ? "" : "s", found->unreadable == 1 ? "it" : "them");
+    return say_gone(found->gone, found->unreadable);
 }
 
 static int evaluate(const settings *s, const ng_model *model, const char *data)
 {
-    watching w = {.wanted = !s->quiet};
-    ng_image_opts image;
-    ng_evaluate_opts o;
+    judging j;
     ng_evaluation found;
     ng_error err;
-    int code = read_judging(s, &w, &image, &o);
-    if (code == EXIT_DONE && s->layer && ng_model_find_layer(model, s->layer, &o.layer, &err) != NG_OK) {
+    int code = read_judging(s, &j);
+    if (code == EXIT_DONE && s->layer && ng_model_find_layer(model, s->layer, &j.o.layer, &err) != NG_OK) {
         complain("--layer: %s", err.text);
         code = EXIT_USAGE;
     }
     if (code == EXIT_DONE)
-        code = make_folder(s->output);
+        code = begin_judging(s, &j);
     if (code != EXIT_DONE)
         return code;
-    char *line = command_line(s);
-    if (!line)
-        return say_out_of_memory();
-    o.command = line;
-    catch_interrupts(true);
-    ng_status status = ng_evaluate(model, data, s->output, &o, &found, &err);
-    catch_interrupts(false);
-    progress_end(&w.progress);
-    free(line);
-    if (status != NG_OK) {
-        complain("%s", err.text);
-        return data_failure_code(status);
-    }
-    if (s->json && !write_json_line(stdout, summary_json(s, &found)))
-        return say_out_of_memory();
-    if (!s->json)
-        print_summary(s, &found);
-    if (found.unreadable)
-        complain("%lld image%s could not be read; the report names %s", (long long)found.unreadable,
-                 found.unreadable == 1 ? "" : "s", found.unreadable == 1 ? "it" : "them");
-    if (found.gone)
-        complain("%lld image%s could not be read any more when the pictures were made", (long long)found.gone,
-                 found.gone == 1 ? "" : "s");
-    return found.unreadable || found.gone ? EXIT_SOME_FAILED : EXIT_DONE;
+    ng_status status = ng_evaluate(model, data, s->output, &j.o, &found, &err);
+    code = end_judging(&j, status, &err);
+    return code == EXIT_DONE ? finish(s, &found) : code;
 }
 
 int run_evaluate(const settings *s)

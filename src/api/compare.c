@@ -4,6 +4,7 @@
 #include "report/compare.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,16 +107,6 @@ static ng_status count_right(comparing *x, ng_error *err)
     return NG_OK;
 }
 
-static ng_status mean_of(const comparing *x, const double *values, ngi_interval *out, ng_error *err)
-{
-    const ng_evaluate_opts *o = x->sides[0].o;
-    ng_mean mean;
-    NGI_TRY(ng_mean_bootstrap(values, NULL, x->c.n, o->confidence, o->resamples > 0 ? o->resamples : 1,
-                              o->seed, &mean, err));
-    *out = (ngi_interval){mean.value, o->resamples ? mean.low : NAN, o->resamples ? mean.high : NAN};
-    return NG_OK;
-}
-
 /* values [3][n]: A's, B's, B's less A's share of the map on the object, NaN where one has none. */
 static void pair_energies(comparing *x, double *values)
 {
@@ -139,14 +130,14 @@ static ng_status find_figures(comparing *x, ng_error *err)
         return ngi_fail_memory(err, (size_t)c->n * 3 * sizeof *values);
     for (int64_t i = 0; i < c->n; i++)
         values[i] = ngi_report_right(c->of[1], c->image[1][i]) - ngi_report_right(c->of[0], c->image[0][i]);
-    ng_status status = mean_of(x, values, &c->accuracy_change, err);
+    ng_status status = ngi_mean_interval(values, c->n, x->sides[0].o, &c->accuracy_change, err);
     double confidence = x->sides[0].o->confidence;
     c->accuracy[0] = ngi_wilson(c->count[1][0] + c->count[1][1], c->n, confidence);
     c->accuracy[1] = ngi_wilson(c->count[0][1] + c->count[1][1], c->n, confidence);
     pair_energies(x, values);
     ngi_interval *const means[] = {&c->energy[0], &c->energy[1], &c->energy_change};
     for (int k = 0; k < 3 && status == NG_OK; k++)
-        status = mean_of(x, values + k * c->n, means[k], err);
+        status = ngi_mean_interval(values + k * c->n, c->n, x->sides[0].o, means[k], err);
     ngi_free(values);
     return status;
 }
@@ -246,28 +237,22 @@ static ng_status compare(comparing *x, const char *folder, ng_error *err)
     return ngi_comparison_save(&x->c, folder, err);
 }
 
-static ng_figure figure_of(ngi_interval i)
-{
-    return (ng_figure){i.value, i.low, i.high};
-}
-
 static void summarise(const ngi_comparison *c, ng_comparison *out)
 {
-    const ngi_report *a = c->of[0], *b = c->of[1];
     *out = (ng_comparison){.images = c->n,
                            .both_right = c->count[1][1],
                            .only_a = c->count[1][0],
                            .only_b = c->count[0][1],
                            .both_wrong = c->count[0][0],
-                           .unreadable = a->n_unread > b->n_unread ? a->n_unread : b->n_unread,
-                           .gone = a->n_gone,
-                           .accuracy = {figure_of(c->accuracy[0]), figure_of(c->accuracy[1])},
-                           .accuracy_change = figure_of(c->accuracy_change),
+                           .unreadable = ngi_comparison_unread(c),
+                           .gone = ngi_comparison_gone(c),
+                           .accuracy = {ngi_figure_of(c->accuracy[0]), ngi_figure_of(c->accuracy[1])},
+                           .accuracy_change = ngi_figure_of(c->accuracy_change),
                            .p = c->p,
                            .placed = c->placed,
-                           .energy = {figure_of(c->energy[0]), figure_of(c->energy[1])},
-                           .energy_change = figure_of(c->energy_change)};
-    memcpy(out->split, a->split, strlen(a->split) + 1);
+                           .energy = {ngi_figure_of(c->energy[0]), ngi_figure_of(c->energy[1])},
+                           .energy_change = ngi_figure_of(c->energy_change)};
+    snprintf(out->split, sizeof out->split, "%s", c->of[0]->split);
 }
 
 /* The options of one side: its own layer and progress. */

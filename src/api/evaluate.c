@@ -97,7 +97,7 @@ static ng_status evaluate(ngi_judging *e, const char *folder, ng_error *err)
     return ngi_report_save(&e->r, folder, err);
 }
 
-static ng_figure figure_of(ngi_interval i)
+ng_figure ngi_figure_of(ngi_interval i)
 {
     return (ng_figure){i.value, i.low, i.high};
 }
@@ -105,21 +105,21 @@ static ng_figure figure_of(ngi_interval i)
 static void summarise(const ngi_report *r, ng_evaluation *out)
 {
     const ngi_classification *f = &r->figures;
-    *out =
-        (ng_evaluation){.images = r->n,
-                        .right = f->right,
-                        .unreadable = r->n_unread,
-                        .gone = r->n_gone,
-                        .accuracy = figure_of(f->accuracy),
-                        .balanced_accuracy = figure_of(f->balanced_accuracy),
-                        .macro_f1 = figure_of(f->macro_f1),
-                        .log_loss = figure_of(f->log_loss),
-                        .brier = figure_of(f->brier),
-                        .macro_auc = f->macro_auc,
-                        .calibration_error = r->mass[0].ece,
-                        .calibration_error_scaled = r->mass[1].ece,
-                        .temperature = figure_of(r->temperature.bounded ? ngi_undefined : r->temperature.t),
-                        .energy = figure_of(r->energy_mean)};
+    *out = (ng_evaluation){.images = r->n,
+                           .right = f->right,
+                           .unreadable = r->n_unread,
+                           .gone = r->n_gone,
+                           .accuracy = ngi_figure_of(f->accuracy),
+                           .balanced_accuracy = ngi_figure_of(f->balanced_accuracy),
+                           .macro_f1 = ngi_figure_of(f->macro_f1),
+                           .log_loss = ngi_figure_of(f->log_loss),
+                           .brier = ngi_figure_of(f->brier),
+                           .macro_auc = f->macro_auc,
+                           .calibration_error = r->mass[0].ece,
+                           .calibration_error_scaled = r->mass[1].ece,
+                           .temperature =
+                               ngi_figure_of(r->temperature.bounded ? ngi_undefined : r->temperature.t),
+                           .energy = ngi_figure_of(r->energy_mean)};
     snprintf(out->split, sizeof out->split, "%s", r->split);
 }
 

@@ -12,6 +12,8 @@ NG_NODISCARD ng_status ngi_evaluate(const ng_model *model, const ngi_dataset *da
                                     const char *folder, const ng_evaluate_opts *opts, ng_evaluation *out,
                                     ng_error *err);
 
+ng_figure ngi_figure_of(ngi_interval i);
+
 /* The model's class of each class of the data, [data->n_classes], by label; by order where the model has no labels. */
 NG_NODISCARD ng_status ngi_match_classes(const ng_model *model, const ngi_dataset *data, int **out,
                                          ng_error *err);
@@ -49,6 +51,9 @@ NG_NODISCARD ng_status ngi_judging_open(ngi_judging *j, ng_error *err);
 /* Then: scores and figures of the images that the options choose. */
 NG_NODISCARD ng_status ngi_judge(ngi_judging *j, ng_error *err);
 void ngi_judging_clear(ngi_judging *j);
+/* The mean of values [n] that are not NaN, with the bootstrap's interval as the options ask for it. */
+NG_NODISCARD ng_status ngi_mean_interval(const double *values, int64_t n, const ng_evaluate_opts *o,
+                                         ngi_interval *out, ng_error *err);
 int64_t ngi_split_count(const ngi_dataset *d, ngi_split split);
 /* Model, data, program, machine, as the report ends with them. A fact that there is no memory for is left out. */
 void ngi_judging_add_facts(ngi_judging *j);

@@ -14,7 +14,7 @@ static ng_status check_options(const ng_evaluate_opts *o, ng_error *err)
         o->batch > 256 || o->threads > 256)
         return ngi_fail(
             err, NG_E_ARGUMENT,
-            "ngi_judging with %d pictures, %d bins, %d resamples, confidence %g, batch %d: expected up to "
+            "evaluating with %d pictures, %d bins, %d resamples, confidence %g, batch %d: expected up to "
             "1000, 1 to %d, up to 1000000, between 0 and 1, 1 to 256",
             o->pictures, o->bins, o->resamples, o->confidence, o->batch, NGI_MAX_BINS);
     return NG_OK;
@@ -273,6 +273,16 @@ static ng_status fit_temperature(ngi_judging *e, ng_error *err)
     return status;
 }
 
+ng_status ngi_mean_interval(const double *values, int64_t n, const ng_evaluate_opts *o, ngi_interval *out,
+                            ng_error *err)
+{
+    ng_mean mean;
+    NGI_TRY(ng_mean_bootstrap(values, NULL, n, o->confidence, o->resamples > 0 ? o->resamples : 1, o->seed,
+                              &mean, err));
+    *out = (ngi_interval){mean.value, o->resamples ? mean.low : NAN, o->resamples ? mean.high : NAN};
+    return NG_OK;
+}
+
 /* The mean share of the map on the object, and of the object in the picture. */
 static ng_status judge_places(ngi_report *r, const ng_evaluate_opts *o, ng_error *err)
 {
@@ -280,14 +290,10 @@ static ng_status judge_places(ngi_report *r, const ng_evaluate_opts *o, ng_error
     r->area_mean = NAN;
     if (!r->energy)
         return NG_OK;
-    ng_mean energy, area;
-    int resamples = o->resamples > 0 ? o->resamples : 1;
-    NGI_TRY(ng_mean_bootstrap(r->energy, NULL, r->n, o->confidence, resamples, o->seed, &energy, err));
+    ng_mean area;
+    NGI_TRY(ngi_mean_interval(r->energy, r->n, o, &r->energy_mean, err));
     NGI_TRY(ng_mean_bootstrap(r->area, NULL, r->n, o->confidence, 1, o->seed, &area, err));
-    r->energy_mean = (ngi_interval){energy.value, energy.low, energy.high};
     r->area_mean = area.value;
-    if (o->resamples == 0)
-        r->energy_mean.low = r->energy_mean.high = NAN;
     return NG_OK;
 }
 

@@ -7,13 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-static void begin_section(ngi_page *p, const char *id, const char *title, const char *text)
-{
-    ngi_putf(
-        p, "<section id=\"%s\" aria-labelledby=\"%s-h\"><h2 id=\"%s-h\">%s</h2>\n<p class=\"soft\">%s</p>\n",
-        id, id, id, title, text);
-}
-
 /* "0.03", "below 0.0001". */
 static void put_p(ngi_page *p, double value)
 {
@@ -79,9 +72,9 @@ static void put_hero(ngi_page *p, const ngi_comparison *c)
             ngi_putf(p, "<li class=\"warn\">%lld image%s could not be judged by %c.</li>\n",
                      (long long)r->n_unread, r->n_unread == 1 ? "" : "s", 'A' + m);
     }
-    if (c->of[0]->n_gone)
+    if (ngi_comparison_gone(c))
         ngi_putf(p, "<li class=\"warn\">%lld image%s could be judged, but not read again to be shown.</li>\n",
-                 (long long)c->of[0]->n_gone, c->of[0]->n_gone == 1 ? "" : "s");
+                 (long long)ngi_comparison_gone(c), ngi_comparison_gone(c) == 1 ? "" : "s");
     ngi_put(p, "</ul></div>\n");
 }
 
@@ -116,8 +109,8 @@ static void put_heading(ngi_page *p, const ngi_comparison *c)
 
 static void put_counts(ngi_page *p, const ngi_comparison *c)
 {
-    begin_section(p, "counts", "Which images which model gets right",
-                  "Only the images in which the two differ say which is better: the test is of these.");
+    ngi_html_section(p, "counts", "Which images which model gets right",
+                     "Only the images in which the two differ say which is better: the test is of these.");
     ngi_put(
         p, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Counts\"><table class=\"list\">"
            "<caption class=\"sr\">Images by which model is right</caption><thead><tr><td></td>"
@@ -160,14 +153,15 @@ static void put_class(ngi_page *p, const ngi_comparison *c, int k)
 
 static void put_classes(ngi_page *p, const ngi_comparison *c)
 {
-    begin_section(p, "classes", "Class by class",
-                  c->of[0]->scores.label
-                      ? "By the first label of each image; right is an image all of whose labels are. Gained "
-                        "are images that "
-                        "only B gets right, lost those that only A does; p is McNemar's for the class alone."
-                      : "How many of a class's images each model finds. Gained are images that only B gets "
-                        "right, lost those "
-                        "that only A does; p is McNemar's for the class alone.");
+    ngi_html_section(
+        p, "classes", "Class by class",
+        c->of[0]->scores.label
+            ? "By the first label of each image; right is an image all of whose labels are. Gained "
+              "are images that "
+              "only B gets right, lost those that only A does; p is McNemar's for the class alone."
+            : "How many of a class's images each model finds. Gained are images that only B gets "
+              "right, lost those "
+              "that only A does; p is McNemar's for the class alone.");
     ngi_put(
         p, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Classes\"><table class=\"list "
            "sort\">"
@@ -184,12 +178,6 @@ static void put_classes(ngi_page *p, const ngi_comparison *c)
 }
 
 /* ---- Images ------------------------------------------------------------------------------------ */
-
-static double probability(const ngi_report *r, int64_t image, int k)
-{
-    const float *z = r->scores.logits + image * r->scores.k;
-    return r->scores.label ? ngi_sigmoid(z[k]) : ngi_sigmoid(ngi_log_odds(z, r->scores.k, k));
-}
 
 static void put_picture(ngi_page *p, const ngi_comparison *c, int64_t at, int m)
 {
@@ -224,7 +212,7 @@ static void put_pane(ngi_page *p, const ngi_comparison *c, int64_t at, int m)
 {
     const ngi_report *r = c->of[m];
     const ngi_exhibit *e = &r->exhibits[at];
-    double share = probability(r, e->image, e->class_index[0]);
+    double share = ngi_report_probability(r, e->image, e->class_index[0]);
     ngi_put(p, "<div class=\"pane\">");
     put_picture(p, c, at, m);
     ngi_putf(p, "<p class=\"%s\"><b>%c: ", ngi_report_right(r, e->image) ? "yes" : "no", 'A' + m);
@@ -261,10 +249,11 @@ static void put_cards(ngi_page *p, const ngi_comparison *c, int64_t from, int64_
 {
     if (from == to)
         return;
-    begin_section(p, id, title,
-                  "The heatmaps are of what speaks for the image's own class; beneath is what the model says "
-                  "and how sure it "
-                  "is of that class.");
+    ngi_html_section(
+        p, id, title,
+        "The heatmaps are of what speaks for the image's own class; beneath is what the model says "
+        "and how sure it "
+        "is of that class.");
     if (all > to - from)
         ngi_putf(p, "<p class=\"soft\">Of %lld images the %lld whose loss changed most.</p>\n",
                  (long long)all, (long long)(to - from));
@@ -278,16 +267,10 @@ static void put_cards(ngi_page *p, const ngi_comparison *c, int64_t from, int64_
 
 static void put_facts(ngi_page *p, const ngi_comparison *c)
 {
-    begin_section(p, "facts", "How it was made", "Everything needed to make this page again.");
+    ngi_html_section(p, "facts", "How it was made", "Everything needed to make this page again.");
     for (int m = 0; m < 2; m++) {
-        const ngi_report *r = c->of[m];
-        ngi_putf(p, "<h3>%c</h3>\n<dl class=\"facts\">\n", 'A' + m);
-        for (int i = 0; i < r->n_facts; i++) {
-            ngi_putf(p, "<dt>%s</dt><dd>", r->facts[i].name);
-            ngi_put_html(p, r->facts[i].value);
-            ngi_put(p, "</dd>\n");
-        }
-        ngi_put(p, "</dl>\n");
+        ngi_putf(p, "<h3>%c</h3>\n", 'A' + m);
+        ngi_html_facts(p, c->of[m]);
     }
     ngi_putf(p,
              "<details><summary>How the figures are worked out</summary><p>Intervals hold %.0f %%: Wilson's "

@@ -29,6 +29,9 @@ typedef struct ngi_comparison {
 } ngi_comparison;
 
 void ngi_comparison_clear(ngi_comparison *c);
+/* Images that one of the models at least could not judge, or could not be shown with; of the model with more. */
+int64_t ngi_comparison_unread(const ngi_comparison *c);
+int64_t ngi_comparison_gone(const ngi_comparison *c);
 
 /* folder/compare.html, compare.json, compare.csv; each atomically, the page last. The folder exists. */
 NG_NODISCARD ng_status ngi_comparison_save(const ngi_comparison *c, const char *folder, ng_error *err);

@@ -1,6 +1,8 @@
 /* compare.json and compare.csv, and the order in which all is written: the page last. */
 #include "report/compare.h"
 
+#include "report/html.h"
+
 #include <math.h>
 
 void ngi_comparison_clear(ngi_comparison *c)
@@ -12,29 +14,17 @@ void ngi_comparison_clear(ngi_comparison *c)
     *c = (ngi_comparison){0};
 }
 
+int64_t ngi_comparison_unread(const ngi_comparison *c)
+{
+    return c->of[0]->n_unread > c->of[1]->n_unread ? c->of[0]->n_unread : c->of[1]->n_unread;
+}
+
+int64_t ngi_comparison_gone(const ngi_comparison *c)
+{
+    return c->of[0]->n_gone > c->of[1]->n_gone ? c->of[0]->n_gone : c->of[1]->n_gone;
+}
+
 /* ---- JSON -------------------------------------------------------------------------------------- */
-
-static void put_interval(ngi_page *p, const char *name, ngi_interval i)
-{
-    const char *const names[] = {"value", "low", "high"};
-    const double values[] = {i.value, i.low, i.high};
-    ngi_putf(p, "\"%s\": {", name);
-    for (int k = 0; k < 3; k++) {
-        ngi_putf(p, "%s\"%s\": ", k ? ", " : "", names[k]);
-        ngi_put_number(p, values[k]);
-    }
-    ngi_put(p, "}");
-}
-
-static void put_facts(ngi_page *p, const ngi_report *r)
-{
-    ngi_put(p, "{");
-    for (int i = 0; i < r->n_facts; i++) {
-        ngi_putf(p, "%s\n    \"%s\": ", i ? "," : "", r->facts[i].name);
-        ngi_put_json(p, r->facts[i].value);
-    }
-    ngi_put(p, "\n  }");
-}
 
 static void put_classes(ngi_page *p, const ngi_comparison *c)
 {
@@ -62,15 +52,15 @@ static void put_json(const ngi_comparison *c, ngi_page *p)
     ngi_putf(p,
              ",\n  \"split\": \"%s\", \"images\": %lld, \"unreadable\": %lld, \"gone\": %lld,\n"
              "  \"both_right\": %lld, \"only_a\": %lld, \"only_b\": %lld, \"both_wrong\": %lld,\n  ",
-             a->split, (long long)c->n, (long long)(a->n_unread > b->n_unread ? a->n_unread : b->n_unread),
-             (long long)a->n_gone, (long long)c->count[1][1], (long long)c->count[1][0],
+             a->split, (long long)c->n, (long long)ngi_comparison_unread(c),
+             (long long)ngi_comparison_gone(c), (long long)c->count[1][1], (long long)c->count[1][0],
              (long long)c->count[0][1], (long long)c->count[0][0]);
     const char *const names[] = {"accuracy_a",       "accuracy_b",       "accuracy_change",
                                  "energy_in_mask_a", "energy_in_mask_b", "energy_in_mask_change"};
     const ngi_interval figures[] = {c->accuracy[0], c->accuracy[1], c->accuracy_change,
                                     c->energy[0],   c->energy[1],   c->energy_change};
     for (int i = 0; i < 6; i++) {
-        put_interval(p, names[i], figures[i]);
+        ngi_json_interval(p, names[i], figures[i]);
         ngi_put(p, i % 3 == 2 ? ",\n  " : ", ");
     }
     ngi_put(p, "\"p\": ");
@@ -79,9 +69,9 @@ static void put_json(const ngi_comparison *c, ngi_page *p)
              (long long)c->placed, a->confidence, a->resamples);
     put_classes(p, c);
     ngi_put(p, "  \"a\": ");
-    put_facts(p, a);
+    ngi_json_facts(p, a);
     ngi_put(p, ",\n  \"b\": ");
-    put_facts(p, b);
+    ngi_json_facts(p, b);
     ngi_put(p, "\n}\n");
 }
 

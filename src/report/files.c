@@ -18,7 +18,7 @@ static void put_value(ngi_page *p, const char *name, double value)
     ngi_put(p, ", ");
 }
 
-static void put_interval(ngi_page *p, const char *name, ngi_interval i)
+void ngi_json_interval(ngi_page *p, const char *name, ngi_interval i)
 {
     put_key(p, name);
     ngi_put(p, "{\"value\": ");
@@ -27,7 +27,23 @@ static void put_interval(ngi_page *p, const char *name, ngi_interval i)
     ngi_put_number(p, i.low);
     ngi_put(p, ", \"high\": ");
     ngi_put_number(p, i.high);
-    ngi_put(p, "}, ");
+    ngi_put(p, "}");
+}
+
+static void put_interval(ngi_page *p, const char *name, ngi_interval i)
+{
+    ngi_json_interval(p, name, i);
+    ngi_put(p, ", ");
+}
+
+void ngi_json_facts(ngi_page *p, const ngi_report *r)
+{
+    ngi_put(p, "{");
+    for (int i = 0; i < r->n_facts; i++) {
+        ngi_putf(p, "%s\n    \"%s\": ", i ? "," : "", r->facts[i].name);
+        ngi_put_json(p, r->facts[i].value);
+    }
+    ngi_put(p, "\n  }");
 }
 
 static void put_bins(ngi_page *p, const char *name, const ngi_reliability *r)
@@ -132,12 +148,9 @@ void ngi_report_json(const ngi_report *r, ngi_page *p)
         ngi_put(p, i ? ", " : "");
         ngi_put_json(p, r->unread[i].reason);
     }
-    ngi_put(p, "],\n  \"facts\": {");
-    for (int i = 0; i < r->n_facts; i++) {
-        ngi_putf(p, "%s\n    \"%s\": ", i ? "," : "", r->facts[i].name);
-        ngi_put_json(p, r->facts[i].value);
-    }
-    ngi_put(p, "\n  }\n}\n");
+    ngi_put(p, "],\n  \"facts\": ");
+    ngi_json_facts(p, r);
+    ngi_put(p, "\n}\n");
 }
 
 /* ---- CSV --------------------------------------------------------------------------------------- */

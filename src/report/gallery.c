@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-static double probability(const ngi_report *r, int64_t image, int c)
+double ngi_report_probability(const ngi_report *r, int64_t image, int c)
 {
     const float *z = r->scores.logits + image * r->scores.k;
     if (r->scores.label)
@@ -67,7 +67,7 @@ static void put_pane(ngi_page *p, const ngi_report *r, int64_t at, int map, int 
 {
     const ngi_exhibit *e = &r->exhibits[at];
     bool usable = map < e->n_maps && e->heatmap[map].size > 0;
-    double share = probability(r, e->image, c);
+    double share = ngi_report_probability(r, e->image, c);
     ngi_put(p, "<div class=\"pane\">");
     put_picture(p, r, at, usable ? map : -1, shown);
     ngi_putf(p, "<p class=\"%s\"><b>", has_class(r, e->image, c) ? "yes" : "no");

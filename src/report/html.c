@@ -178,7 +178,7 @@ static void put_navigation(ngi_page *p, const ngi_report *r)
 
 /* ---- Sections ---------------------------------------------------------------------------------- */
 
-static void begin_section(ngi_page *p, const char *id, const char *title, const char *text)
+void ngi_html_section(ngi_page *p, const char *id, const char *title, const char *text)
 {
     ngi_putf(
         p, "<section id=\"%s\" aria-labelledby=\"%s-h\"><h2 id=\"%s-h\">%s</h2>\n<p class=\"soft\">%s</p>\n",
@@ -187,7 +187,7 @@ static void begin_section(ngi_page *p, const char *id, const char *title, const 
 
 static void put_calibration(ngi_page *p, const ngi_report *r)
 {
-    begin_section(
+    ngi_html_section(
         p, "calibration", "Is it as often right as it says?",
         "Points on the dashed line are. Each point stands for as many predictions as the others, with the "
         "interval of the share that is right; the bars behind them say how many predictions there are of "
@@ -218,7 +218,7 @@ static void put_calibration(ngi_page *p, const ngi_report *r)
 static void put_galleries(ngi_page *p, const ngi_report *r, bool *shown)
 {
     if (r->losses.n) {
-        begin_section(
+        ngi_html_section(
             p, "losses", "Greatest losses",
             "The images the model is most wrong about, or least sure of: mislabelled ones are found here "
             "first. On the left what speaks for its answer, on the right for the true one. Point at a "
@@ -227,7 +227,7 @@ static void put_galleries(ngi_page *p, const ngi_report *r, bool *shown)
         ngi_put(p, "</section>\n");
     }
     if (r->mistakes.n) {
-        begin_section(
+        ngi_html_section(
             p, "mistakes", "Mistakes by class",
             "For every class the images it is missed in and what they are taken for, the surest mistakes "
             "first.");
@@ -235,7 +235,7 @@ static void put_galleries(ngi_page *p, const ngi_report *r, bool *shown)
         ngi_put(p, "</section>\n");
     }
     if (r->energy) {
-        begin_section(
+        ngi_html_section(
             p, "places", "Right for the wrong place",
             "Right answers whose map lies less than half within the object's mask or box, the outline "
             "in the pictures. The background, or a mark, may be what the model learnt.");
@@ -249,7 +249,8 @@ static void put_galleries(ngi_page *p, const ngi_report *r, bool *shown)
         ngi_put(p, "</section>\n");
     }
     if (r->surest.n) {
-        begin_section(p, "surest", "Sure and right", "What each class looks like to the model at its best.");
+        ngi_html_section(p, "surest", "Sure and right",
+                         "What each class looks like to the model at its best.");
         ngi_gallery_surest(p, r, shown);
         ngi_put(p, "</section>\n");
     }
@@ -271,9 +272,8 @@ static void put_unread(ngi_page *p, const ngi_report *r)
     ngi_put(p, "</ul></section>\n");
 }
 
-static void put_facts(ngi_page *p, const ngi_report *r)
+void ngi_html_facts(ngi_page *p, const ngi_report *r)
 {
-    begin_section(p, "facts", "How it was made", "Everything needed to make this page again.");
     ngi_put(p, "<dl class=\"facts\">\n");
     for (int i = 0; i < r->n_facts; i++) {
         bool code = strcmp(r->facts[i].name, "Command") == 0;
@@ -282,6 +282,12 @@ static void put_facts(ngi_page *p, const ngi_report *r)
         ngi_putf(p, "%s</dd>\n", code ? "</code>" : "");
     }
     ngi_put(p, "</dl>\n");
+}
+
+static void put_facts(ngi_page *p, const ngi_report *r)
+{
+    ngi_html_section(p, "facts", "How it was made", "Everything needed to make this page again.");
+    ngi_html_facts(p, r);
     put_unread(p, r);
     ngi_putf(p,
              "<details><summary>How the figures are worked out</summary><p>Formulas are those of "
@@ -317,14 +323,14 @@ void ngi_report_html(const ngi_report *r, ngi_page *p)
     put_navigation(p, r);
     ngi_put(p, "<main id=\"main\">\n");
     if (r->figures.confusion) {
-        begin_section(p, "confusion", "What is taken for what",
-                      "Rows: what the images are. Columns: what the model says. The share is that of the "
-                      "row. A coloured "
-                      "cell leads to its images.");
+        ngi_html_section(p, "confusion", "What is taken for what",
+                         "Rows: what the images are. Columns: what the model says. The share is that of the "
+                         "row. A coloured "
+                         "cell leads to its images.");
         ngi_table_confusion(p, r);
         ngi_put(p, "</section>\n");
     }
-    begin_section(
+    ngi_html_section(
         p, "classes", "Class by class",
         "Precision: how many of the images said to be of the class are. Recall: how many of its images are "
         "found. AUC: how often an image of the class is scored above one of another. The bars run from 0 to "

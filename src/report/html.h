@@ -27,6 +27,8 @@ void ngi_gallery_losses(ngi_page *p, const ngi_report *r, bool *shown);
 void ngi_gallery_mistakes(ngi_page *p, const ngi_report *r, bool *shown);
 void ngi_gallery_misplaced(ngi_page *p, const ngi_report *r, bool *shown);
 void ngi_gallery_surest(ngi_page *p, const ngi_report *r, bool *shown);
+/* Of class c, as the model gives it. */
+double ngi_report_probability(const ngi_report *r, int64_t image, int c);
 
 /* table.c: the confusion matrix and the classes. */
 void ngi_table_confusion(ngi_page *p, const ngi_report *r);
@@ -37,7 +39,16 @@ void ngi_put_percent(ngi_page *p, double share);
 /* "82.4 to 88.7 %", small. */
 void ngi_put_range(ngi_page *p, ngi_interval i, bool percent);
 
+/* files.c: JSON. "name": {"value": .., "low": .., "high": ..} */
+void ngi_json_interval(ngi_page *p, const char *name, ngi_interval i);
+/* {"Model": .., ..} */
+void ngi_json_facts(ngi_page *p, const ngi_report *r);
+
 /* html.c */
+/* Up to a section's heading and what is said beneath it. */
+void ngi_html_section(ngi_page *p, const char *id, const char *title, const char *text);
+/* The list of facts. */
+void ngi_html_facts(ngi_page *p, const ngi_report *r);
 void ngi_report_html(const ngi_report *r, ngi_page *p);
 
 #endif

@@ -1,38 +1,10 @@
 /* Comparing two models where things go wrong: images that vanish between being judged and being drawn, allocations that fail;
  * threads do not change a byte. */
-#include "check.h"
+#include "api/judged.h"
 
-#include "base/base.h"
+enum { IMAGES = 20, STRIDE = 7 };
 
-#define MODEL NETGAZE_FIXTURES "/models/keras3.15_nested_head/model.keras"
-
-enum { CLASSES = 5, EACH = 4, STRIDE = 7 };
-
-static ng_error err;
-static char *folder;
 static ng_model *models[2]; /* the second one's head is drawn anew */
-
-static char *place(const char *name)
-{
-    static char path[4300];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static void write_data(void)
-{
-    static uint8_t pixels[40 * 30 * 3];
-    char list[4096] = "path,label,box\n", name[32];
-    for (int i = 0; i < CLASSES * EACH; i++) {
-        for (int k = 0; k < (int)sizeof pixels; k++)
-            pixels[k] = (uint8_t)(k * (i + 3) % 251);
-        ng_image image = {.width = 40, .height = 30, .channels = 3, .data = pixels};
-        snprintf(name, sizeof name, "i%02d.png", i);
-        CHECK_OK(ng_image_save(&image, place(name), &err), err);
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s,<c%d>,5 5 20 15\n", name, i % CLASSES);
-    }
-    CHECK_OK(ng_file_save(place("list.csv"), list, strlen(list), &err), err);
-}
 
 static int set_up(void **state)
 {
@@ -61,12 +33,18 @@ static int tear_down(void **state)
 /* After the last image was judged by B all are taken away. */
 static int take_away(void *context, const char *what, int64_t done, int64_t total)
 {
-    char name[32];
     (void)context;
-    for (int i = 0; strcmp(what, "images by B") == 0 && done == total && i < CLASSES * EACH; i++) {
-        snprintf(name, sizeof name, "i%02d.png", i);
-        assert_int_equal(unlink(place(name)), 0);
-    }
+    if (strcmp(what, "images by B") == 0 && done == total)
+        take_pictures_away(IMAGES);
+    return 0;
+}
+
+/* Or after the last one was drawn with A's map. */
+static int take_away_later(void *context, const char *what, int64_t done, int64_t total)
+{
+    (void)context;
+    if (strcmp(what, "pictures of A") == 0 && done == total)
+        take_pictures_away(IMAGES);
     return 0;
 }
 
@@ -87,12 +65,12 @@ static void threads_change_nothing(void **state)
     char *text[3];
     size_t size[3];
     ng_comparison found;
-    write_data();
+    write_data(IMAGES, "5 5 20 15");
     for (int t = 1; t < 3; t++) {
         CHECK_OK(compare(t, NULL, &found), err);
         CHECK_OK(ngi_file_read(place("compare.html"), 1 << 24, &text[t], &size[t], &err), err);
     }
-    assert_int_equal(found.images, CLASSES * EACH);
+    assert_int_equal(found.images, IMAGES);
     assert_int_equal(found.both_right + found.only_a + found.only_b + found.both_wrong, found.images);
     assert_int_equal(found.placed, found.images);
     assert_true(found.only_a + found.only_b > 0);
@@ -106,9 +84,9 @@ static void vanished_images_are_counted(void **state)
 {
     (void)state;
     ng_comparison found;
-    write_data();
+    write_data(IMAGES, "5 5 20 15");
     CHECK_OK(compare(2, take_away, &found), err);
-    assert_int_equal(found.images, CLASSES * EACH);
+    assert_int_equal(found.images, IMAGES);
     assert_int_equal(found.gone, found.only_a + found.only_b); /* those that would be shown */
     char *text;
     size_t size;
@@ -118,11 +96,21 @@ static void vanished_images_are_counted(void **state)
     ngi_free(text);
 }
 
+static void images_that_vanish_before_the_second_model_count_too(void **state)
+{
+    (void)state;
+    ng_comparison found;
+    write_data(IMAGES, "5 5 20 15");
+    CHECK_OK(compare(2, take_away_later, &found), err);
+    assert_int_equal(found.images, IMAGES);
+    assert_int_equal(found.gone, found.only_a + found.only_b);
+}
+
 /* Every STRIDE-th allocation of the calling thread fails in turn. */
 static void memory_runs_out(void **state)
 {
     (void)state;
-    write_data();
+    write_data(IMAGES, "5 5 20 15");
     for (long k = 1, met = 1; met; k += STRIDE) {
         err = (ng_error){0};
         ngi_alloc_fail_at(k);
@@ -138,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(threads_change_nothing),
                                        cmocka_unit_test(vanished_images_are_counted),
+                                       cmocka_unit_test(images_that_vanish_before_the_second_model_count_too),
                                        cmocka_unit_test(memory_runs_out)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

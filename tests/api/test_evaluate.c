@@ -1,44 +1,13 @@
-/* Evaluating where things change meanwhile: an image that vanishes between being judged and being drawn; how images of more than
- * 8 bits are read. */
-#include "check.h"
+/* Evaluating where things change meanwhile: an image that vanishes between being judged and being drawn. */
+#include "api/judged.h"
 
-#include "api/evaluate.h"
-#include "image/image.h"
-
-#define MODEL NETGAZE_FIXTURES "/models/keras3.15_nested_head/model.keras"
-
-enum { CLASSES = 5, EACH = 3, GONE = 4 };
-
-static ng_error err;
-static char *folder;
-
-static char *place(const char *name)
-{
-    static char path[4300];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static void write_data(void)
-{
-    static uint8_t pixels[40 * 30 * 3];
-    char list[4096] = "path,label\n", name[32];
-    for (int i = 0; i < CLASSES * EACH; i++) {
-        for (int k = 0; k < (int)sizeof pixels; k++)
-            pixels[k] = (uint8_t)(k * (i + 3) % 251);
-        ng_image image = {.width = 40, .height = 30, .channels = 3, .data = pixels};
-        snprintf(name, sizeof name, "i%02d.png", i);
-        CHECK_OK(ng_image_save(&image, place(name), &err), err);
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s,<c%d>\n", name, i % CLASSES);
-    }
-    CHECK_OK(ng_file_save(place("list.csv"), list, strlen(list), &err), err);
-}
+enum { IMAGES = 15, GONE = 4 };
 
 static int set_up(void **state)
 {
     (void)state;
     folder = make_folder();
-    write_data();
+    write_data(IMAGES, NULL);
     return 0;
 }
 
@@ -52,12 +21,9 @@ static int tear_down(void **state)
 /* After the last image was judged the first ones are taken away. */
 static int take_away(void *context, const char *what, int64_t done, int64_t total)
 {
-    char name[32];
     (void)context;
-    for (int i = 0; strcmp(what, "images") == 0 && done == total && i < GONE; i++) {
-        snprintf(name, sizeof name, "i%02d.png", i);
-        assert_int_equal(unlink(place(name)), 0);
-    }
+    if (strcmp(what, "images") == 0 && done == total)
+        take_pictures_away(GONE);
     return 0;
 }
 
@@ -82,13 +48,13 @@ static void vanished_images_are_counted(void **state)
     o.threads = 2;
     o.progress = take_away;
     CHECK_OK(ng_evaluate(model, place("list.csv"), folder, &o, &found, &err), err);
-    assert_int_equal(found.images, CLASSES * EACH);
+    assert_int_equal(found.images, IMAGES);
     assert_int_equal(found.unreadable, 0);
     assert_int_equal(found.gone, GONE); /* each section shows up to 24: all images are shown */
     CHECK_OK(ngi_file_read(place("report.html"), 1 << 24, &text, &size, &err), err);
     assert_non_null(strstr(text, "4 images could be judged, but not read again to be shown"));
     assert_true(count(text, "could not be read any more") >= GONE);
-    assert_int_equal(count(text, "<image id=\"p"), CLASSES * EACH - GONE);
+    assert_int_equal(count(text, "<image id=\"p"), IMAGES - GONE);
     ngi_free(text);
     CHECK_OK(ngi_file_read(place("report.json"), 1 << 24, &text, &size, &err), err);
     assert_non_null(strstr(text, "\"gone\": 4,"));

@@ -1,24 +1,13 @@
 /* accuracy MODEL [COUNT]: the scores of COUNT (3) inputs of smoothed noise against a forward run in double, with Winograd
  * kernels and without; fails if one is further off than 1e-5 of the largest score. Run by `make bench`. */
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 
+#include "bench.h"
 #include "exec/exec.h"
 #include "exec/forward64.h"
 #include "format/format.h"
 
 #define BOUND 1e-5
-
-static ng_error err;
-
-static void must(ng_status status)
-{
-    if (status != NG_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(3);
-    }
-}
 
 /* Values 0..1 that change slowly over the image, as photographs do. input [h,w,c] */
 static void fill(const ngi_shape *s, unsigned seed, float *input)

@@ -6,15 +6,11 @@
  *   save epoch FILE   writes the losses of all epochs so far
  *   save order FILE   writes which rows each of the first epochs takes, [ORDERS,n]
  *   save start FILE   writes the weights at the start: each layer's kernel [in,out] and bias, one after the other */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "train/fit.h"
 #include "train/order.h"
-
-#include <netgaze/netgaze.h>
 
 enum { MOST = 4096, ORDERS = 64, SEED = 1 };
 
@@ -26,33 +22,9 @@ typedef struct worker {
     ngi_features features;
     float losses[MOST];
     int64_t epochs;
-    bool one_thread;
+    clockid_t clock;
     double began; /* the epoch; 0: none was asked for yet */
 } worker;
-
-static ng_error err;
-
-static void must(ng_status status)
-{
-    if (status != NG_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(3);
-    }
-}
-
-static void *must_have(void *memory)
-{
-    if (!memory)
-        exit(3);
-    return memory;
-}
-
-static double milliseconds(const worker *w)
-{
-    struct timespec now;
-    clock_gettime(w->one_thread ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 /* The next node, of the layer 0. */
 static void add_node(ngi_graph *g, ngi_op op, const ngi_attr *attr, const int *weights, int *at)
@@ -130,7 +102,7 @@ static int answer(worker *w)
     char line[4096], path[4000];
     while (fgets(line, sizeof line, stdin)) {
         if (strcmp(line, "epoch\n") == 0) {
-            w->began = milliseconds(w);
+            w->began = milliseconds(w->clock);
             return 0;
         }
         if (sscanf(line, "save epoch %3999s", path) == 1)
@@ -150,7 +122,7 @@ static int answer(worker *w)
 static int end_epoch(void *user, const ngi_epoch *history, int n)
 {
     worker *w = user;
-    printf("%.6f\n", milliseconds(w) - w->began);
+    printf("%.6f\n", milliseconds(w->clock) - w->began);
     fflush(stdout);
     if (w->epochs < MOST)
         w->losses[w->epochs++] = (float)history[n - 1].loss;
@@ -205,7 +177,7 @@ int main(int argc, char **argv)
         return 2;
     }
     must(ng_npy_load(argv[1], &w.input, &err));
-    w.one_thread = atoi(argv[2]) == 1;
+    w.clock = clock_of(atoi(argv[2]));
     make_graph(&w, argv[3]);
     train(&w);
     ngi_features_clear(&w.features);

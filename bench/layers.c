@@ -1,31 +1,12 @@
 /* layers MODEL [RUNS] [--each] [--backend auto|onednn|bf16|int8]: where a forward run's time goes on one thread. Medians over RUNS (15)
  * of the thread's own processor time, by class of layer and in all; --each: of each step, too. GFLOP/s are the direct
  * convolution's multiplications and additions, whatever the kernel does instead; compare with `peak`. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "exec/calibrate.h"
 #include "exec/plan.h"
 #include "format/format.h"
-
-static ng_error err;
-
-static void must(ng_status status)
-{
-    if (status != NG_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(3);
-    }
-}
-
-static double milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -131,10 +112,10 @@ static void measure(ngi_plan *p, int runs, double *times)
                            .out_stride = p->stride[s->node],
                            .scratch = block,
                            .context = contexts[p->steps[i].backend]};
-            double start = milliseconds();
+            double start = milliseconds(CLOCK_THREAD_CPUTIME_ID);
             must(p->steps[i].kernel.forward(&p->steps[i].kernel, &run, &err));
             if (r >= 0)
-                times[(size_t)i * (size_t)runs + (size_t)r] = milliseconds() - start;
+                times[(size_t)i * (size_t)runs + (size_t)r] = milliseconds(CLOCK_THREAD_CPUTIME_ID) - start;
         }
     for (int b = 0; b < p->n_backends; b++)
         if (contexts[b])

@@ -1,20 +1,8 @@
 /* memory MODEL [COUNT]: explains random inputs COUNT times (10,000) in one process, making and dropping a session every
  * hundred, and fails if resident memory after the first hundred grows by more than 2 %. Run by `make bench`. */
-#include <netgaze/netgaze.h>
+#include "bench.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-static ng_error err;
-
-static void must(ng_status status)
-{
-    if (status != NG_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(3);
-    }
-}
 
 /* Resident bytes, from /proc/self/statm. */
 static long resident(void)

@@ -4,15 +4,11 @@
  *                    (norms stay as they are), plain SGD at rate 0.001
  *   save step FILE   writes the losses of all steps so far */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "format/format.h"
 #include "train/trunk.h"
-
-#include <netgaze/netgaze.h>
 
 #define RATE 1e-3f
 
@@ -27,30 +23,6 @@ typedef struct worker {
     int64_t steps;
     int classes, threads;
 } worker;
-
-static ng_error err;
-
-static void must(ng_status status)
-{
-    if (status != NG_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(3);
-    }
-}
-
-static void *must_have(void *memory)
-{
-    if (!memory)
-        exit(3);
-    return memory;
-}
-
-static double milliseconds(const worker *w)
-{
-    struct timespec now;
-    clock_gettime(w->threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 /* Logits [n,classes] -> the gradient of the batch's mean cross-entropy. */
 static void rest(void *context, int thread, int64_t first, int n, const float *logits, float *grad)
@@ -164,9 +136,9 @@ int main(int argc, char **argv)
             must(ng_npy_save(path, 1, &w.steps, w.losses, &err));
             printf("saved\n");
         } else if (strcmp(line, "step\n") == 0) {
-            double start = milliseconds(&w);
+            double start = milliseconds(clock_of(w.threads));
             step(&w);
-            printf("%.6f\n", milliseconds(&w) - start);
+            printf("%.6f\n", milliseconds(clock_of(w.threads)) - start);
         }
         fflush(stdout);
     }

@@ -3,13 +3,10 @@
  *   forward | METHOD[:NAME=VALUE,...]   milliseconds of one forward run of all n, or of one with an explanation of the first at the
  *                           automatic layer
  *   save WHAT FILE          writes the logits ("forward") or the signed map (METHOD) of WHAT's last run */
-#include <netgaze/netgaze.h>
+#include "bench.h"
 
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct worker {
     ng_model *model;
@@ -22,24 +19,6 @@ typedef struct worker {
     int threads;
     const char *backend; /* NULL: the automatic one */
 } worker;
-
-static ng_error err;
-
-static void must(ng_status status)
-{
-    if (status != NG_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        exit(3);
-    }
-}
-
-/* Of one thread the processor's time, which other programs disturb less. */
-static double milliseconds(const worker *w)
-{
-    struct timespec now;
-    clock_gettime(w->threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 /* The session of a method: a few inputs at a time for those that run many, as the program does. */
 static ng_session *session_of(worker *w, const ng_method_info *info)
@@ -73,7 +52,7 @@ static double run(worker *w, const char *what)
             break;
     }
     ng_session *session = plain ? w->forward : session_of(w, &info);
-    double start = milliseconds(w);
+    double start = milliseconds(clock_of(w->threads));
     must(ng_session_run(session, w->input.data, (int)w->input.shape[0], &err));
     if (!plain) {
         ng_explain_opts opts;
@@ -85,7 +64,7 @@ static double run(worker *w, const char *what)
         ng_map_clear(&w->map);
         must(ng_explain(session, 0, &opts, &w->map, &err));
     }
-    return milliseconds(w) - start;
+    return milliseconds(clock_of(w->threads)) - start;
 }
 
 static void save(const worker *w, const char *what, const char *path)

@@ -62,9 +62,8 @@ typedef struct ngi_run {
         out_stride; /* forward, of a kernel that says `strided`: floats between pixels of out; 0: channels */
     float *out;     /* [n] + out_shape. Backward: the forward's output, to be read only
                                where ngi_op_backward_reads names it or an activation is fused */
-    const ngi_rect *
-        parts; /* forward, of a kernel with `reach`: [n] what of out is wanted, none of an image where that is
-                               empty; NULL: all */
+    /* Forward, of a kernel with `reach`: [n] what of out is wanted, none of an image where that is empty; NULL: all. */
+    const ngi_rect *parts;
     const float *grad_out;  /* backward: dS/d(out), after the fused activation: the kernel applies its
                                derivative, which follows from `out` (ngi_activate_grad with x = out) */
     float *const *grad_in;  /* backward: [n_inputs], NULL where no gradient is wanted. Overwritten, except

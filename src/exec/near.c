@@ -18,12 +18,6 @@ static size_t item_size(const ngi_plan *p, int node)
     return p->levels[node] ? 1 : sizeof(float);
 }
 
-/* Numbers from pixel to pixel. */
-static int64_t stride_of(const ngi_plan *p, int node)
-{
-    return p->stride[node] ? p->stride[node] : ngi_map_size_of(&p->graph->nodes[node].shape).c;
-}
-
 static char *place_in_base(const ngi_base *b, int node)
 {
     return b->block + b->place[b->plan->storage[node]] +
@@ -33,16 +27,15 @@ static char *place_in_base(const ngi_base *b, int node)
 static char *place_in_session(const ngi_run_session *s, int node, int image)
 {
     const ngi_plan *p = s->plan;
-    ngi_map_size m = ngi_map_size_of(&p->graph->nodes[node].shape);
-    return s->block + ngi_plan_place(p, node) +
-           (size_t)(image * m.h * m.w * stride_of(p, node)) * item_size(p, node);
+    return s->block + ngi_plan_place(p, node) + (size_t)ngi_session_skip(p, node, image) * item_size(p, node);
 }
 
 /* A rectangle of a node's map; both places have its strides. */
 static void copy_rect(const ngi_plan *p, int node, ngi_rect r, char *to, const char *from)
 {
     ngi_map_size m = ngi_map_size_of(&p->graph->nodes[node].shape);
-    size_t item = item_size(p, node), step = (size_t)stride_of(p, node) * item, pixel = (size_t)m.c * item;
+    int64_t stride = p->stride[node] ? p->stride[node] : m.c; /* numbers from pixel to pixel */
+    size_t item = item_size(p, node), step = (size_t)stride * item, pixel = (size_t)m.c * item;
     for (int64_t y = r.y0; y < r.y1 && r.x0 < r.x1; y++) {
         size_t at = (size_t)(y * m.w + r.x0) * step, width = (size_t)(r.x1 - r.x0);
         if (step == pixel)

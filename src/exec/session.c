@@ -123,8 +123,7 @@ typedef struct moved {
     float *grad_in[NGI_MAX_INPUTS];
 } moved;
 
-/* Floats from a node's first image to image `first`. */
-static int64_t skip(const ngi_plan *p, int node, int first)
+int64_t ngi_session_skip(const ngi_plan *p, int node, int first)
 {
     const ngi_shape *shape = &p->graph->nodes[node].shape;
     int64_t count = ngi_shape_count(shape), stride = p->stride[node];
@@ -154,12 +153,12 @@ static ngi_run run_of_images(const ngi_run_session *s, int index, images of, mov
         return run;
     for (int i = 0; i < step->n_inputs; i++) {
         int64_t count = of.first * ngi_shape_count(&s->plan->graph->nodes[step->inputs[i]].shape);
-        room->in[i] = run.in[i] + skip(s->plan, step->inputs[i], of.first);
+        room->in[i] = run.in[i] + ngi_session_skip(s->plan, step->inputs[i], of.first);
         room->grad_in[i] = run.grad_in[i] ? run.grad_in[i] + count : NULL;
     }
     run.in = room->in;
     run.grad_in = room->grad_in;
-    run.out += skip(s->plan, step->node, of.first);
+    run.out += ngi_session_skip(s->plan, step->node, of.first);
     run.grad_out += of.first * ngi_shape_count(step->out_shape);
     return run;
 }
@@ -325,20 +324,26 @@ static ng_status run_backward(ngi_run_session *s, const float *seed, backward_ta
     return NG_OK;
 }
 
-ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to, ngi_relu_rule rule,
-                                ng_error *err)
+/* Of all n images of the last forward. */
+static ng_status run_backward_all(ngi_run_session *s, const float *seed, int n, backward_task task, int to,
+                                  ng_error *err)
 {
     if (n < 1 || n != s->images)
         return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
-    return run_backward(s, seed, (backward_task){.of = {0, n}, .rule = rule}, to, err);
+    task.of = (images){0, n};
+    return run_backward(s, seed, task, to, err);
+}
+
+ng_status ngi_run_backward_rule(ngi_run_session *s, const float *seed, int n, int to, ngi_relu_rule rule,
+                                ng_error *err)
+{
+    return run_backward_all(s, seed, n, (backward_task){.rule = rule}, to, err);
 }
 
 ng_status ngi_run_train(ngi_run_session *s, const float *seed, int n, const ngi_weight_grads *to,
                         ng_error *err)
 {
-    if (n < 1 || n != s->images)
-        return ngi_fail(err, NG_E_ARGUMENT, "backward of %d images after a forward of %d", n, s->images);
-    return run_backward(s, seed, (backward_task){.of = {0, n}, .to = to}, -1, err);
+    return run_backward_all(s, seed, n, (backward_task){.to = to}, -1, err);
 }
 
 ng_status ngi_run_backward_image(ngi_run_session *s, const float *seed, int image, int to, ngi_relu_rule rule,

@@ -21,14 +21,16 @@ struct ngi_run_session {
     float *weight_grads; /* of the step that is being trained: kernel, then bias; NULL: none is */
     bool overflowed;     /* in the last forward */
     int images; /* of the last forward; 0: none, or it failed, or it left out what no gradient can do without */
-    float *
-        ones; /* [batch, largest ReLU]: where the deconvnet rule takes a ReLU's derivative; NULL before the first */
+    /* [batch, largest ReLU]: where the deconvnet rule takes a ReLU's derivative; NULL before the first. */
+    float *ones;
     ngi_cone cone; /* of runs near a base; empty before the first */
 };
 
 /* One step of a forward run of n images; parts [n] or NULL as in ngi_run. */
 NG_NODISCARD ng_status ngi_session_step(const ngi_run_session *s, int step, int n, const ngi_rect *parts,
                                         ng_error *err);
+/* Numbers from a node's first image to image `first`. */
+int64_t ngi_session_skip(const ngi_plan *p, int node, int first);
 /* Puts the n images given into their places. */
 void ngi_session_take(const ngi_run_session *s, const float *const *inputs, int n);
 

@@ -2,6 +2,7 @@
  * additions are not fused (-ffp-contract=off), so that all kinds of registers give the same bytes. */
 #include "train/product.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))

@@ -3,7 +3,6 @@
 #ifndef NGI_TRAIN_PRODUCT_H
 #define NGI_TRAIN_PRODUCT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define NGI_PRODUCT_LANES 8
@@ -16,13 +15,11 @@ static inline int ngi_product_width(int n)
 /* from [rows,n] -> to [rows,width of n]. */
 void ngi_product_widen(const float *from, int rows, int n, float *to);
 
-/* c [rows,width] = sum over i below n, ascending, of a(r,i) b[i], where a(r,i) is a[r * row + i * step]; or, with `add`, that
- * much more. */
+/* c [rows,width] = sum over i below n, ascending, of a(r,i) b[i], where a(r,i) is a[r * row + i * step]. */
 typedef struct ngi_product {
     const float *a, *b; /* b [n,width] */
     size_t row, step;
     int rows, n, width;
-    bool add;
 } ngi_product;
 
 void ngi_product_sums(const ngi_product *p, float *c);

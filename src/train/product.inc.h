@@ -43,7 +43,7 @@ INLINE void NAME(sums)(const ngi_product *p, float *c)
     for (int i = 0; i < p->n && tail; i += TERMS) {
         int n = p->n - i < TERMS ? p->n - i : TERMS;
         const float *a = p->a + (size_t)i * p->step, *b = p->b + (size_t)i * width;
-        bool add = p->add || i > 0;
+        bool add = i > 0;
         for (row = 0; row + ROWS <= rows; row += ROWS)
             NAME(wide)(a + row * p->row, p->row, p->step, b, n, width, ROWS, add, c + row * width);
         for (; row + ROWS / 2 <= rows; row += ROWS / 2)
@@ -54,13 +54,12 @@ INLINE void NAME(sums)(const ngi_product *p, float *c)
     if (tail == width)
         return;
     const float *a = p->a, *b = p->b + tail;
-    for (row = 0; row + TALL <= rows; row += TALL)
-        NAME(block)
-    (a + row * p->row, p->row, p->step, b, p->n, width, TALL, NGI_PRODUCT_LANES, p->add,
-     c + row * width + tail);
-    for (; row < rows; row++)
-        NAME(block)
-    (a + row * p->row, p->row, p->step, b, p->n, width, 1, NGI_PRODUCT_LANES, p->add, c + row * width + tail);
+    enum { OVER = NGI_PRODUCT_LANES };
+    c += tail;
+    for (row = 0; row + TALL <= rows; row += TALL, a += TALL * p->row, c += TALL * width)
+        NAME(block)(a, p->row, p->step, b, p->n, width, TALL, OVER, false, c);
+    for (; row < rows; row++, a += p->row, c += width)
+        NAME(block)(a, p->row, p->step, b, p->n, width, 1, OVER, false, c);
 }
 
 INLINE void NAME(dots)(const float *a, const float *b, int n, int rows, int width, float *c)

@@ -8,6 +8,7 @@
 
 /* Fewer channels than this don't pay for the transforms. */
 #define LEAST_CHANNELS 16
+
 static size_t round_up(size_t bytes)
 {
     return (bytes + 63) / 64 * 64;

@@ -339,6 +339,17 @@ static void run_pass(const wino_pass *p)
 #endif
 }
 
+/* Outputs of a tile downwards, and to the right. */
+static int step_down(const ngi_winograd *c)
+{
+    return c->two_d || c->vertical ? c->t.m : 1;
+}
+
+static int step_right(const ngi_winograd *c)
+{
+    return c->two_d || !c->vertical ? c->t.m : 1;
+}
+
 /* The outputs of an axis that whole tiles make for [from, to). */
 static void round_axis(int64_t *from, int64_t *to, int m, int64_t size)
 {
@@ -353,18 +364,22 @@ static void read_axis(int64_t *from, int64_t *to, int taps, int pad, int64_t siz
     *to = *to - pad + taps - 1 < size ? *to - pad + taps - 1 : size;
 }
 
+/* The outputs of an axis whose tiles, of m, read any of the inputs [from, to). */
+static void spread_axis(int64_t *from, int64_t *to, int m, int taps, int pad, int64_t size)
+{
+    ngi_window_axis(from, to, m + taps - 1, m, pad, tiles_of(size, m));
+    *from *= m;
+    *to = *to * m < size ? *to * m : size;
+}
+
 ngi_rect ngi_winograd_reach(const ngi_winograd *c, ngi_rect *out)
 {
-    int m = c->t.m;
-    if (c->two_d || c->vertical)
-        round_axis(&out->y0, &out->y1, m, c->shape.out_h);
-    if (c->two_d || !c->vertical)
-        round_axis(&out->x0, &out->x1, m, c->shape.out_w);
+    int down = step_down(c), right = step_right(c);
+    round_axis(&out->y0, &out->y1, down, c->shape.out_h);
+    round_axis(&out->x0, &out->x1, right, c->shape.out_w);
     ngi_rect in = *out; /* what tiles read beyond the output's end meets no output */
-    if (c->two_d || c->vertical)
-        in.y1 = tiles_of(in.y1, m) * m;
-    if (c->two_d || !c->vertical)
-        in.x1 = tiles_of(in.x1, m) * m;
+    in.y1 = tiles_of(in.y1, down) * down;
+    in.x1 = tiles_of(in.x1, right) * right;
     read_axis(&in.y0, &in.y1, c->shape.kernel_h, c->pad_top, c->shape.in_h);
     read_axis(&in.x0, &in.x1, c->shape.kernel_w, c->pad_left, c->shape.in_w);
     return in;
@@ -372,17 +387,9 @@ ngi_rect ngi_winograd_reach(const ngi_winograd *c, ngi_rect *out)
 
 ngi_rect ngi_winograd_spread(const ngi_winograd *c, ngi_rect in)
 {
-    int m = c->t.m;
-    bool tiles_h = c->two_d || c->vertical, tiles_w = c->two_d || !c->vertical;
     const ngi_winograd_shape *s = &c->shape;
-    ngi_window_axis(&in.y0, &in.y1, tiles_h ? c->t.a : s->kernel_h, tiles_h ? m : 1, c->pad_top,
-                    tiles_h ? tiles_of(s->out_h, m) : s->out_h);
-    ngi_window_axis(&in.x0, &in.x1, tiles_w ? c->t.a : s->kernel_w, tiles_w ? m : 1, c->pad_left,
-                    tiles_w ? tiles_of(s->out_w, m) : s->out_w);
-    if (tiles_h)
-        in = (ngi_rect){in.y0 * m, in.y1 * m < s->out_h ? in.y1 * m : s->out_h, in.x0, in.x1};
-    if (tiles_w)
-        in = (ngi_rect){in.y0, in.y1, in.x0 * m, in.x1 * m < s->out_w ? in.x1 * m : s->out_w};
+    spread_axis(&in.y0, &in.y1, step_down(c), s->kernel_h, c->pad_top, s->out_h);
+    spread_axis(&in.x0, &in.x1, step_right(c), s->kernel_w, c->pad_left, s->out_w);
     return in;
 }
 

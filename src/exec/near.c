@@ -94,12 +94,13 @@ ng_status ngi_base_create(ngi_run_session *s, const float *const *inputs, ngi_ba
     b->plan = ngi_plan_share(s->plan);
     b->place = ngi_alloc_zero(nodes, sizeof *b->place);
     b->inputs = ngi_alloc_zero((size_t)s->plan->n_inputs, sizeof *b->inputs);
-    if (b->place && b->inputs) {
+    bool fine = b->place && b->inputs;
+    if (fine) {
         bytes = lay_out(b);
-        b->block = ngi_alloc_aligned(bytes);
+        fine = (b->block = ngi_alloc_aligned(bytes)) != NULL;
     }
     ng_status status =
-        b->block ? run_base(b, s, inputs, err) : ngi_fail_memory(err, nodes * sizeof *b->place + bytes);
+        fine ? run_base(b, s, inputs, err) : ngi_fail_memory(err, nodes * sizeof *b->place + bytes);
     if (status != NG_OK) {
         ngi_base_free(b);
         return status;

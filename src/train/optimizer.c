@@ -56,32 +56,40 @@ typedef struct change {
     double *squares;          /* [slices] the gradients' */
 } change;
 
+/* Weights [first, first + count) of an array. */
+typedef struct slice {
+    const ngi_trained *of;
+    int64_t first, count;
+} slice;
+
 /* g is scale * grad[i] throughout. */
-NGI_BY_PROCESSOR static void step_sgd(const change *c, const ngi_trained *t)
+NGI_BY_PROCESSOR static void step_sgd(const change *c, slice s)
 {
-    float *restrict w = t->weight, *restrict m = t->slot[0], momentum = (float)c->o->momentum;
-    const float *restrict grad = t->grad;
-    float scale = c->scale, rate = c->rate;
+    float *restrict w = s.of->weight + s.first;
+    const float *restrict grad = s.of->grad + s.first;
+    float scale = c->scale, rate = c->rate, momentum = (float)c->o->momentum;
     if (c->o->momentum == 0) {
-        for (int64_t i = 0; i < t->count; i++)
+        for (int64_t i = 0; i < s.count; i++)
             w[i] -= scale * grad[i] * rate;
         return;
     }
+    float *restrict m = s.of->slot[0] + s.first;
     bool nesterov = c->o->nesterov;
-    for (int64_t i = 0; i < t->count; i++) {
+    for (int64_t i = 0; i < s.count; i++) {
         float move = scale * grad[i] * rate;
         m[i] = m[i] * momentum - move;
         w[i] += nesterov ? m[i] * momentum - move : m[i];
     }
 }
 
-NGI_BY_PROCESSOR static void step_adam(const change *c, const ngi_trained *t)
+NGI_BY_PROCESSOR static void step_adam(const change *c, slice s)
 {
-    float *restrict w = t->weight, *restrict m = t->slot[0], *restrict v = t->slot[1];
-    const float *restrict grad = t->grad;
+    float *restrict w = s.of->weight + s.first, *restrict m = s.of->slot[0] + s.first,
+                    *restrict v = s.of->slot[1] + s.first;
+    const float *restrict grad = s.of->grad + s.first;
     float rest1 = (float)(1 - c->o->beta1), rest2 = (float)(1 - c->o->beta2), epsilon = (float)c->o->epsilon;
     float scale = c->scale, alpha = c->alpha;
-    for (int64_t i = 0; i < t->count; i++) {
+    for (int64_t i = 0; i < s.count; i++) {
         float g = scale * grad[i];
         m[i] += (g - m[i]) * rest1;
         v[i] += (g * g - v[i]) * rest2;
@@ -89,18 +97,18 @@ NGI_BY_PROCESSOR static void step_adam(const change *c, const ngi_trained *t)
     }
 }
 
-NGI_BY_PROCESSOR static void decay(const ngi_trained *t, float share)
+NGI_BY_PROCESSOR static void decay(slice s, float share)
 {
-    float *w = t->weight;
-    for (int64_t i = 0; i < t->count; i++)
+    float *w = s.of->weight + s.first;
+    for (int64_t i = 0; i < s.count; i++)
         w[i] -= w[i] * share;
 }
 
-NGI_BY_PROCESSOR static void average(const ngi_trained *t, float keep)
+NGI_BY_PROCESSOR static void average(slice s, float keep)
 {
-    float *restrict mean = t->average;
-    const float *restrict w = t->weight;
-    for (int64_t i = 0; i < t->count; i++)
+    float *restrict mean = s.of->average + s.first;
+    const float *restrict w = s.of->weight + s.first;
+    for (int64_t i = 0; i < s.count; i++)
         mean[i] = keep * mean[i] + (1 - keep) * w[i];
 }
 
@@ -138,21 +146,13 @@ static int64_t slices(const change *c)
     return n;
 }
 
-static ngi_trained slice(const change *c, int64_t number)
+static slice find_slice(const change *c, int64_t number)
 {
     const ngi_trained *t = c->weights;
     for (; number >= slices_of(t); t++)
         number -= slices_of(t);
     int64_t first = number * SLICE, left = t->count - first;
-    ngi_trained s = {.weight = t->weight + first,
-                     .grad = t->grad + first,
-                     .count = left < SLICE ? left : SLICE,
-                     .decays = t->decays};
-    for (int i = 0; i < ngi_optimizer_slots(c->o); i++)
-        s.slot[i] = t->slot[i] + first;
-    if (c->o->ema > 0)
-        s.average = t->average + first;
-    return s;
+    return (slice){t, first, left < SLICE ? left : SLICE};
 }
 
 static ng_status measure(void *context, int worker, int64_t number, ng_error *err)
@@ -160,8 +160,8 @@ static ng_status measure(void *context, int worker, int64_t number, ng_error *er
     const change *c = context;
     (void)worker;
     (void)err;
-    ngi_trained t = slice(c, number);
-    c->squares[number] = squares(t.grad, t.count);
+    slice s = find_slice(c, number);
+    c->squares[number] = squares(s.of->grad + s.first, s.count);
     return NG_OK;
 }
 
@@ -170,15 +170,15 @@ static ng_status step_slice(void *context, int worker, int64_t number, ng_error 
     const change *c = context;
     (void)worker;
     (void)err;
-    ngi_trained t = slice(c, number);
-    if (c->decay > 0 && t.decays)
-        decay(&t, c->decay);
+    slice s = find_slice(c, number);
+    if (c->decay > 0 && s.of->decays)
+        decay(s, c->decay);
     if (c->o->kind == NGI_OPTIMIZER_SGD)
-        step_sgd(c, &t);
+        step_sgd(c, s);
     else
-        step_adam(c, &t);
+        step_adam(c, s);
     if (c->o->ema > 0)
-        average(&t, c->keep);
+        average(s, c->keep);
     return NG_OK;
 }
 

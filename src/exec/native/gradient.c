@@ -128,9 +128,9 @@ static const float *pixel(const float *image, int64_t h, int64_t w, int64_t chan
     return y < 0 || y >= h || x < 0 || x >= w ? NULL : image + (y * w + x) * channels;
 }
 
-/* Pixels of a tile of `side` an axis, at steps of m from (y, x). Returns how many. */
-static int tile_pixels(const ngi_gradient *c, place at, const float *image, int64_t h, int64_t w,
-                       int64_t channels, int64_t y, int64_t x, int side, const float **src)
+/* Pixels of a tile of `side` an axis, at steps of m from (y, x). */
+static void tile_pixels(const ngi_gradient *c, place at, const float *image, int64_t h, int64_t w,
+                        int64_t channels, int64_t y, int64_t x, int side, const float **src)
 {
     int m = c->t.m, rows = c->two_d || c->vertical ? side : 1, columns = c->vertical ? 1 : side;
     y += c->vertical ? at.at * m : c->two_d ? at.line * m : at.line;
@@ -138,39 +138,32 @@ static int tile_pixels(const ngi_gradient *c, place at, const float *image, int6
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
             src[i * columns + j] = pixel(image, h, w, channels, y + i, x + j);
-    return rows * columns;
 }
 
-/* Without a transform `tap` (row, column of the kernel) is the one whose pixels are wanted. */
-static int input_pixels(const gradient_pass *p, place at, const int tap[2], const float **src)
+/* From `channel` on. Without a transform `tap` (row, column of the kernel) is the one whose pixels are wanted. */
+static void input_pixels(const gradient_pass *p, place at, int64_t channel, const int tap[2],
+                         const float **src)
 {
     const ngi_gradient *c = p->c;
     const ngi_gradient_shape *s = &c->shape;
-    const float *image = p->in + at.image * s->in_h * s->in_w * s->in_c;
+    const float *image = p->in + at.image * s->in_h * s->in_w * s->in_c + channel;
     if (c->transforms)
-        return tile_pixels(c, at, image, s->in_h, s->in_w, s->in_c, -s->pad_top, -s->pad_left, c->t.a, src);
-    src[0] =
-        pixel(image, s->in_h, s->in_w, s->in_c, at.line * s->stride_h - s->pad_top + tap[0] * s->dilation_h,
-              at.at * s->stride_w - s->pad_left + tap[1] * s->dilation_w);
-    return 1;
+        tile_pixels(c, at, image, s->in_h, s->in_w, s->in_c, -s->pad_top, -s->pad_left, c->t.a, src);
+    else
+        src[0] = pixel(image, s->in_h, s->in_w, s->in_c,
+                       at.line * s->stride_h - s->pad_top + tap[0] * s->dilation_h,
+                       at.at * s->stride_w - s->pad_left + tap[1] * s->dilation_w);
 }
 
-static int output_pixels(const gradient_pass *p, place at, const float **src)
+static void output_pixels(const gradient_pass *p, place at, int64_t channel, const float **src)
 {
     const ngi_gradient *c = p->c;
     const ngi_gradient_shape *s = &c->shape;
-    const float *image = p->grad + at.image * s->out_h * s->out_w * s->out_c;
+    const float *image = p->grad + at.image * s->out_h * s->out_w * s->out_c + channel;
     if (c->transforms)
-        return tile_pixels(c, at, image, s->out_h, s->out_w, s->out_c, 0, 0, c->t.m, src);
-    src[0] = pixel(image, s->out_h, s->out_w, s->out_c, at.line, at.at);
-    return 1;
-}
-
-static void move(const float **src, int n, int64_t by)
-{
-    for (int i = 0; i < n; i++)
-        if (src[i])
-            src[i] += by;
+        tile_pixels(c, at, image, s->out_h, s->out_w, s->out_c, 0, 0, c->t.m, src);
+    else
+        src[0] = pixel(image, s->out_h, s->out_w, s->out_c, at.line, at.at);
 }
 
 /* Blocks [from, to) of all places. */
@@ -181,8 +174,7 @@ static void transform_inputs(const gradient_pass *p, const int tap[2], int64_t f
     int64_t block = c->isa->block, channels = to < c->blocks ? to * block : c->shape.in_c;
     place at = first_place(p);
     for (int64_t i = 0; i < p->places && from < to; i++, next_place(c, &at)) {
-        int n = input_pixels(p, at, tap, src);
-        move(src, n, from * block);
+        input_pixels(p, at, from * block, tap, src);
         c->isa->input(c->transforms ? &c->t : NULL, c->two_d, src, p->v + from * p->block + i * block,
                       p->frequency, channels - from * block, block, p->block);
     }
@@ -196,8 +188,7 @@ static void transform_gradients(const gradient_pass *p, int64_t index)
     float *u = p->u + index * c->frequencies * p->places * panel;
     place at = first_place(p);
     for (int64_t i = 0; i < p->places; i++, next_place(c, &at)) {
-        int n = output_pixels(p, at, src);
-        move(src, n, index * panel);
+        output_pixels(p, at, index * panel, src);
         c->isa->spread(c->transforms ? &c->t : NULL, c->two_d, src, u + i * panel, p->places * panel,
                        channels);
     }

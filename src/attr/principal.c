@@ -9,6 +9,7 @@
 
 enum { BLOCK = 6, MOST_STEPS = 2000, JACOBI_SWEEPS = 30 };
 static const double converged = 1e-12; /* squared residual relative to the squared eigenvalue */
+static const double rounding = 1e-13;  /* what is left of a vector in the others' span */
 
 /* y = M x for one vector [rows]. */
 typedef void multiply(const void *matrix, const double *x, double *y);
@@ -21,11 +22,12 @@ static double dot(const double *a, const double *b, int64_t n)
     return sum;
 }
 
-/* Gram-Schmidt, twice, of q [n][rows]; a vector that vanishes becomes zero. */
+/* Gram-Schmidt, twice, of q [n][rows]. A vector that lies in the others' span, as it does where the matrix has fewer
+ * dimensions than the block, leaves rounding only, whose direction may be one that is there already: it becomes zero. */
 static void orthonormalise(double *q, int n, int64_t rows)
 {
     for (int i = 0; i < n; i++) {
-        double *v = q + i * rows;
+        double *v = q + i * rows, whole = sqrt(dot(v, v, rows));
         for (int pass = 0; pass < 2; pass++)
             for (int k = 0; k < i; k++) {
                 double overlap = dot(v, q + k * rows, rows);
@@ -34,7 +36,7 @@ static void orthonormalise(double *q, int n, int64_t rows)
             }
         double norm = sqrt(dot(v, v, rows));
         for (int64_t r = 0; r < rows; r++)
-            v[r] = norm > 1e-300 ? v[r] / norm : 0;
+            v[r] = norm > fmax(rounding * whole, 1e-300) ? v[r] / norm : 0;
     }
 }
 

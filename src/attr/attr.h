@@ -46,6 +46,11 @@ double ngi_target_score(const ngi_head *head, const ngi_target *t, const float *
 void ngi_target_seed(const ngi_head *head, const ngi_target *t, const float *logits, const float *output,
                      float *seed);
 
+/* out [width] = H v, H the Hessian by the logits of what NG_TARGET_LOG_PROBABILITY and NG_TARGET_REST have beside terms that
+ * are linear: of log p, for a softmax p p^T - diag p. */
+void ngi_target_curve(const ngi_head *head, const ngi_target *t, const float *logits, const double *v,
+                      float *out);
+
 /* ---- Jobs ----------------------------------------------------------------------------------- */
 
 enum { NGI_MAX_PARAMETERS = 12 };

@@ -50,43 +50,6 @@ static ng_status check(const ngi_graph *g, int layer, ng_error *err)
     return NG_OK;
 }
 
-/* out [width] = F v: the directional derivative of the score's gradient at the logits. */
-static ng_status multiply_hessian(const ngi_attr_job *job, const float *output, const double *v, float *out,
-                                  ng_error *err)
-{
-    const ngi_head *head = job->head;
-    int c = job->target.class_index;
-    double mean = 0;
-    memset(out, 0, (size_t)head->width * sizeof *out);
-    switch (job->target.kind) {
-    case NG_TARGET_LOGIT:
-    case NG_TARGET_CONTRAST:
-        return NG_OK;
-    case NG_TARGET_LOG_PROBABILITY:
-    case NG_TARGET_REST:
-        if (head->softmax) { /* d (e - p) = -(diag p - p p^T) v */
-            for (int j = 0; j < head->width; j++)
-                mean += output[j] * v[j];
-            for (int j = 0; j < head->width; j++)
-                out[j] = (float)(-output[j] * (v[j] - mean));
-            return NG_OK;
-        }
-        if (head->activation == NGI_ACT_SIGMOID) {
-            int unit = head->width == 1 ? 0 : c;
-            out[unit] = (float)(-output[unit] * (1.0 - output[unit]) * v[unit]);
-            return NG_OK;
-        }
-        break;
-    default:
-        break;
-    }
-    return ngi_fail(err, NG_E_UNSUPPORTED,
-                    "ShapleyCAM's second derivative is known for the targets logit, contrast, "
-                    "log-probability and rest, not for "
-                    "%s with this model's output",
-                    ng_target_name(job->target.kind));
-}
-
 static ng_status backward(const ngi_attr_job *job, const float *seed, ng_error *err)
 {
     return ngi_run_backward_image(job->run, seed, job->index, job->graph->layers[job->layer].node,
@@ -98,9 +61,15 @@ static ng_status weigh(const ngi_attr_job *job, const ngi_attr_pair *p, double *
                        float *seed, ng_error *err)
 {
     int width = job->head->width;
-    bool curved = job->target.kind != NG_TARGET_LOGIT && job->target.kind != NG_TARGET_CONTRAST;
-    const float *output =
-        ngi_run_activation(job->run, job->head->output) + (size_t)job->index * (size_t)width;
+    ng_target kind = job->target.kind;
+    bool curved = kind != NG_TARGET_LOGIT && kind != NG_TARGET_CONTRAST;
+    const float *logits =
+        ngi_run_activation(job->run, job->head->logits) + (size_t)job->index * (size_t)width;
+    if (curved && kind != NG_TARGET_LOG_PROBABILITY && kind != NG_TARGET_REST)
+        return ngi_fail(err, NG_E_UNSUPPORTED,
+                        "ShapleyCAM's second derivative is known for the targets logit, contrast, "
+                        "log-probability and rest, not for %s",
+                        ng_target_name(kind));
     for (int64_t i = 0; i < p->cells * p->channels; i++)
         weights[i % p->channels] += p->grad[i] / (double)p->cells;
     for (int j = 0; j < width && curved; j++) {
@@ -111,7 +80,7 @@ static ng_status weigh(const ngi_attr_job *job, const ngi_attr_pair *p, double *
     }
     if (!curved)
         return NG_OK;
-    NGI_TRY(multiply_hessian(job, output, v, seed, err));
+    ngi_target_curve(job->head, &job->target, logits, v, seed);
     NGI_TRY(backward(job, seed, err));
     for (int64_t i = 0; i < p->cells * p->channels; i++)
         weights[i % p->channels] -= 0.5 * p->grad[i] / (double)p->cells;

@@ -179,6 +179,23 @@ void ngi_target_seed(const ngi_head *head, const ngi_target *t, const float *log
     }
 }
 
+void ngi_target_curve(const ngi_head *head, const ngi_target *t, const float *logits, const double *v,
+                      float *out)
+{
+    double mean = 0;
+    memset(out, 0, (size_t)head->width * sizeof *out);
+    if (!is_distribution(head)) {
+        int unit = is_binary(head) ? 0 : t->class_index;
+        double p = exp(log_probability(head, logits, t->class_index));
+        out[unit] = (float)(-p * (1 - p) * v[unit]);
+        return;
+    }
+    for (int j = 0; j < head->width; j++)
+        mean += exp(log_probability(head, logits, j)) * v[j];
+    for (int j = 0; j < head->width; j++)
+        out[j] = (float)(-exp(log_probability(head, logits, j)) * (v[j] - mean));
+}
+
 /* ---- Names ---------------------------------------------------------------------------------- */
 
 static const char *const names[] = {

@@ -64,6 +64,34 @@ static void seeds_are_differences(void **state)
             }
 }
 
+/* Of log p and of the logit with it: how the seed changes along a direction. */
+static void curves_are_differences_of_seeds(void **state)
+{
+    (void)state;
+    const ngi_head heads[] = {make_head(WIDTH, NGI_ACT_LINEAR, true),
+                              make_head(WIDTH, NGI_ACT_SIGMOID, false),
+                              make_head(WIDTH, NGI_ACT_LINEAR, false), make_head(1, NGI_ACT_SIGMOID, false),
+                              make_head(1, NGI_ACT_LINEAR, false)};
+    const float z[WIDTH] = {0.3f, -1.2f, 0.9f, 0.1f, -0.4f};
+    const double v[WIDTH] = {1, -0.5, 2, 0.25, -1};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        for (int c = 0; c < heads[i].classes; c++) {
+            const ngi_head *h = &heads[i];
+            ngi_target t = {.kind = NG_TARGET_REST, .class_index = c};
+            float found[WIDTH], side[2][WIDTH], near[WIDTH], out[WIDTH];
+            const double step = 0.01;
+            for (int s = 0; s < 2; s++) {
+                for (int k = 0; k < WIDTH; k++)
+                    near[k] = (float)(z[k] + (s ? step : -step) * v[k]);
+                outputs_of(h, near, out);
+                ngi_target_seed(h, &t, near, out, side[s]);
+            }
+            ngi_target_curve(h, &t, z, v, found);
+            for (int k = 0; k < h->width; k++)
+                CHECK_NEAR(found[k], (side[1][k] - side[0][k]) / (2 * step), 2e-4);
+        }
+}
+
 static void scores_are_their_formulas(void **state)
 {
     (void)state;
@@ -131,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(seeds_are_differences),
+        cmocka_unit_test(curves_are_differences_of_seeds),
         cmocka_unit_test(scores_are_their_formulas),
         cmocka_unit_test(saturation_is_survived),
         cmocka_unit_test(what_cannot_be_compared_is_refused),

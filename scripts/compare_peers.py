@@ -144,6 +144,17 @@ def captum_deeplift(net, name, x, c, work):
 
 # ---- zennit ------------------------------------------------------------------------------------
 
+def zennit_composite(name, canonizers):
+    """One of the library's; EpsilonGamma is its EpsilonGammaBox without the rule of its own for the first layer."""
+    import zennit.composites as composites
+    from zennit.rules import Epsilon, Gamma
+    from zennit.types import Convolution, Linear
+    if name != "EpsilonGamma":
+        return getattr(composites, name)(canonizers=canonizers)
+    rules = [(Convolution, Gamma(gamma=0.25)), (Linear, Epsilon(epsilon=1e-6))]
+    return composites.LayerMapComposite(layer_map=rules + composites.layer_map_base(), canonizers=canonizers)
+
+
 def zennit_lrp(composite):
     """Batch norms are merged with the convolutions before them, by the graph. zennit's canonizer leaves the merged norm's
     epsilon in place, so that it still divides by sqrt(1 + epsilon), 5e-4 at Keras's 1e-3: that is taken out here."""
@@ -164,7 +175,7 @@ def zennit_lrp(composite):
         convolutions = {n: m for n, m in net.named_modules() if isinstance(m, torch.nn.Conv2d)}
         pairs = [([next(n for n in convolutions if n == s[0] or n.startswith(s[0] + "."))], name_)
                  for name_, s, _, kind in net.order if kind == "BatchNormalization"]
-        made = getattr(zennit.composites, composite)(canonizers=[Merge(pairs)])
+        made = zennit_composite(composite, [Merge(pairs)])
         with zennit.attribution.Gradient(model=net, composite=made) as attributor:
             _, relevance = attributor(x.clone(), lambda z: z * torch.nn.functional.one_hot(torch.tensor([c]), z.shape[1]))
         return pixels(relevance)

@@ -79,7 +79,8 @@ def pixel_methods():
         row("deeplift", k, P.captum_deeplift, "baseline=zero", nets=["pooled"]),
         row("deeplift", "formula", N.deeplift, "baseline=zero", deep=SLOPES),
         *(row("lrp", "zennit, its merged batch norms mended", P.zennit_lrp(n), "preset=" + p, deep=UNFUSED)
-          for n, p in (("EpsilonPlusFlat", "epsilon-plus-flat"), ("EpsilonPlus", "epsilon-plus"), ("EpsilonAlpha2Beta1", "epsilon-alpha2-beta1"))),
+          for n, p in (("EpsilonPlusFlat", "epsilon-plus-flat"), ("EpsilonPlus", "epsilon-plus"), ("EpsilonAlpha2Beta1", "epsilon-alpha2-beta1"),
+                        ("EpsilonGamma", "epsilon-gamma"))),
     ]
 
 

@@ -1,13 +1,9 @@
 /* Layer-wise relevance propagation (Bach et al., 2015; presets after Montavon et al., 2019, and Kohlbrenner et al., 2020). The
- * score is led back to the pixels: each layer shares its output's relevance R among its inputs a by what they contributed.
- *   epsilon     R_i = sum_j a_i w_ij R_j / (z_j + eps sign z_j)
- *   gamma       the same with w + gamma w+
- *   z+          with w+ for a+ and w- for a-: what spoke for the output
- *   alpha-beta  2 times what spoke for, less 1 times what spoke against
- *   flat        evenly, whatever a and w are
- * A batch norm behind a convolution is folded into it first. ReLUs pass relevance on; maxima give it to the winner; sums and
- * means share it as epsilon does; of a product the first factor, the signal, gets it all. Biases keep their share, as they do
- * in zennit, so that the map's sum is the score less what biases took. */
+ * score is led back to the pixels: each layer shares its output's relevance among its inputs by what they contributed, by the
+ * rules of lrp_rules.h where it has weights. A batch norm behind a convolution is folded into it first. ReLUs pass relevance
+ * on; maxima give it to the winner; sums and means share it as epsilon does; of a product the first factor, the signal, gets it
+ * all. Biases keep their share, as they do in zennit, so that the map's sum is the score less what biases took. */
+#include "attr/lrp_rules.h"
 #include "attr/reduce.h"
 #include "attr/trace.h"
 
@@ -16,8 +12,6 @@
 #include <string.h>
 
 enum { EPSILON_PLUS_FLAT, EPSILON_PLUS, EPSILON_GAMMA, EPSILON_ALPHA_BETA, EPSILON };
-typedef enum rule { RULE_EPSILON, RULE_GAMMA, RULE_PLUS, RULE_ALPHA_BETA, RULE_FLAT } rule;
-
 static const ng_method_parameter parameters[] = {
     {.name = "preset",
      .choices = "epsilon-plus-flat|epsilon-plus|epsilon-gamma|epsilon-alpha2-beta1|epsilon",
@@ -36,8 +30,6 @@ static const ng_method_parameter parameters[] = {
 };
 
 extern const ngi_method ngi_method_lrp;
-
-static const double stabilizer = 1e-6; /* of z+, alpha-beta, flat and means, as in zennit */
 
 typedef struct propagation {
     const ngi_attr_job *job;
@@ -63,11 +55,6 @@ static float *relevance_of(propagation *p, int node)
     if (!p->relevance[node])
         p->relevance[node] = ngi_alloc_zero((size_t)count_of(p, node), sizeof(float));
     return p->relevance[node];
-}
-
-static double stabilised(double z, double epsilon)
-{
-    return z + (z >= 0 ? epsilon : -epsilon);
 }
 
 /* ---- Operations without weights --------------------------------------------------------------- */
@@ -98,8 +85,8 @@ static ng_status by_gradient(propagation *p, int node, bool routes, ng_error *er
     if (status == NG_OK)
         status = ngi_single_forward(&s, in, &z, err);
     for (int64_t k = 0; k < count_of(p, node) && status == NG_OK; k++)
-        seed[k] =
-            routes ? p->relevance[node][k] : (float)(p->relevance[node][k] / stabilised(z[k], stabilizer));
+        seed[k] = routes ? p->relevance[node][k]
+                         : (float)(p->relevance[node][k] / ngi_stabilised(z[k], NGI_LRP_STABILIZER));
     if (status == NG_OK)
         status = ngi_single_backward(&s, seed, err);
     for (int i = 0; i < n->n_inputs && status == NG_OK; i++) {
@@ -142,20 +129,12 @@ static ng_status by_scale(propagation *p, int node, ng_error *err)
                             ? w[1][c]
                             : (w[1] ? w[1][c] : 0.0) -
                                   w[2][c] * (w[0] ? w[0][c] : 1.0) / sqrt((double)w[3][c] + n->attr.epsilon);
-        r[k] += (float)(p->relevance[node][k] * (z[k] - offset) / stabilised(z[k], p->epsilon));
+        r[k] += (float)(p->relevance[node][k] * (z[k] - offset) / ngi_stabilised(z[k], p->epsilon));
     }
     return NG_OK;
 }
 
 /* ---- Operations with weights ------------------------------------------------------------------ */
-
-/* A convolution or dense layer with the batch norm behind it folded in. */
-typedef struct weighted {
-    int node, out; /* the operation; whose relevance it has: its own or the batch norm's */
-    const float *input;
-    float *kernel, *bias; /* [count], [channels] */
-    int64_t count, channels;
-} weighted;
 
 /* The batch norm that alone reads the node; -1: none. */
 static int norm_behind(const ngi_graph *g, int node)
@@ -176,132 +155,6 @@ static bool has_kernel(ngi_op op)
     return op == NGI_OP_CONV2D || op == NGI_OP_DEPTHWISE || op == NGI_OP_DENSE;
 }
 
-static ng_status fold(const propagation *p, int node, int norm, weighted *w, ng_error *err)
-{
-    const ngi_graph *g = p->g;
-    const ngi_node *n = &g->nodes[node];
-    const ngi_weight *kernel = &g->weights[n->weights[0]];
-    *w = (weighted){.node = node, .out = norm >= 0 ? norm : node, .input = value(p, n->inputs[0])};
-    w->count = ngi_shape_count(&kernel->shape);
-    w->channels = n->shape.dim[n->shape.rank - 1];
-    w->kernel = ngi_alloc((size_t)(w->count + w->channels), sizeof *w->kernel);
-    if (!w->kernel)
-        return ngi_fail_memory(err, (size_t)w->count * sizeof *w->kernel);
-    w->bias = w->kernel + w->count;
-    for (int64_t c = 0; c < w->channels; c++) {
-        double scale = 1, bias = n->weights[1] >= 0 ? g->weights[n->weights[1]].data[c] : 0;
-        if (norm >= 0) {
-            const float *v[NGI_NODE_WEIGHTS];
-            for (int i = 0; i < NGI_NODE_WEIGHTS; i++)
-                v[i] = g->nodes[norm].weights[i] >= 0 ? g->weights[g->nodes[norm].weights[i]].data : NULL;
-            scale = (v[0] ? v[0][c] : 1.0) / sqrt((double)v[3][c] + g->nodes[norm].attr.epsilon);
-            bias = (bias - v[2][c]) * scale + (v[1] ? v[1][c] : 0.0);
-        }
-        w->bias[c] = (float)bias;
-        for (int64_t i = c; i < w->count;
-             i += w->channels) /* the output channel is innermost in all layouts */
-            w->kernel[i] = (float)(kernel->data[i] * scale);
-    }
-    return NG_OK;
-}
-
-/* One of the sums that a rule is made of: changed inputs and weights. */
-typedef struct term {
-    int input_sign, kernel_sign; /* 0: all; 1, -1: only what is above, below zero; 2: all ones */
-    int bias_sign;               /* likewise; 3: no bias */
-    double gamma;                /* kernel += gamma * positive part */
-    float *input;                /* as changed */
-    ngi_single single;
-    const float *z;
-} term;
-
-static float part(float x, int sign)
-{
-    return sign == 2 ? 1 : sign == 1 ? (x > 0 ? x : 0) : sign == -1 ? (x < 0 ? x : 0) : sign == 3 ? 0 : x;
-}
-
-static ng_status term_open(const propagation *p, const weighted *w, term *t, ng_error *err)
-{
-    int in = p->g->nodes[w->node].inputs[0];
-    int64_t count = count_of(p, in);
-    float *changed = ngi_alloc((size_t)(w->count + w->channels), sizeof *changed);
-    t->input = ngi_alloc((size_t)count, sizeof *t->input);
-    ng_status status =
-        changed && t->input ? NG_OK : ngi_fail_memory(err, (size_t)(w->count + count) * sizeof *changed);
-    if (status == NG_OK) {
-        for (int64_t i = 0; i < count; i++)
-            t->input[i] = part(w->input[i], t->input_sign);
-        for (int64_t i = 0; i < w->count; i++)
-            changed[i] = part(w->kernel[i], t->kernel_sign) +
-                         (float)(t->gamma * (w->kernel[i] > 0 ? w->kernel[i] : 0));
-        for (int64_t c = 0; c < w->channels; c++)
-            changed[w->count + c] =
-                part(w->bias[c], t->bias_sign) + (float)(t->gamma * (w->bias[c] > 0 ? w->bias[c] : 0));
-        status = ngi_single_create(p->job, w->node, changed, changed + w->count, true, &t->single, err);
-    }
-    if (status == NG_OK) {
-        const float *input = t->input;
-        status = ngi_single_forward(&t->single, &input, &t->z, err);
-    }
-    ngi_free(changed);
-    return status;
-}
-
-/* R_in += factor * sum over the terms of input * backward(R / sum of z). */
-static ng_status share(propagation *p, const weighted *w, term *terms, int n, double factor, double epsilon,
-                       ng_error *err)
-{
-    int in = p->g->nodes[w->node].inputs[0];
-    int64_t outputs = count_of(p, w->out);
-    float *seed = ngi_alloc((size_t)outputs, sizeof *seed), *r = relevance_of(p, in);
-    ng_status status = seed && r ? NG_OK : ngi_fail_memory(err, (size_t)outputs * sizeof *seed);
-    for (int i = 0; i < n && status == NG_OK; i++)
-        status = term_open(p, w, &terms[i], err);
-    for (int64_t k = 0; k < outputs && status == NG_OK; k++) {
-        double z = 0;
-        for (int i = 0; i < n; i++)
-            z += terms[i].z[k];
-        seed[k] = (float)(factor * p->relevance[w->out][k] / stabilised(z, epsilon));
-    }
-    for (int i = 0; i < n && status == NG_OK; i++) {
-        status = ngi_single_backward(&terms[i].single, seed, err);
-        if (status != NG_OK)
-            break;
-        const float *g = ngi_single_gradient(&terms[i].single, 0);
-        for (int64_t k = 0; k < count_of(p, in); k++)
-            r[k] += g[k] * terms[i].input[k];
-    }
-    for (int i = 0; i < n; i++) {
-        ngi_single_clear(&terms[i].single);
-        ngi_free(terms[i].input);
-    }
-    ngi_free(seed);
-    return status;
-}
-
-static ng_status by_rule(propagation *p, const weighted *w, rule kind, ng_error *err)
-{
-    term whole[] = {{.gamma = 0}}, gamma[] = {{.gamma = p->gamma}};
-    term flat[] = {{.input_sign = 2, .kernel_sign = 2, .bias_sign = 3}};
-    term for_it[] = {{.input_sign = 1, .kernel_sign = 1, .bias_sign = 1},
-                     {.input_sign = -1, .kernel_sign = -1, .bias_sign = 3}};
-    term against[] = {{.input_sign = 1, .kernel_sign = -1, .bias_sign = -1},
-                      {.input_sign = -1, .kernel_sign = 1, .bias_sign = 3}};
-    switch (kind) {
-    case RULE_EPSILON:
-        return share(p, w, whole, 1, 1, p->epsilon, err);
-    case RULE_GAMMA:
-        return share(p, w, gamma, 1, 1, stabilizer, err);
-    case RULE_FLAT:
-        return share(p, w, flat, 1, 1, stabilizer, err);
-    case RULE_PLUS:
-        return share(p, w, for_it, 2, 1, stabilizer, err);
-    default:
-        NGI_TRY(share(p, w, for_it, 2, 2, stabilizer, err));
-        return share(p, w, against, 2, -1, stabilizer, err);
-    }
-}
-
 /* Whether no other weighted operation lies between the input and this one. */
 static bool is_first(const ngi_graph *g, int node)
 {
@@ -311,14 +164,30 @@ static bool is_first(const ngi_graph *g, int node)
     return true;
 }
 
-static rule rule_of(const propagation *p, int node)
+static ngi_lrp_rule rule_of(const propagation *p, int node)
 {
+    static const ngi_lrp_rule of_convolutions[] = {NGI_LRP_PLUS, NGI_LRP_PLUS, NGI_LRP_GAMMA,
+                                                   NGI_LRP_ALPHA_BETA, NGI_LRP_EPSILON};
     if (p->g->nodes[node].op == NGI_OP_DENSE)
-        return RULE_EPSILON;
+        return NGI_LRP_EPSILON;
     if (p->preset == EPSILON_PLUS_FLAT && is_first(p->g, node))
-        return RULE_FLAT;
-    static const rule of_convolutions[] = {RULE_PLUS, RULE_PLUS, RULE_GAMMA, RULE_ALPHA_BETA, RULE_EPSILON};
+        return NGI_LRP_FLAT;
     return of_convolutions[p->preset];
+}
+
+/* norm: the batch norm behind the node that is folded into it; -1: none. */
+static ng_status by_weights(propagation *p, int node, int norm, ng_error *err)
+{
+    int in = p->g->nodes[node].inputs[0], out = norm >= 0 ? norm : node;
+    float *r = relevance_of(p, in);
+    if (!r)
+        return ngi_fail_memory(err, (size_t)count_of(p, in) * sizeof *r);
+    ngi_weighted w;
+    NGI_TRY(ngi_weighted_fold(p->g, node, norm, value(p, in), value(p, out), &w, err));
+    ng_status status =
+        ngi_lrp_share(p->job, &w, rule_of(p, node), p->epsilon, p->gamma, p->relevance[out], r, err);
+    ngi_weighted_clear(&w);
+    return status;
 }
 
 /* ---- The way back ----------------------------------------------------------------------------- */
@@ -330,14 +199,8 @@ static ng_status step(propagation *p, int node, ng_error *err)
     int source = n->n_inputs ? n->inputs[0] : -1;
     bool folded =
         n->op == NGI_OP_BATCHNORM && has_kernel(g->nodes[source].op) && norm_behind(g, source) == node;
-    if (has_kernel(n->op) || folded) {
-        weighted w;
-        ng_status status = fold(p, folded ? source : node, folded ? node : -1, &w, err);
-        if (status == NG_OK)
-            status = by_rule(p, &w, rule_of(p, w.node), err);
-        ngi_free(w.kernel);
-        return status;
-    }
+    if (has_kernel(n->op) || folded)
+        return by_weights(p, folded ? source : node, folded ? node : -1, err);
     switch (n->op) {
     case NGI_OP_ACTIVATION:
     case NGI_OP_PRELU:

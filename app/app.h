@@ -18,6 +18,8 @@ enum exit_code {
     EXIT_MODEL = 3,
     EXIT_ENVIRONMENT = 4, /* unwritable output, disk full, out of memory */
     EXIT_INTERRUPTED = 130,
+    EXIT_UNREAD =
+        141, /* nobody reads standard output any more: what a shell says of programs that SIGPIPE ends */
 };
 
 /* Options of train and probe. */
@@ -133,6 +135,8 @@ static inline int say_out_of_memory(void)
 }
 /* For progress lines: no newline; the next message clears it. "" clears it at once. */
 void say_progress(const char *line);
+/* Whether standard output is a pipe whose reader has closed it, as head does. */
+bool reader_has_gone(void);
 bool color_wanted(FILE *f);       /* a terminal, and NO_COLOR unset */
 int columns_of(const char *text); /* of UTF-8 text, one a character */
 

@@ -7,7 +7,8 @@
 
 #define EXIT_CODES                                                                     \
     "Exit codes: 0 all done, 1 some images failed, 2 wrong usage, 3 model unusable,\n" \
-    "4 environment (unwritable output, disk full, out of memory), 130 interrupted.\n"
+    "4 environment (unwritable output, disk full, out of memory), 130 interrupted,\n"  \
+    "141 nobody reads standard output any more (as in `| head`).\n"
 
 const command commands[] = {
     {"explain", "MODEL IMAGE... -o DIR", "show where the model looked: heatmaps, overlays, figures, raw maps",
@@ -295,9 +296,14 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write: files are finished first */
+    signal(SIGPIPE,
+           SIG_IGN); /* a closed pipe is an error of the write: files that are begun are finished first */
     int code = dispatch(argc, argv);
-    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_DONE) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    if (reader_has_gone())
+        return EXIT_UNREAD;
+    if (code == EXIT_DONE) {
         complain("standard output: %s", strerror(errno));
         code = EXIT_ENVIRONMENT;
     }

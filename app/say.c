@@ -2,6 +2,7 @@
 #include "app.h"
 
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,12 @@ void say_progress(const char *line)
     line_shown = *line != '\0';
     fflush(stderr);
     funlockfile(stderr);
+}
+
+bool reader_has_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
 }
 
 bool color_wanted(FILE *f)

@@ -25,6 +25,7 @@ typedef struct pool {
     int next, printed;      /* jobs */
     int done, failed, maps; /* inputs, maps */
     bool fatal;
+    bool unread; /* fatal because nobody reads standard output any more: nothing to be said */
     progress progress;
 } pool;
 
@@ -60,7 +61,8 @@ static void print_ready(pool *p)
         o->text = NULL;
     }
     if (fflush(stdout) != 0 && !p->fatal) {
-        if (errno != EPIPE)
+        p->unread = errno == EPIPE;
+        if (!p->unread)
             complain("standard output: %s", strerror(errno));
         p->fatal = true;
     }
@@ -139,7 +141,7 @@ static int conclude(const settings *s, const pool *p)
         snprintf(maps, sizeof maps, "%d map%s, ", p->maps, p->maps == 1 ? "" : "s");
     if (interrupted)
         complain("interrupted: %s%d of %d images done; the same command continues", maps, p->done, p->inputs);
-    else if (!s->quiet && (p->inputs > 1 || p->failed || p->maps))
+    else if (!s->quiet && !p->unread && (p->inputs > 1 || p->failed || p->maps))
         complain("%s%d of %d image%s failed", maps, p->failed, p->inputs, p->inputs == 1 ? "" : "s");
     return interrupted ? EXIT_INTERRUPTED
            : p->fatal  ? EXIT_ENVIRONMENT

@@ -192,6 +192,29 @@ class Runs(ProgramTest):
             self.assertEqual(stamps, {p: p.stat().st_mtime_ns for p in done})
             shutil.rmtree(self.out)
 
+    def test_a_closed_pipe_ends_a_run_quietly(self):
+        """As head does: what is begun is finished, nothing is said, and the exit code is that of programs ended by SIGPIPE."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        for command in (["layers", self.model], ["methods"], ["--help"], ["classify", self.model, self.photos, "-q"]):
+            done = subprocess.run([program.PROGRAM, *map(str, command)], stdout=writer, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 141, command)
+            self.assertNotIn("pipe", done.stderr)
+        for i in range(60):
+            shutil.copy(self.photos / "p0.png", self.photos / f"q{i:02}.png")
+        done = subprocess.run([program.PROGRAM, "explain", self.model, self.photos, "-o", self.out, "--threads", "2"],
+                              stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        self.assertEqual(done.returncode, 141)
+        self.assertNotIn("pipe", done.stderr)
+        self.assertNotIn("images failed", done.stderr)
+        self.assertTrue(0 < len(list(self.out.glob("*.json"))) < 63)
+        self.assert_no_partial_files()
+        for p in self.out.glob("*.json"):
+            for path in json.loads(p.read_text())["files"].values():
+                self.assertTrue(os.path.exists(path))
+        self.assertEqual(len(self.explain(self.photos)), 63)
+
 
 if __name__ == "__main__":
     program.main()

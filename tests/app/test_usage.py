@@ -156,7 +156,7 @@ class Usage(ProgramTest):
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.close()
         self.assertEqual(process.stderr.read(), b"")
-        self.assertEqual(process.wait(60), 4)
+        self.assertEqual(process.wait(60), 141)
         process.stderr.close()
 
 

@@ -89,14 +89,14 @@ static void put_csv(const ngi_comparison *c, ngi_page *p)
         const ngi_report *a = c->of[0];
         ngi_put_csv(p, a->data->items[a->items[c->image[0][i]]].path);
         ngi_put(p, ",");
-        ngi_put_csv(p, a->labels[ngi_report_truth(a, c->image[0][i])]);
+        ngi_csv_truth(p, a, c->image[0][i]);
         for (int k = 0; k < 4; k++)
             for (int m = 0; m < 2; m++) {
                 const ngi_report *r = c->of[m];
                 int64_t at = c->image[m][i];
                 ngi_put(p, ",");
                 if (k == 0)
-                    ngi_put_csv(p, r->labels[r->figures.predicted[at]]);
+                    ngi_csv_said(p, r, at);
                 else if (k == 1)
                     ngi_putf(p, "%d", ngi_report_right(r, at));
                 else if (k == 2)

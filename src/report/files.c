@@ -155,24 +155,39 @@ void ngi_report_json(const ngi_report *r, ngi_page *p)
 
 /* ---- CSV --------------------------------------------------------------------------------------- */
 
-static void put_truth(ngi_page *p, const ngi_report *r, int64_t i)
+/* The labels of an image that has several, or those that the model says. */
+static void put_labels(ngi_page *p, const ngi_report *r, int64_t image, bool said)
 {
-    if (!r->scores.label) {
-        ngi_put_csv(p, r->labels[r->scores.truth[i]]);
-        return;
-    }
     ngi_page joined = {0};
-    for (int c = 0; c < r->scores.k; c++)
-        if (r->scores.label[i * r->scores.k + c]) {
+    for (int c = 0; c < r->scores.k; c++) {
+        int64_t at = image * r->scores.k + c;
+        if (said ? r->scores.logits[at] > 0 : r->scores.label[at] != 0) {
             ngi_put(&joined, joined.text.size ? "|" : "");
             ngi_put(&joined, r->labels[c]);
         }
+    }
     ngi_put_csv(p, joined.text.data ? joined.text.data : "");
     if (joined.status != NG_OK && p->status == NG_OK) {
         p->status = joined.status;
         p->error = joined.error;
     }
     ngi_page_clear(&joined);
+}
+
+void ngi_csv_truth(ngi_page *p, const ngi_report *r, int64_t image)
+{
+    if (r->scores.label)
+        put_labels(p, r, image, false);
+    else
+        ngi_put_csv(p, r->labels[r->scores.truth[image]]);
+}
+
+void ngi_csv_said(ngi_page *p, const ngi_report *r, int64_t image)
+{
+    if (r->scores.label)
+        put_labels(p, r, image, true);
+    else
+        ngi_put_csv(p, r->labels[r->figures.predicted[image]]);
 }
 
 static void put_row(ngi_page *p, const ngi_report *r, int64_t i, double *probabilities)
@@ -187,9 +202,9 @@ static void put_row(ngi_page *p, const ngi_report *r, int64_t i, double *probabi
         ngi_softmax(z, r->scores.k, 1, probabilities);
     ngi_put_csv(p, item->path);
     ngi_putf(p, ",%s,", r->data->given_splits ? ngi_split_name(item->split) : "");
-    put_truth(p, r, i);
+    ngi_csv_truth(p, r, i);
     ngi_put(p, ",");
-    ngi_put_csv(p, r->labels[best]);
+    ngi_csv_said(p, r, i);
     ngi_putf(p, ",%d,%.9g,%.9g,", ngi_report_right(r, i), probabilities[best], r->figures.loss[i]);
     if (r->energy && !isnan(r->energy[i]))
         ngi_putf(p, "%.9g", r->energy[i]);

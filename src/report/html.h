@@ -44,6 +44,11 @@ void ngi_json_interval(ngi_page *p, const char *name, ngi_interval i);
 /* {"Model": .., ..} */
 void ngi_json_facts(ngi_page *p, const ngi_report *r);
 
+/* files.c: CSV. The image's class, and what the model says of it; several labels with '|' between them, as a data set's CSV has
+ * them. */
+void ngi_csv_truth(ngi_page *p, const ngi_report *r, int64_t image);
+void ngi_csv_said(ngi_page *p, const ngi_report *r, int64_t image);
+
 /* html.c */
 /* Up to a section's heading and what is said beneath it. */
 void ngi_html_section(ngi_page *p, const char *id, const char *title, const char *text);

@@ -155,6 +155,22 @@ class Compare(ProgramTest):
                 self.assertEqual(row[f"right_{side}"], str(int(row[f"predicted_{side}"] == row["label"])))
         self.page()
 
+    def test_several_labels(self):
+        models = [tiny_model.write_model(self.folder / f"many{i}", activation="sigmoid", scale=1 - 2 * i) for i in range(2)]
+        table = self.folder / "list.csv"
+        with open(table, "w", newline="", encoding="utf-8") as f:
+            writer = csv.writer(f)
+            writer.writerow(["path", "label"])
+            for i, path in enumerate(sorted(self.data.rglob("*.png"))):
+                writer.writerow([path, "|".join(sorted({path.parent.name, self.names[i % 3]}))])
+        self.compare(models=models, data=table)
+        each = [self.evaluated(m, table) for m in models]
+        self.assertTrue(any("|" in row["label"] for row in self.rows()))
+        for row in self.rows():
+            for m, side in enumerate("ab"):
+                self.assertEqual(row["label"], each[m][row["path"]]["label"])
+                self.assertEqual(row["predicted_" + side], each[m][row["path"]]["predicted"])
+
     def test_what_cannot_be_compared(self):
         more = tiny_model.write_model(self.folder / "more", classes=4)
         for model, labels in ((self.model, self.names), (more, [*self.names, "z"])):

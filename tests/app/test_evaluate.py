@@ -213,6 +213,7 @@ class Evaluate(ProgramTest):
         for row in self.rows():
             said = {n for n in self.names if float(row["p " + n]) > 0.5}
             exact += said == set(row["label"].split("|"))
+            self.assertEqual(row["predicted"], "|".join(n for n in self.names if n in said))
         self.assertEqual(summary["right"], exact)
         text, _ = self.page()
         self.assertIn("Wrongly said", text)

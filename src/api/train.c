@@ -364,6 +364,7 @@ ng_status ng_train(const ng_model *base, const char *data, const char *path, con
     ngi_features_clear(&t.frozen);
     ng_model_free(t.model);
     ngi_dataset_clear(&t.data);
+    ngi_free(t.weight_of);
     ngi_free(t.trained);
     ngi_free(t.epochs);
     ngi_free(t.checkpoint);

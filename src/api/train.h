@@ -15,7 +15,8 @@ typedef struct ngi_training {
     ngi_train_head head;
     ngi_loss loss;
     ngi_augment augment;
-    bool *trained; /* [n_weights] or NULL */
+    int *weight_of; /* [n_weights of the base] in the new model; -1: left out */
+    bool *trained;  /* [n_weights] or NULL */
     ng_image_opts image;
     ngi_features features;
     ngi_features frozen; /* of what the second stage does not change; rows NULL: it is computed each time */

@@ -108,7 +108,10 @@ static ng_status compose(ngi_training *t, ng_error *err)
                          .dropout = t->o.dropout,
                          .classes = t->data.n_classes,
                          .activation = t->loss.kind == NGI_LOSS_SIGMOID ? "sigmoid" : "softmax"};
-    NGI_TRY(ngi_model_compose(&t->base->file, t->o.base_layer, &head, &file, err));
+    size_t n = (size_t)t->base->graph->n_weights;
+    if (!(t->weight_of = ngi_alloc(n ? n : 1, sizeof *t->weight_of)))
+        return ngi_fail_memory(err, n * sizeof *t->weight_of);
+    NGI_TRY(ngi_model_compose(&t->base->file, t->o.base_layer, &head, t->weight_of, &file, err));
     ngi_labels_free(file.labels, file.n_labels);
     ngi_free(file.preprocess);
     file.labels = NULL;
@@ -128,30 +131,43 @@ static bool is_trainable(ngi_op op, bool norms)
            (norms && op == NGI_OP_BATCHNORM);
 }
 
-/* The weights of the unfrozen layer and of everything behind it, up to the head. */
+/* Whether a node is of the layer, or of one of its layers where it is a model. */
+static bool is_inside(const ngi_graph *g, const ngi_node *n, int layer)
+{
+    const char *name = g->layers[layer].name, *path = n->layer >= 0 ? g->layers[n->layer].name : "";
+    size_t length = strlen(name);
+    return n->layer == layer || (strncmp(path, name, length) == 0 && path[length] == '/');
+}
+
+/* The weights of the unfrozen layer and of everything behind it, up to the head: looked for in the base, whose layers may
+ * have other names in the new model, and which knows models inside models. */
 static ng_status mark_trained(ngi_training *t, ng_error *err)
 {
-    const ngi_graph *g = t->model->graph;
-    const char *name = t->base->graph->layers[t->o.unfreeze_layer].name;
-    int layer, marked = 0;
-    NGI_TRY(ng_model_find_layer(t->model, name, &layer, err));
+    const ngi_graph *base = t->base->graph, *g = t->model->graph;
+    int from = base->layers[t->o.unfreeze_layer].node, to = base->layers[t->o.base_layer].node, marked = 0;
     t->trained = ngi_alloc_zero((size_t)g->n_weights, sizeof *t->trained);
     if (!t->trained)
         return ngi_fail_memory(err, (size_t)g->n_weights);
-    for (int i = 0; i <= t->head.features; i++) {
-        const ngi_node *n = &g->nodes[i];
-        bool behind = n->layer == layer || ngi_graph_reaches(g, g->layers[layer].node, i);
-        if (!behind || !is_trainable(n->op, t->o.train_norms) || !ngi_graph_reaches(g, i, t->head.features))
+    for (int i = 0; i <= to; i++) {
+        const ngi_node *n = &base->nodes[i];
+        bool behind =
+            is_inside(base, n, t->o.unfreeze_layer) || (from >= 0 && ngi_graph_reaches(base, from, i));
+        if (!behind || !is_trainable(n->op, t->o.train_norms) || !ngi_graph_reaches(base, i, to))
             continue;
-        for (int k = 0; k < 2; k++)
-            if (n->weights[k] >= 0 && !g->weights[n->weights[k]].constant) {
-                marked += !t->trained[n->weights[k]];
-                t->trained[n->weights[k]] = true;
+        for (int k = 0; k < 2; k++) {
+            int weight = n->weights[k] >= 0 ? t->weight_of[n->weights[k]] : -1;
+            if (weight >= 0 && !g->weights[weight].constant) {
+                marked += !t->trained[weight];
+                t->trained[weight] = true;
             }
+        }
     }
-    return marked ? NG_OK
-                  : ngi_fail(err, NG_E_ARGUMENT,
-                             "behind the layer '%s' the base has no weights that can be trained", name);
+    return marked
+               ? NG_OK
+               : ngi_fail(err, NG_E_ARGUMENT,
+                          "from the layer '%s' up to '%s', where the base is cut, there are no weights that "
+                          "can be trained",
+                          base->layers[t->o.unfreeze_layer].name, base->layers[t->o.base_layer].name);
 }
 
 /* A second stage that trains the head only. */

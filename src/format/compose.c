@@ -85,9 +85,9 @@ static ng_status grow_head(growing *g, const ngi_new_head *head, ng_error *err)
 
 /* ---- Weights ----------------------------------------------------------------------------------- */
 
-/* The layers of the flat model are those of the new one, in the same order. */
+/* The layers of the flat model are those of the new one, in the same order. weight_of: as ngi_model_compose. */
 static ng_status copy_weights(const ngi_flat *f, const ngi_graph *from, const ngi_keras_layer *tree,
-                              ngi_graph *to, ng_error *err)
+                              ngi_graph *to, int *weight_of, ng_error *err)
 {
     if (tree->n_children != f->n_layers)
         return ngi_fail(err, NG_E_INTERNAL, "a new model of %d layers is read as %d", f->n_layers,
@@ -105,6 +105,8 @@ static ng_status copy_weights(const ngi_flat *f, const ngi_graph *from, const ng
                 return ngi_fail(err, NG_E_INTERNAL, "weight '%s' has another shape in the new model",
                                 y->name);
             memcpy(y->data, x->data, (size_t)ngi_shape_count(&x->shape) * sizeof(float));
+            if (weight_of && x != &l->own)
+                weight_of[l->weights[k]] = made->first_weight + k;
         }
     }
     return NG_OK;
@@ -147,7 +149,8 @@ ng_status ngi_file_source(const ngi_model_file *file, ngi_keras_source *out, ng_
     return NG_OK;
 }
 
-static ng_status build(const ngi_flat *f, const ngi_graph *base, ngi_model_file *out, ng_error *err)
+static ng_status build(const ngi_flat *f, const ngi_graph *base, int *weight_of, ngi_model_file *out,
+                       ng_error *err)
 {
     char *text;
     size_t size;
@@ -157,7 +160,7 @@ static ng_status build(const ngi_flat *f, const ngi_graph *base, ngi_model_file 
     if (status == NG_OK)
         status = ngi_model_keep_config(out, text, size, err);
     if (status == NG_OK)
-        status = copy_weights(f, base, tree, out->graph, err);
+        status = copy_weights(f, base, tree, out->graph, weight_of, err);
     if (status == NG_OK)
         status = ngi_model_hash(text, size, out->graph, out->hash, err);
     ngi_keras_layer_free(tree);
@@ -176,10 +179,12 @@ static ng_status describe(const ngi_model_file *base, ngi_model_file *out, ng_er
     return NG_OK;
 }
 
-ng_status ngi_model_compose(const ngi_model_file *base, int layer, const ngi_new_head *head,
+ng_status ngi_model_compose(const ngi_model_file *base, int layer, const ngi_new_head *head, int *weight_of,
                             ngi_model_file *out, ng_error *err)
 {
     *out = (ngi_model_file){0};
+    for (int i = 0; weight_of && i < base->graph->n_weights; i++)
+        weight_of[i] = -1;
     ngi_keras_source source;
     ngi_flat flat = {0};
     if (layer < 0 || layer >= base->graph->n_layers || base->graph->layers[layer].node < 0)
@@ -196,7 +201,7 @@ ng_status ngi_model_compose(const ngi_model_file *base, int layer, const ngi_new
     if (status == NG_OK)
         status = ngi_flat_finish(&flat, err);
     if (status == NG_OK)
-        status = build(&flat, base->graph, out, err);
+        status = build(&flat, base->graph, weight_of, out, err);
     if (status == NG_OK)
         status = describe(base, out, err);
     ngi_flat_clear(&flat);

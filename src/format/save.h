@@ -19,9 +19,10 @@ typedef struct ngi_new_head {
 
 /* Makes `out` of the base up to the output of graph layer `layer` (behind it everything is left out) and a head whose
  * weights are zeros. `config` is Keras's functional model; weights are copies. Layers of the base keep their names, those of
- * the head are called "head_pool", "head_dense_1", ..., "head_predictions", with a number where a name is taken. */
+ * the head are called "head_pool", "head_dense_1", ..., "head_predictions", with a number where a name is taken.
+ * weight_of [the base's weights]: where each is in the new graph; -1: left out. May be NULL. */
 NG_NODISCARD ng_status ngi_model_compose(const ngi_model_file *base, int layer, const ngi_new_head *head,
-                                         ngi_model_file *out, ng_error *err);
+                                         int *weight_of, ngi_model_file *out, ng_error *err);
 
 typedef struct ngi_save_opts {
     const char

@@ -2,6 +2,7 @@
 """netgaze train: what it writes, interruptions, and what goes wrong. Usage: test_train.py PROGRAM"""
 import json
 import os
+import pathlib
 import random
 import resource
 import shutil
@@ -85,6 +86,21 @@ class Train(ProgramTest):
         self.assertNotEqual(first, self.out.read_bytes())
         self.train("--threads", 2, "--epsilon", 0.01, *options)
         self.assertNotEqual(first, self.out.read_bytes())
+
+    def test_unfreezing_in_a_model_inside_the_base(self):
+        """By the path that `netgaze layers` shows; the inner model's own name is all of it."""
+        self.model = pathlib.Path(__file__).parent.parent / "fixtures" / "models" / "keras3.15_nested_functional" / "model.keras"
+        saved = {}
+        for layer in ("tiny_base", "tiny_base/stem", "stem", "tiny_base/mixed0", "neck"):
+            self.train("--preprocess", "tf", "--epochs", 1, "--unfreeze", layer, "--fine-epochs", 1, "--fine-rate", 0.01,
+                       "--no-report", "--keep-last")
+            saved[layer] = self.out.read_bytes()
+        self.assertEqual(saved["tiny_base"], saved["tiny_base/stem"])
+        self.assertEqual(saved["tiny_base"], saved["stem"])
+        self.assertEqual(saved["tiny_base/mixed0"], saved["neck"])
+        self.assertNotEqual(saved["tiny_base"], saved["neck"])
+        self.assertIn("from the layer 'gap' up to 'neck'",
+                      run(*self.command("--preprocess", "tf", "--unfreeze", "gap"), code=2).stderr)
 
     def test_other_formats(self):
         for name in ["new.h5", "new-tfjs"]:

@@ -118,7 +118,7 @@ static void test_compose(void **state)
     int cut = base.graph->n_layers - 3;
     while (base.graph->nodes[base.graph->layers[cut].node].shape.rank != 3)
         cut--;
-    CHECK_OK(ngi_model_compose(&base, cut, &small_head, &made, &err), err);
+    CHECK_OK(ngi_model_compose(&base, cut, &small_head, NULL, &made, &err), err);
     check_head(made.graph, names, 7);
     char *folder = make_folder();
     check_round_trip(&made, folder, "m.keras", NULL);
@@ -139,8 +139,19 @@ static void test_cut_inside_a_nested_model(void **state)
     for (int i = 0; i < base.graph->n_layers; i++) {
         const ngi_node *node = &base.graph->nodes[base.graph->layers[i].node];
         const ngi_new_head head = {.pooling = "flatten", .classes = 2, .activation = "linear"};
-        CHECK_OK(ngi_model_compose(&base, i, &head, &made, &err), err);
+        int *weight_of = malloc((size_t)base.graph->n_weights * sizeof *weight_of), kept = 0;
+        CHECK_OK(ngi_model_compose(&base, i, &head, weight_of, &made, &err), err);
         const ngi_graph *g = made.graph;
+        for (int m = 0; m < base.graph->n_weights; m++) {
+            if (weight_of[m] < 0)
+                continue;
+            const ngi_weight *old = &base.graph->weights[m], *w = &g->weights[weight_of[m]];
+            kept++;
+            assert_true(ngi_shape_equal(&old->shape, &w->shape));
+            assert_memory_equal(old->data, w->data, (size_t)ngi_shape_count(&w->shape) * sizeof(float));
+        }
+        assert_int_equal(g->n_weights - 2, kept); /* all but the head's */
+        free(weight_of);
         assert_int_equal(2, g->nodes[g->outputs[0]].shape.dim[0]);
         assert_true(g->n_layers <= base.graph->n_layers + 2);
         for (int k = 0; k < g->n_layers; k++)
@@ -172,8 +183,8 @@ static void test_names_stay_unique(void **state)
     const ngi_new_head head = {
         .pooling = "max", .hidden = (int[]){4}, .n_hidden = 1, .classes = 3, .activation = "sigmoid"};
     int cut = layer_of(base.graph, "mixed0");
-    CHECK_OK(ngi_model_compose(&base, cut, &head, &once, &err), err);
-    CHECK_OK(ngi_model_compose(&once, layer_of(once.graph, "head_dense_1"), &head, &twice, &err), err);
+    CHECK_OK(ngi_model_compose(&base, cut, &head, NULL, &once, &err), err);
+    CHECK_OK(ngi_model_compose(&once, layer_of(once.graph, "head_dense_1"), &head, NULL, &twice, &err), err);
     assert_int_equal(layer_of(twice.graph, "head_dense_1") + 1, layer_of(twice.graph, "head_dense_1_1"));
     layer_of(twice.graph, "head_pool");
     layer_of(twice.graph, "head_predictions");
@@ -197,11 +208,12 @@ static void test_heads_that_are_refused(void **state)
                  {{"avg", (int[]){-1}, 1, 0, 2, "softmax"}, "'head_dense_1' would have -1 units"},
                  {{"avg", NULL, 0, 0, 2, "relu"}, "'relu' is not known; softmax, sigmoid and linear"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        CHECK_FAILS(ngi_model_compose(&base, cut, &cases[i].head, &made, &err), NG_E_ARGUMENT, err,
+        CHECK_FAILS(ngi_model_compose(&base, cut, &cases[i].head, NULL, &made, &err), NG_E_ARGUMENT, err,
                     cases[i].words);
-    CHECK_FAILS(ngi_model_compose(&base, -1, &cases[0].head, &made, &err), NG_E_ARGUMENT, err, "no layer -1");
-    CHECK_FAILS(ngi_model_compose(&base, base.graph->n_layers, &cases[0].head, &made, &err), NG_E_ARGUMENT,
-                err, "no layer");
+    CHECK_FAILS(ngi_model_compose(&base, -1, &cases[0].head, NULL, &made, &err), NG_E_ARGUMENT, err,
+                "no layer -1");
+    CHECK_FAILS(ngi_model_compose(&base, base.graph->n_layers, &cases[0].head, NULL, &made, &err),
+                NG_E_ARGUMENT, err, "no layer");
     ngi_model_file_clear(&base);
 }
 
@@ -231,7 +243,7 @@ static void test_random_heads(void **state)
             int rank = base.graph->nodes[base.graph->layers[cut].node].shape.rank;
             if (rank != 1 && rank != 3)
                 head.pooling = "flatten";
-            CHECK_OK(ngi_model_compose(&base, cut, &head, &made, &err), err);
+            CHECK_OK(ngi_model_compose(&base, cut, &head, NULL, &made, &err), err);
             for (int w = 0; w < made.graph->n_weights; w++) /* the head's zeros get values */
                 if (strncmp(made.graph->weights[w].name, "head_", 5) == 0)
                     for (int64_t k = 0; k < ngi_shape_count(&made.graph->weights[w].shape); k++)
@@ -267,7 +279,7 @@ static void test_labels_travel_inside(void **state)
     char *folder = make_folder();
     static const char *const names[] = {"m.keras", "m.h5", "m"};
     ngi_model_file f = load(CASE("keras2.3.1_converted/model.json")), again;
-    CHECK_OK(ngi_model_compose(&f, 0, &small_head, &again, &err), err);
+    CHECK_OK(ngi_model_compose(&f, 0, &small_head, NULL, &again, &err), err);
     for (int i = 0; i < 3; i++)
         check_round_trip(&again, folder, names[i], &odd);
     /* What lies beside the model is later knowledge, and wins. */
@@ -429,7 +441,8 @@ static void test_allocations_fail(void **state)
             ngi_model_file made;
             err = (ng_error){0};
             ngi_alloc_fail_at(k);
-            ng_status status = ngi_model_compose(&base, base.graph->n_layers - 1, &small_head, &made, &err);
+            ng_status status =
+                ngi_model_compose(&base, base.graph->n_layers - 1, &small_head, NULL, &made, &err);
             if (status == NG_OK)
                 status = ngi_model_save(&made, path, &odd, &err);
             met = ngi_alloc_count() >= k;

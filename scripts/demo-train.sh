@@ -1,7 +1,7 @@
 #!/bin/sh
 # demo-train.sh: the part of demo.sh that trains. Scenes are composed, the base's layers probed, a head trained with its report,
-# and looked at before and after; then the same with a marker planted in the corner of half of one class's images. What is in
-# demo/ already is not done again.
+# and looked at before and after; then the same with a marker planted in the corner of half of one class's images, and the two
+# models compared on that class. What is in demo/ already is not done again.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 netgaze=$root/build/release/netgaze
@@ -73,3 +73,6 @@ say "netgaze explain demo/marked.keras demo/birds/with|without --class bird --la
 "$netgaze" explain marked.keras birds/without --class bird --layer "$layer" --alpha 0.6 -o shortcut-without
 "$python" "$root/scripts/contact-sheet.py" shortcut.png "test images with the marker=shortcut-with" \
     "the same without it=shortcut-without"
+say "netgaze compare demo/scenes.keras demo/marked.keras demo/marked/birds.csv -o demo/compare: the birds of the test"
+awk -F, 'NR == 1 || ($2 == "bird" && $3 == "test")' marked/list.csv >marked/birds.csv
+"$netgaze" compare scenes.keras marked.keras marked/birds.csv -o compare --quiet

@@ -62,6 +62,7 @@ NAME.overlay.png (at the photograph's own size), NAME.heatmap.png, NAME.npy (the
 
 Open first:  $demo/shortcut.png (birds were learnt with a marker in the corner of every second one: with it the
              network looks at the corner, and without it at the bird or elsewhere, much less sure)
+             $demo/compare/compare.html (the birds that only this network gets right, and where each of the two looks)
 then:        $demo/heatmaps/dog.mixed10.gradcam.*.figure.png
              $demo/before-after.png (six scenes never trained on: the old head, then the new one)
              $demo/report/report.html (how good the new head is, and where it looks when it is wrong)

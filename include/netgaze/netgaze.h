@@ -812,7 +812,9 @@ typedef struct ng_train_opts {
     double weight_decay; /* Default -1: Keras's, 0.004 for adamw, else 0 */
     double clip;         /* largest global norm of the gradients. Default 0: not clipped */
     double ema; /* momentum of the moving average of the weights, which is what is kept. Default 0: none */
-    const char *schedule; /* "constant" | "cosine" | "step" | "plateau". Default "constant" */
+    const char *
+        schedule; /* "constant" | "cosine": to 0 at the stage's end | "step": to a tenth after each third of it |
+                             "plateau": to a tenth after half of `patience` (10 where that is 0). Default "constant" */
     int warmup;           /* updates before the full learning rate. Default 0 */
     int balanced_weights; /* rare classes weigh more in the loss. Default 0 */
     int balanced_sampler; /* classes come equally often. Default 0 */

@@ -251,6 +251,8 @@ ng_status ngi_training_stage(const ngi_training *t, bool top, ngi_stage_opts *ou
     out->optimizer.ema = o->ema;
     ngi_schedule_init(&out->schedule, schedule, top ? o->fine_rate : o->rate);
     out->schedule.warmup_steps = o->warmup;
+    if (o->patience > 0) /* a plateau is one before it ends the stage */
+        out->schedule.patience = o->patience > 1 ? o->patience / 2 : 1;
     return NG_OK;
 }
 

@@ -243,6 +243,19 @@ class Train(ProgramTest):
         self.assertEqual(lines(result)[-1]["report"], "")
         self.assertTrue(self.out.exists())
 
+    def test_the_rate_falls_on_a_plateau_before_patience_ends(self):
+        for patience, waits in ((6, 3), (0, 10)):
+            *epochs, _ = self.train("--schedule", "plateau", "--optimizer", "sgd", "--rate", 3, "--epochs", 40, "--patience", patience,
+                                    "--no-report")
+            rate, best, wait = 3, float("inf"), 0
+            for e in epochs:  # keras.callbacks.ReduceLROnPlateau
+                self.assertAlmostEqual(e["learning_rate"], rate, places=9)
+                wait = 0 if e["val_loss"] < best - 1e-4 else wait + 1
+                best = min(best, e["val_loss"]) if wait == 0 else best
+                if wait >= waits:
+                    rate, wait = rate * 0.1, 0
+            self.assertLess(epochs[-1]["learning_rate"], 3)
+
     def test_divergence(self):
         # Decay by more than the weights themselves: each update makes them 999 times as large.
         result = run(*self.command("--optimizer", "sgd", "--rate", 1000, "--weight-decay", 1, "--epochs", 50, "--patience", 0),

@@ -144,9 +144,8 @@ const option_row option_rows[] = {
     {"--ema", NULL, "M", OPTION_NUMBER, AT(train.ema), TRAIN, 0, 0.999999, "0", NULL,
      "momentum of a moving average of the weights, which is then what is validated and saved"},
     {"--schedule", NULL, "NAME", OPTION_CHOICE, AT(train.schedule), TRAIN, 0, 0, "constant", schedule_choice,
-     "of the learning rate, for each stage: cosine falls to 0 at its end, step to a tenth after each third "
-     "of it, "
-     "plateau to a tenth after half of --patience)"},
+     "of the learning rate, for each stage (cosine falls to 0 at its end, step to a tenth after each third "
+     "of it, plateau to a tenth after half of --patience)"},
     {"--warmup", NULL, "STEPS", OPTION_INTEGER, AT(train.warmup), TRAIN, 0, 1000000000, "0", NULL,
      "updates in which the learning rate grows to its full size"},
     {"--class-weights", NULL, NULL, OPTION_FLAG, AT(train.class_weights), TRAIN, 0, 0, NULL, NULL,

@@ -317,9 +317,9 @@ static ng_status finish(ngi_training *t, const char *data, ng_error *err)
         r->train_images += there && t->data.items[i].split == NGI_SPLIT_TRAIN;
         r->unreadable += !there;
     }
-    (void)unlink(t->checkpoint);
-    (void)unlink(t->frozen_path);
     ngi_training_report(t, data);
+    (void)unlink(t->checkpoint); /* last: a run that is killed before this is resumed to all that it writes */
+    (void)unlink(t->frozen_path);
     return NG_OK;
 }
 
@@ -327,6 +327,8 @@ static ng_status run(ngi_training *t, const char *data, ng_error *err)
 {
     NGI_TRY(check_options(&t->o, err));
     NGI_TRY(find_folders(t, err));
+    ngi_file_sweep(t->checkpoint);
+    ngi_file_sweep(t->path);
     bool unfinished = ngi_path_exists(t->checkpoint);
     if (t->o.resume && !unfinished && ngi_path_exists(t->path)) {
         t->out->finished_before = 1;

@@ -95,6 +95,8 @@ NG_NODISCARD ng_status ngi_writer_commit_quick(ngi_writer *w, ng_error *err);
 void ngi_writer_abort(ngi_writer *w);
 /* For a file that another library wrote: its bytes reach the disk, then it gets its name. The temporary stays on failure. */
 NG_NODISCARD ng_status ngi_file_settle(const char *temporary, const char *path, ng_error *err);
+/* Removes what writers of `path` have left that were killed: temporary files of processes that are no more. */
+void ngi_file_sweep(const char *path);
 
 bool ngi_path_is_directory(const char *path);
 bool ngi_path_exists(const char *path);

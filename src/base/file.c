@@ -1,10 +1,13 @@
 /* Bounded reads of whole files, atomic writes, paths. */
 #include "base/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -191,6 +194,27 @@ ng_status ng_file_save(const char *path, const void *bytes, size_t size, ng_erro
 ng_status ng_file_save_quick(const char *path, const void *bytes, size_t size, ng_error *err)
 {
     return save(path, bytes, size, false, err);
+}
+
+void ngi_file_sweep(const char *path)
+{
+    char *folder = ngi_path_folder(path), *inside;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t n = strlen(name);
+    DIR *d = folder ? opendir(folder) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (strncmp(e->d_name, name, n) != 0 || strncmp(e->d_name + n, ".tmp-", 5) != 0)
+            continue;
+        long writer = strtol(e->d_name + n + 5, NULL, 10);
+        if (writer > 0 && kill((pid_t)writer, 0) != 0 && errno == ESRCH &&
+            (inside = ngi_path_join(folder, e->d_name))) {
+            unlink(inside);
+            ngi_free(inside);
+        }
+    }
+    if (d)
+        closedir(d);
+    ngi_free(folder);
 }
 
 /* ---- Paths ---------------------------------------------------------------------------------- */

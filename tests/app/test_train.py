@@ -126,11 +126,30 @@ class Train(ProgramTest):
             self.assertIn(child.returncode, [-signal.SIGKILL, 130, -signal.SIGINT, 0], said)
             kills += 1
             self.assertNotEqual(child.returncode, 0, f"done before it was interrupted {kills} times")
+        (self.train_folder / f"checkpoint.tmp-{child.pid}-0").write_text("killed while it was written")
         self.train(*options, "--resume")
         self.assertEqual((self.folder / "whole.keras").read_bytes(), self.out.read_bytes())
-        self.assertFalse((self.train_folder / "checkpoint").exists())
+        self.assertEqual([p.name for p in self.train_folder.iterdir() if p.name.startswith("checkpoint")], [])
         result = run(*self.command(*options, "--resume"))
         self.assertIn("nothing to resume", result.stderr)
+
+    def test_killed_while_the_report_is_drawn(self):
+        """The model is there already; going on makes the report."""
+        options = ["--epochs", 2]
+        for _ in range(20):  # where it was done before it was killed: once more
+            child = subprocess.Popen([program.PROGRAM, *map(str, self.command(*options))], stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL)
+            while child.poll() is None and not (self.folder / "new-report").exists():
+                time.sleep(0.001)
+            child.send_signal(signal.SIGKILL)
+            if child.wait(60) == -signal.SIGKILL and not (self.folder / "new-report" / "report.html").exists():
+                break
+            self.out.unlink()
+            shutil.rmtree(self.folder / "new-report")
+        saved = self.out.read_bytes()
+        self.train(*options, "--resume")
+        self.assertEqual(self.out.read_bytes(), saved)
+        self.assertTrue((self.folder / "new-report" / "report.html").exists())
 
     def test_an_interrupt_says_how_to_go_on(self):
         child = subprocess.Popen([program.PROGRAM, *map(str, self.command("--epochs", 100000, "--patience", 0))],

@@ -4,6 +4,7 @@
 #include "base/base.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void errors_are_recorded_and_prefixed(void **state)
 {
@@ -102,6 +103,39 @@ static void writing_is_atomic(void **state)
     remove_folder(dir);
 }
 
+static void what_killed_writers_left_is_removed(void **state)
+{
+    (void)state;
+    char *dir = make_folder(), path[4200], left[4300];
+    ng_error err;
+    snprintf(path, sizeof path, "%s/file", dir);
+    long gone = fork();
+    if (gone == 0)
+        _exit(0);
+    assert_int_equal(gone, waitpid((pid_t)gone, NULL, 0));
+    const struct {
+        const char *name;
+        long writer;
+        bool stays;
+    } cases[] = {{"file", gone, false},
+                 {"file", getpid(), true},
+                 {"file", 1, true},
+                 {"file2", gone, true},
+                 {"fil", gone, true}};
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            snprintf(left, sizeof left, "%s/%s.tmp-%ld-3", dir, cases[i].name, cases[i].writer);
+            if (pass == 0)
+                CHECK_OK(ng_file_save(left, "x", 1, &err), err);
+            else
+                assert_int_equal(cases[i].stays, ngi_path_exists(left));
+        }
+        ngi_file_sweep(path);
+    }
+    ngi_file_sweep("/no/such/folder/file");
+    remove_folder(dir);
+}
+
 static void paths_are_joined_and_split(void **state)
 {
     (void)state;
@@ -147,6 +181,7 @@ int main(void)
         cmocka_unit_test(buffers_grow),
         cmocka_unit_test(files_are_read_within_limits),
         cmocka_unit_test(writing_is_atomic),
+        cmocka_unit_test(what_killed_writers_left_is_removed),
         cmocka_unit_test(paths_are_joined_and_split),
         cmocka_unit_test(hashes_equal_xxh128sum),
     };

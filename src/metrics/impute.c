@@ -18,6 +18,7 @@ typedef struct unknowns {
     int *pixel;          /* [n] */
     int (*neighbour)[8]; /* [n] unknown, -1 - pixel where it is known, or OUTSIDE */
     double *diagonal;    /* [n] sum of the weights within the image */
+    double *pivot;       /* [n] of the preconditioner */
 } unknowns;
 
 enum { OUTSIDE = INT32_MIN };
@@ -36,11 +37,31 @@ static void connect(unknowns *u, const int *index, int i, int h, int w)
     }
 }
 
+/* Modified incomplete Cholesky factors with A's own entries off the diagonal (Gustafsson 1978): what elimination would fill in is
+ * taken from the pivots, a little less than all of it, so that they stay positive. */
+static void find_pivots(unknowns *u)
+{
+    const double share = 0.97;
+    for (int i = 0; i < u->n; i++) {
+        u->pivot[i] = u->diagonal[i];
+        for (int k = 0; k < 4; k++) {
+            int j = u->neighbour[i][k];
+            if (j < 0)
+                continue;
+            double later = 0, weight = around[k].weight;
+            for (int m = 4; m < 8; m++)
+                later += u->neighbour[j][m] >= 0 ? around[m].weight : 0;
+            u->pivot[i] -= weight / u->pivot[j] * (weight + share * (later - weight));
+        }
+    }
+}
+
 static void unknowns_clear(unknowns *u)
 {
     ngi_free(u->pixel);
     ngi_free(u->neighbour);
     ngi_free(u->diagonal);
+    ngi_free(u->pivot);
 }
 
 static ng_status find_unknowns(const uint8_t *removed, int h, int w, unknowns *u, ng_error *err)
@@ -54,12 +75,15 @@ static ng_status find_unknowns(const uint8_t *removed, int h, int w, unknowns *u
     u->pixel = ngi_alloc(n, sizeof *u->pixel);
     u->neighbour = ngi_alloc(n, sizeof *u->neighbour);
     u->diagonal = ngi_alloc(n, sizeof *u->diagonal);
-    bool fine = index && u->pixel && u->neighbour && u->diagonal;
+    u->pivot = ngi_alloc(n, sizeof *u->pivot);
+    bool fine = index && u->pixel && u->neighbour && u->diagonal && u->pivot;
     for (int p = 0; fine && p < pixels; p++)
         if (removed[p])
             u->pixel[index[p]] = p;
     for (int i = 0; fine && i < u->n; i++)
         connect(u, index, i, h, w);
+    if (fine)
+        find_pivots(u);
     ngi_free(index);
     if (fine)
         return NG_OK;
@@ -67,66 +91,131 @@ static ng_status find_unknowns(const uint8_t *removed, int h, int w, unknowns *u
     return ngi_fail_memory(err, (size_t)pixels * sizeof *index + n * sizeof *u->neighbour);
 }
 
-/* out = A v. */
-static void multiply(const unknowns *u, const double *v, double *out)
+/* Four channels: their systems have one matrix and are solved together. */
+enum { LANES = 4 };
+typedef struct lanes {
+    double of[LANES];
+} lanes;
+
+/* a + factor b. */
+static lanes plus(lanes a, lanes factor, const lanes *b)
 {
-    for (int i = 0; i < u->n; i++) {
-        double sum = u->diagonal[i] * v[i];
-        for (int k = 0; k < 8; k++)
-            if (u->neighbour[i][k] >= 0)
-                sum -= around[k].weight * v[u->neighbour[i][k]];
-        out[i] = sum;
-    }
+    for (int m = 0; m < LANES; m++)
+        a.of[m] += factor.of[m] * b->of[m];
+    return a;
 }
 
-static double dot(const double *a, const double *b, int n)
+static lanes times(lanes a, const lanes *b)
 {
-    double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
+    for (int m = 0; m < LANES; m++)
+        a.of[m] *= b->of[m];
+    return a;
+}
+
+static lanes all(double value)
+{
+    return (lanes){{value, value, value, value}};
+}
+
+/* The sum over unknown i's neighbours first..last, each at its weight. */
+static lanes gather(const unknowns *u, int i, int first, int last, const lanes *v)
+{
+    lanes sum = all(0);
+    for (int k = first; k <= last; k++)
+        if (u->neighbour[i][k] >= 0)
+            sum = plus(sum, all(around[k].weight), &v[u->neighbour[i][k]]);
     return sum;
 }
 
-/* Conjugate gradients, preconditioned by the diagonal, from v as it is; room [4n]. */
-static void solve(const unknowns *u, const double *b, double *v, double *room)
+static lanes dot(const lanes *a, const lanes *b, int n)
+{
+    lanes sum = all(0);
+    for (int i = 0; i < n; i++)
+        sum = plus(sum, a[i], &b[i]);
+    return sum;
+}
+
+/* z = M^-1 r. */
+static void precondition(const unknowns *u, const lanes *r, lanes *z)
+{
+    for (int i = 0; i < u->n; i++) {
+        lanes before = plus(gather(u, i, 0, 3, z), all(1), &r[i]);
+        z[i] = times(all(1 / u->pivot[i]), &before);
+    }
+    for (int i = u->n - 1; i >= 0; i--) {
+        lanes behind = gather(u, i, 4, 7, z);
+        z[i] = plus(z[i], all(1 / u->pivot[i]), &behind);
+    }
+}
+
+/* out = A v. */
+static void multiply(const unknowns *u, const lanes *v, lanes *out)
+{
+    for (int i = 0; i < u->n; i++) {
+        lanes others = gather(u, i, 0, 7, v);
+        out[i] = plus(times(all(u->diagonal[i]), &v[i]), all(-1), &others);
+    }
+}
+
+static bool any_above(lanes a, lanes b)
+{
+    bool above = false;
+    for (int m = 0; m < LANES; m++)
+        above = above || a.of[m] > b.of[m];
+    return above;
+}
+
+/* a / b, 0 where b is: a channel without a residual stays as it is. */
+static lanes ratio(lanes a, lanes b)
+{
+    for (int m = 0; m < LANES; m++)
+        a.of[m] = b.of[m] != 0 ? a.of[m] / b.of[m] : 0;
+    return a;
+}
+
+/* Preconditioned conjugate gradients from v as it is, to a relative residual of 1e-6; room [4n]. */
+static void solve(const unknowns *u, const lanes *b, lanes *v, lanes *room)
 {
     int n = u->n;
-    double *r = room, *z = r + n, *p = z + n, *q = p + n;
+    lanes *r = room, *z = r + n, *p = z + n, *q = p + n, rz = all(0);
     multiply(u, v, q);
     for (int i = 0; i < n; i++)
-        r[i] = b[i] - q[i];
-    double end = 1e-12 * (dot(b, b, n) + dot(r, r, n)), rz = 0;
-    for (int step = 0; step < 4 * n + 100 && dot(r, r, n) > end; step++) {
-        for (int i = 0; i < n; i++)
-            z[i] = r[i] / u->diagonal[i];
-        double next = dot(r, z, n), beta = step ? next / rz : 0;
+        r[i] = plus(b[i], all(-1), &q[i]);
+    const lanes bb = dot(b, b, n), start = dot(r, r, n),
+                end = plus(times(all(1e-12), &bb), all(1e-12), &start);
+    for (int step = 0; step < 4 * n + 100 && any_above(dot(r, r, n), end); step++) {
+        precondition(u, r, z);
+        lanes next = dot(r, z, n), beta = ratio(next, rz);
         rz = next;
         for (int i = 0; i < n; i++)
-            p[i] = z[i] + (step ? beta * p[i] : 0);
+            p[i] = step ? plus(z[i], beta, &p[i]) : z[i];
         multiply(u, p, q);
-        double alpha = rz / dot(p, q, n);
+        lanes alpha = ratio(rz, dot(p, q, n)), back = times(all(-1), &alpha);
         for (int i = 0; i < n; i++) {
-            v[i] += alpha * p[i];
-            r[i] -= alpha * q[i];
+            v[i] = plus(v[i], alpha, &p[i]);
+            r[i] = plus(r[i], back, &q[i]);
         }
     }
 }
 
-/* b of channel k, and the mean of the known pixels as a start. */
+/* b of `count` channels from k on, and the mean of the known pixels as a start. */
 static void set_up(const unknowns *u, const float *x, const uint8_t *removed, int pixels, int c, int k,
-                   double *b, double *v)
+                   int count, lanes *b, lanes *v)
 {
-    double mean = 0;
+    lanes mean = all(0);
     for (int p = 0; p < pixels; p++)
-        mean += removed[p] ? 0 : x[(size_t)p * (size_t)c + (size_t)k];
-    mean /= pixels - u->n;
+        for (int m = 0; m < count && !removed[p]; m++)
+            mean.of[m] += x[(size_t)p * (size_t)c + (size_t)(k + m)] / (double)(pixels - u->n);
     for (int i = 0; i < u->n; i++) {
-        b[i] = 0;
+        b[i] = all(0);
         v[i] = mean;
-        for (int m = 0; m < 8; m++) {
-            int other = u->neighbour[i][m];
-            if (other < 0 && other != OUTSIDE)
-                b[i] += around[m].weight * x[(size_t)(-1 - other) * (size_t)c + (size_t)k];
+        for (int n = 0; n < 8; n++) {
+            int other = u->neighbour[i][n];
+            if (other >= 0 || other == OUTSIDE)
+                continue;
+            const float *known = x + (size_t)(-1 - other) * (size_t)c + k;
+            for (int m = 0; m < count; m++)
+                b[i].of[m] += around[n].weight * known[m];
         }
     }
 }
@@ -141,14 +230,16 @@ ng_status ngi_impute(float *x, int h, int w, int c, const uint8_t *removed, doub
         return ngi_fail(err, NG_E_ARGUMENT, "imputation: all pixels are removed: nothing is left to go by");
     }
     size_t n = (size_t)u.n;
-    double *b = ngi_alloc(6 * n, sizeof *b);
-    for (int k = 0; b && k < c; k++) {
-        double *v = b + n;
-        set_up(&u, x, removed, h * w, c, k, b, v);
+    lanes *b = ngi_alloc(6 * n, sizeof *b);
+    for (int k = 0; b && k < c; k += LANES) {
+        int count = c - k < LANES ? c - k : LANES;
+        lanes *v = b + n;
+        set_up(&u, x, removed, h * w, c, k, count, b, v);
         solve(&u, b, v, v + n);
-        for (size_t i = 0; i < n; i++) {
-            size_t at = (size_t)u.pixel[i] * (size_t)c + (size_t)k;
-            x[at] = (float)(v[i] + (noise > 0 ? noise * ngi_random_normal(seed, stream, at) : 0));
+        for (size_t i = 0; i < n * (size_t)count; i++) {
+            size_t lane = i % (size_t)count, of = i / (size_t)count;
+            size_t at = (size_t)u.pixel[of] * (size_t)c + (size_t)k + lane;
+            x[at] = (float)(v[of].of[lane] + (noise > 0 ? noise * ngi_random_normal(seed, stream, at) : 0));
         }
     }
     bool fine = b != NULL;

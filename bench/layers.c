@@ -1,5 +1,5 @@
-/* layers MODEL [RUNS] [--each] [--backend auto|onednn|bf16|int8]: where a forward run's time goes on one thread. Medians over RUNS (15)
- * of the thread's own processor time, by class of layer and in all; --each: of each step, too. GFLOP/s are the direct
+/* layers MODEL [RUNS] [--each] [--threads N] [--backend auto|onednn|bf16|int8]: where a forward run's time goes. Medians over RUNS (15)
+ * of the thread's own processor time (of several threads, of time), by class of layer and in all; --each: of each step, too. GFLOP/s are the direct
  * convolution's multiplications and additions, whatever the kernel does instead; compare with `peak`. */
 #include <string.h>
 
@@ -92,6 +92,7 @@ static float *place(const ngi_plan *p, char *block, int node)
 /* Runs step by step, as a session does. */
 static void measure(ngi_plan *p, int runs, double *times)
 {
+    clockid_t clock = clock_of(p->threads);
     void *contexts[NGI_MAX_BACKENDS] = {NULL};
     char *block = ngi_alloc_aligned(p->bytes);
     if (!block)
@@ -99,7 +100,7 @@ static void measure(ngi_plan *p, int runs, double *times)
     memset(block, 0, p->bytes);
     for (int b = 0; b < p->n_backends; b++)
         if (p->backends[b]->context_create)
-            must(p->backends[b]->context_create(1, &contexts[b], &err));
+            must(p->backends[b]->context_create(p->threads, &contexts[b], &err));
     for (int r = -1; r < runs; r++)
         for (int i = 0; i < p->n_steps; i++) {
             const ngi_step *s = &p->steps[i].step;
@@ -112,10 +113,10 @@ static void measure(ngi_plan *p, int runs, double *times)
                            .out_stride = p->stride[s->node],
                            .scratch = block,
                            .context = contexts[p->steps[i].backend]};
-            double start = milliseconds(CLOCK_THREAD_CPUTIME_ID);
+            double start = milliseconds(clock);
             must(p->steps[i].kernel.forward(&p->steps[i].kernel, &run, &err));
             if (r >= 0)
-                times[(size_t)i * (size_t)runs + (size_t)r] = milliseconds(CLOCK_THREAD_CPUTIME_ID) - start;
+                times[(size_t)i * (size_t)runs + (size_t)r] = milliseconds(clock) - start;
         }
     for (int b = 0; b < p->n_backends; b++)
         if (contexts[b])
@@ -142,20 +143,23 @@ static ngi_calibration *calibrate(const ngi_graph *g, int root)
 int main(int argc, char **argv)
 {
     bool each = false;
-    int runs = 15;
+    int runs = 15, threads = 1;
     const char *backend = "auto", *path = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--each") == 0)
             each = true;
         else if (strcmp(argv[i], "--backend") == 0 && i + 1 < argc)
             backend = argv[++i];
+        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
+            threads = atoi(argv[++i]);
         else if (!path)
             path = argv[i];
         else
             runs = atoi(argv[i]);
     }
-    if (!path || runs < 1) {
-        fprintf(stderr, "usage: %s MODEL [RUNS] [--each] [--backend auto|onednn|bf16|int8]\n", argv[0]);
+    if (!path || runs < 1 || threads < 1) {
+        fprintf(stderr, "usage: %s MODEL [RUNS] [--each] [--threads N] [--backend auto|onednn|bf16|int8]\n",
+                argv[0]);
         return 2;
     }
     ngi_model_file file;
@@ -163,7 +167,11 @@ int main(int argc, char **argv)
     bool softmax;
     ngi_activation act;
     ngi_plan_opts o = {
-        .batch = 1, .threads = 1, .backend = backend, .root = ngi_graph_logits(file.graph, &act, &softmax)};
+
+        .batch = 1,
+        .threads = threads,
+        .backend = backend,
+        .root = ngi_graph_logits(file.graph, &act, &softmax)};
     ngi_calibration *c = calibrate(file.graph, o.root);
     o.ranges = ngi_calibration_ranges(c);
     ngi_plan *p;

@@ -238,9 +238,9 @@ static size_t lay_out_scratch(ngi_native_state *s)
 {
     size_t ahead = s->at_pooled = conv_scratch(&s->forward);
     if (s->pool.h) {
-        int64_t rows = s->forward.winograd ? s->forward.winograd->t.m * NGI_NATIVE_BAND + s->pool.kernel[0] +
-                                                 s->pool.stride[0]
-                                           : s->pool.h;
+        int64_t rows = s->forward.winograd
+                           ? ngi_winograd_band(s->forward.winograd) + s->pool.kernel[0] + s->pool.stride[0]
+                           : s->pool.h;
         bool apart = s->forward.winograd || s->forward.product;
         s->at_joined = ahead + (apart ? round_up((size_t)(rows * s->pool.w * s->pool.c) * sizeof(float)) : 0);
         ahead = s->at_joined + (size_t)s->threads * ngi_native_pool_scratch(&s->pool);

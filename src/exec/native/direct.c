@@ -115,9 +115,10 @@ void ngi_direct_part(const ngi_direct *c, const float *in, ngi_rect part, float 
         room += omp_get_thread_num() * room_floats(c);
 #endif
         for (int64_t first = part.y0; first < part.y1; first += take) {
-#pragma omp for schedule(static)
+            int64_t end = first + take < part.y1 ? first + take : part.y1;
+#pragma omp for collapse(2) schedule(static)
             for (int64_t p = 0; p < panels; p++)
-                for (int64_t y = first; y < part.y1 && y < first + take; y++)
+                for (int64_t y = first; y < end; y++)
                     run_row(c, in, p, y, part.x0, part.x1, out, stride, room);
         }
     }

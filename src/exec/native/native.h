@@ -107,6 +107,7 @@ typedef struct ngi_winograd {
     float *bias;          /* [panels * panel], zeros where there is none */
     float low, high;      /* fused clamp: relu is 0..infinity */
     int64_t chunk;        /* 2-D: tiles a pass; 1-D: lines across a pass */
+    int64_t group;        /* output tiles of a pass that one thread multiplies at a time, at most */
 } ngi_winograd;
 
 /* Bytes of the transformed weights; 0 for shapes that have no transform. */
@@ -121,6 +122,8 @@ ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shap
 void ngi_winograd_update(ngi_winograd *c, const float *kernel, const float *bias);
 void ngi_winograd_free(ngi_winograd *c);
 size_t ngi_winograd_scratch(const ngi_winograd *c); /* bytes */
+/* 2-D: rows of the output at a time in front of a pool, so that what lies between stays in the cache. */
+int64_t ngi_winograd_band(const ngi_winograd *c);
 /* One image: in [in_h,in_w,in_c], out [out_h,out_w] pixels of out_c floats, `stride` floats apart. */
 void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
                       void *scratch);

@@ -87,49 +87,75 @@ void ngi_product_update(ngi_product *c, const float *kernel, const float *bias)
 }
 
 /* Rows at a time: few enough to stay near while all panels meet them, enough to make the panels' way worth it. */
-#define CHUNK 48
+#define CHUNK         48
+/* Rows whose products cost as much as reading a panel's weights does, and panels as much as reading a row. */
+#define COST_OF_PANEL 12
+#define COST_OF_ROW   4
 
-static int64_t choose_rows(const ngi_product *c, int64_t rows)
+/* A thread's piece of work: so many rows times so many panels. */
+typedef struct piece {
+    int64_t rows, panels;
+} piece;
+
+/* Threads share the rows; where these are few, the panels too, or each of them would read all weights for little. */
+static piece divide(const ngi_product *c, int64_t rows)
 {
-    int64_t parts = (rows + CHUNK / 2) / CHUNK;
-    parts = (parts + c->threads - 1) / c->threads * c->threads;
-    return parts > 1 ? (rows + parts - 1) / parts : rows;
+    int64_t panels = panels_of(c->isa, c->out_c), chunks = (rows + CHUNK / 2) / CHUNK, lowest = INT64_MAX;
+    piece best = {rows, panels};
+    for (int64_t across = 1; across <= c->threads && across <= panels; across++) {
+        if (c->threads % across != 0)
+            continue;
+        int64_t step = c->threads / across, down = (chunks + step - 1) / step * step;
+        piece one = {down > 1 ? (rows + down - 1) / down : rows, (panels + across - 1) / across};
+        int64_t mine = (down + step - 1) / step; /* pieces of a thread, with the same weights */
+        int64_t cost = mine * one.rows * (one.panels + COST_OF_ROW) + one.panels * COST_OF_PANEL;
+        if (cost < lowest) {
+            lowest = cost;
+            best = one;
+        }
+    }
+    return best;
+}
+
+/* `rows` pixels, one after the other, times panels [first, end). */
+static void multiply(const ngi_product *c, int64_t rows, int64_t first, int64_t end, const float *in,
+                     float *out, int64_t stride, bool accumulate)
+{
+    int64_t panel = 2 * c->isa->lanes, panels = panels_of(c->isa, c->out_c);
+    for (int64_t p = first; p < end && p < panels; p++) {
+        int64_t at = p * panel, n = c->out_c - at < panel ? c->out_c - at : panel;
+        c->isa->product(rows, c->in_c, in, c->in_c, c->weights + at * c->in_c, out + at, stride, c->bias + at,
+                        c->low, c->high, accumulate, n);
+    }
 }
 
 void ngi_product_run(const ngi_product *c, int64_t rows, const float *in, float *out, int64_t stride,
                      bool accumulate)
 {
-    int64_t panel = 2 * c->isa->lanes, panels = panels_of(c->isa, c->out_c), take = choose_rows(c, rows);
-#pragma omp parallel for num_threads(c->threads) schedule(static) if (c->threads > 1)
-    for (int64_t r = 0; r < rows; r += take)
-        for (int64_t p = 0; p < panels; p++) {
-            int64_t first = p * panel, n = c->out_c - first < panel ? c->out_c - first : panel;
-            c->isa->product(rows - r < take ? rows - r : take, c->in_c, in + r * c->in_c, c->in_c,
-                            c->weights + first * c->in_c, out + r * stride + first, stride, c->bias + first,
-                            c->low, c->high, accumulate, n);
-        }
+    int64_t panels = panels_of(c->isa, c->out_c);
+    piece one = divide(c, rows);
+#pragma omp parallel for collapse(2) num_threads(c->threads) schedule(static) if (c->threads > 1)
+    for (int64_t p = 0; p < panels; p += one.panels)
+        for (int64_t r = 0; r < rows; r += one.rows)
+            multiply(c, rows - r < one.rows ? rows - r : one.rows, p, p + one.panels, in + r * c->in_c,
+                     out + r * stride, stride, accumulate);
 }
 
 void ngi_product_part(const ngi_product *c, int64_t w, ngi_rect part, const float *in, float *out,
                       int64_t stride)
 {
-    int64_t panel = 2 * c->isa->lanes, panels = panels_of(c->isa, c->out_c), n = part.x1 - part.x0;
+    int64_t panels = panels_of(c->isa, c->out_c), n = part.x1 - part.x0, lines = part.y1 - part.y0;
     if (n == w) { /* lines that follow each other */
-        ngi_product_run(c, (part.y1 - part.y0) * w, in + part.y0 * w * c->in_c, out + part.y0 * w * stride,
-                        stride, false);
+        ngi_product_run(c, lines * w, in + part.y0 * w * c->in_c, out + part.y0 * w * stride, stride, false);
         return;
     }
-    int64_t lines = part.y1 - part.y0, parts = (lines * n + CHUNK / 2) / CHUNK;
-    parts = (parts + c->threads - 1) / c->threads * c->threads;
-    int64_t take = parts > 1 ? (lines + parts - 1) / parts : lines;
-#pragma omp parallel for num_threads(c->threads) schedule(static) if (c->threads > 1)
-    for (int64_t first = part.y0; first < part.y1; first += take)
-        for (int64_t p = 0; p < panels; p++)
-            for (int64_t y = first; y < part.y1 && y < first + take; y++) {
-                int64_t at = p * panel, channels = c->out_c - at < panel ? c->out_c - at : panel,
-                        pixel = y * w + part.x0;
-                c->isa->product(n, c->in_c, in + pixel * c->in_c, c->in_c, c->weights + at * c->in_c,
-                                out + pixel * stride + at, stride, c->bias + at, c->low, c->high, false,
-                                channels);
-            }
+    piece one = divide(c, lines * n);
+    int64_t take = (one.rows + n - 1) / n; /* lines */
+#pragma omp parallel for collapse(2) num_threads(c->threads) schedule(static) if (c->threads > 1)
+    for (int64_t p = 0; p < panels; p += one.panels)
+        for (int64_t first = part.y0; first < part.y1; first += take)
+            for (int64_t at = p; at < p + one.panels; at++)
+                for (int64_t y = first; y < part.y1 && y < first + take; y++)
+                    multiply(c, n, at, at + 1, in + (y * w + part.x0) * c->in_c,
+                             out + (y * w + part.x0) * stride, stride, false);
 }

@@ -36,7 +36,7 @@ static void run_bands(const ngi_native_state *s, const float *in, ngi_rect part,
     int64_t row = p->w * p->c, base = tiles.y0, done = tiles.y0; /* of the pool's input: in room, made */
     int64_t next = part.y0;                                      /* row of the result */
     while (next < part.y1) {
-        int64_t first = next, y0, y1, end = done + (int64_t)NGI_NATIVE_BAND * c->t.m;
+        int64_t first = next, y0, y1, end = done + ngi_winograd_band(c);
         end = end < tiles.y1 ? end : tiles.y1;
         ngi_winograd_part(c, in, (ngi_rect){done, end, tiles.x0, tiles.x1}, room + (done - base) * row, done,
                           p->c, false, scratch);

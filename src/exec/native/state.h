@@ -4,9 +4,6 @@
 
 #include "exec/native/native.h"
 
-/* Rows of tiles at a time in front of a pool: what lies between stays in the cache. */
-#define NGI_NATIVE_BAND 2
-
 /* One convolution of any kind; direct.isa and both others NULL: none. */
 typedef struct ngi_native_conv {
     ngi_winograd *winograd;

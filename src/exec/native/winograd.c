@@ -89,26 +89,37 @@ static void pack_weights(const ngi_winograd *c, const ngi_winograd_shape *s, con
     }
 }
 
-/* Tiles or lines a pass, so that the transformed input fills about half of the second-level cache. */
-static int64_t choose_chunk(const ngi_winograd *c)
+/* Rows of products that reading a panel's weights once costs as much as, and that letting all threads meet does. */
+#define COST_OF_PANEL 12
+#define COST_OF_PASS  16
+
+/* Divides the map into passes and the products of a pass into groups of rows, for threads to share where there are fewer panels
+ * than they need. A group's transformed inputs fill about half of a second-level cache. */
+static void divide(ngi_winograd *c)
 {
     long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    int64_t budget = (l2 >= 262144 ? l2 : 1048576) / 2;
-    int64_t tile = c->frequencies * c->in_lanes * (int64_t)sizeof(float);
-    int64_t tiles = budget / tile;
-    if (c->two_d) {
-        int64_t all = tiles_of(c->shape.out_h, c->t.m) * tiles_of(c->shape.out_w, c->t.m);
-        tiles = tiles < 24 ? 24 : tiles;
-        int64_t passes = (all + tiles - 1) / tiles;
-        return (all + passes - 1) / passes;
+    int64_t budget = (l2 >= 262144 ? l2 : 1048576) / 2, line = 1, least = 24;
+    int64_t all = tiles_of(c->shape.out_h, c->t.m) * tiles_of(c->shape.out_w, c->t.m);
+    int64_t fit = budget / (c->frequencies * c->in_lanes * (int64_t)sizeof(float));
+    if (!c->two_d) { /* lines of tiles */
+        line = tiles_of(c->vertical ? c->shape.out_h : c->shape.out_w, c->t.m);
+        all = c->vertical ? c->shape.out_w : c->shape.out_h;
+        least = 2 * c->others;
+        fit = fit / line - (c->others - 1);
     }
-    int64_t along = c->vertical ? c->shape.out_h : c->shape.out_w,
-            across = c->vertical ? c->shape.out_w : c->shape.out_h;
-    int64_t lines = tiles / tiles_of(along, c->t.m) - (c->others - 1);
-    if (lines < 2 * c->others)
-        lines = 2 * c->others;
-    int64_t passes = (across + lines - 1) / lines;
-    return (across + passes - 1) / passes;
+    fit = fit < least ? least : fit;
+    int64_t lowest = INT64_MAX;
+    for (int64_t groups = 1; groups <= c->threads; groups++) {
+        int64_t passes = (all + fit * groups - 1) / (fit * groups), chunk = (all + passes - 1) / passes;
+        int64_t group = (chunk * line + groups - 1) / groups;
+        int64_t rounds = (c->panels * groups + c->threads - 1) / c->threads;
+        int64_t cost = passes * (rounds * (group + COST_OF_PANEL) + COST_OF_PASS);
+        if (cost >= lowest)
+            continue;
+        lowest = cost;
+        c->chunk = chunk;
+        c->group = group;
+    }
 }
 
 void ngi_winograd_free(ngi_winograd *c)
@@ -121,9 +132,9 @@ void ngi_winograd_free(ngi_winograd *c)
 }
 
 /* All but the weights. */
-static bool describe(ngi_winograd *c, const ngi_native_isa *isa, const ngi_winograd_shape *s)
+static bool describe(ngi_winograd *c, const ngi_native_isa *isa, const ngi_winograd_shape *s, int threads)
 {
-    *c = (ngi_winograd){.isa = isa, .shape = *s, .low = -INFINITY, .high = INFINITY};
+    *c = (ngi_winograd){.isa = isa, .shape = *s, .threads = threads, .low = -INFINITY, .high = INFINITY};
     if (!choose_transform(c))
         return false;
     int64_t panel = 2 * isa->lanes;
@@ -131,7 +142,7 @@ static bool describe(ngi_winograd *c, const ngi_native_isa *isa, const ngi_winog
     c->pad_left = s->transpose ? s->kernel_w - 1 - s->pad_left : s->pad_left;
     c->in_lanes = (s->in_c + isa->lanes - 1) / isa->lanes * isa->lanes;
     c->panels = (s->out_c + panel - 1) / panel;
-    c->chunk = choose_chunk(c);
+    divide(c);
     return true;
 }
 
@@ -143,13 +154,13 @@ static size_t weight_count(const ngi_winograd *c)
 size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_shape *s)
 {
     ngi_winograd c;
-    return describe(&c, isa, s) ? weight_count(&c) * sizeof(float) : 0;
+    return describe(&c, isa, s, 1) ? weight_count(&c) * sizeof(float) : 0;
 }
 
 bool ngi_winograd_is_2d(const ngi_native_isa *isa, const ngi_winograd_shape *s)
 {
     ngi_winograd c;
-    return describe(&c, isa, s) && c.two_d;
+    return describe(&c, isa, s, 1) && c.two_d;
 }
 
 static ng_status allocate(ngi_winograd *c, const float *packed, const float *bias, ng_error *err)
@@ -173,13 +184,12 @@ ng_status ngi_winograd_create(const ngi_native_isa *isa, const ngi_winograd_shap
 {
     *out = NULL;
     ngi_winograd described;
-    if (!describe(&described, isa, s))
+    if (!describe(&described, isa, s, threads))
         return NG_E_UNSUPPORTED;
     ngi_winograd *c = ngi_alloc(1, sizeof *c);
     if (!c)
         return ngi_fail_memory(err, sizeof *c);
     *c = described;
-    c->threads = threads;
     ng_status status = allocate(c, packed, bias, err);
     if (status != NG_OK) {
         ngi_winograd_free(c);
@@ -269,7 +279,9 @@ static void point_at_outputs(const wino_pass *p, int64_t y, int64_t x, int down,
             *dst++ = y + i < s->out_h && x + j < s->out_w ? line + j * p->stride : NULL;
 }
 
-static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, const float *products)
+/* `products`: of the tile's first frequency; `apart` floats between frequencies. */
+static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, const float *products,
+                       int64_t apart)
 {
     const ngi_winograd *c = p->c;
     int64_t panel = 2 * c->isa->lanes, channel = panel_index * panel;
@@ -282,21 +294,23 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
     else
         point_at_outputs(p, p->first + row / p->along, tile_column(p, row), 1, m, channel, dst);
     int64_t channels = c->shape.out_c - channel < panel ? c->shape.out_c - channel : panel;
-    c->isa->output(&c->t, c->two_d, products + row * panel, p->rows * panel, dst, c->bias + channel, c->low,
-                   c->high, p->accumulate, channels);
+    c->isa->output(&c->t, c->two_d, products, apart, dst, c->bias + channel, c->low, c->high, p->accumulate,
+                   channels);
 }
 
-static void run_panel(const wino_pass *p, int64_t panel_index, float *products)
+/* Rows [first, end) of a panel. */
+static void run_panel(const wino_pass *p, int64_t panel_index, int64_t first, int64_t end, float *products)
 {
     const ngi_winograd *c = p->c;
-    int64_t panel = 2 * c->isa->lanes;
+    int64_t panel = 2 * c->isa->lanes, apart = (end - first) * panel;
     const float *w = c->weights + panel_index * c->frequencies * c->others * c->shape.in_c * panel;
     for (int f = 0; f < c->frequencies; f++)
         for (int j = 0; j < c->others; j++, w += c->shape.in_c * panel)
-            c->isa->multiply(p->rows, c->shape.in_c, p->v + (f * p->places + j * p->along) * c->in_lanes,
-                             c->in_lanes, w, products + f * p->rows * panel, j > 0);
-    for (int64_t row = 0; row < p->rows; row++)
-        write_tile(p, row, panel_index, products);
+            c->isa->multiply(end - first, c->shape.in_c,
+                             p->v + (f * p->places + j * p->along + first) * c->in_lanes, c->in_lanes, w,
+                             products + f * apart, j > 0);
+    for (int64_t row = first; row < end; row++)
+        write_tile(p, row, panel_index, products + (row - first) * panel, apart);
 }
 
 /* Transformed tiles and output tiles that a pass has room for. */
@@ -312,31 +326,45 @@ static int64_t most_places(const ngi_winograd *c, int64_t *rows)
 size_t ngi_winograd_scratch(const ngi_winograd *c)
 {
     int64_t rows, places = most_places(c, &rows), panel = 2 * c->isa->lanes;
-    return (size_t)(c->frequencies * (places * c->in_lanes + c->threads * rows * panel)) * sizeof(float);
+    return (size_t)(c->frequencies * (places * c->in_lanes + c->threads * c->group * panel)) * sizeof(float);
+}
+
+/* Group and panel of a pass's piece of work: pieces that follow each other, mostly a thread's, share whichever is larger, the
+ * group's transformed inputs or the panel's weights. */
+static void run_piece(const wino_pass *p, int64_t piece, int64_t groups, float *products)
+{
+    int64_t rows = (p->rows + groups - 1) / groups;
+    bool by_group = rows > 2 * p->c->isa->lanes;
+    int64_t group = by_group ? piece / p->c->panels : piece % groups;
+    int64_t end = (group + 1) * rows;
+    if (group * rows < p->rows)
+        run_panel(p, by_group ? piece % p->c->panels : piece / groups, group * rows,
+                  end < p->rows ? end : p->rows, products);
+}
+
+int64_t ngi_winograd_band(const ngi_winograd *c)
+{
+    int64_t rows = c->chunk / tiles_of(c->shape.out_w, c->t.m);
+    return (rows > 2 ? rows : 2) * c->t.m;
 }
 
 static void run_pass(const wino_pass *p)
 {
     const ngi_winograd *c = p->c;
-    if (c->threads == 1) {
-        for (int64_t i = 0; i < p->places; i++)
-            transform_place(p, i);
-        for (int64_t i = 0; i < c->panels; i++)
-            run_panel(p, i, p->products);
-        return;
-    }
-#ifdef _OPENMP
-#pragma omp parallel num_threads(c->threads)
+    int64_t groups = (p->rows + c->group - 1) / c->group;
+#pragma omp parallel num_threads(c->threads) if (c->threads > 1)
     {
-        float *mine = p->products + omp_get_thread_num() * c->frequencies * p->rows * 2 * c->isa->lanes;
+        float *mine = p->products;
+#ifdef _OPENMP
+        mine += omp_get_thread_num() * c->frequencies * c->group * 2 * c->isa->lanes;
+#endif
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < p->places; i++)
             transform_place(p, i);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < c->panels; i++)
-            run_panel(p, i, mine);
+        for (int64_t i = 0; i < groups * c->panels; i++)
+            run_piece(p, i, groups, mine);
     }
-#endif
 }
 
 /* Outputs of a tile downwards, and to the right. */

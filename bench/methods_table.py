@@ -63,9 +63,9 @@ def main(folder):
           "and Dense;\ngradcamelementwise is LayerCAM, as it must be where no activation is negative.\n")
     print(f"## What changes the score: {curves[0]['images']} scenes\n")
     table(curves, [c for c in CURVES if curves[0][c[0]]], "deletion", down=False)
-    print("\n## Methods of many forward runs: a few of these scenes, fewer samples than the defaults\n")
-    print("So few scenes say what a method costs, and little of what it is worth. IoU at half of the maximum.\n")
-    table(costly, NAMES, "energy")
+    print(f"\n## Methods of many forward runs: {costly[0]['images']} of these scenes, fewer samples than the defaults\n")
+    print("IoU at half of the maximum: there are no maps of other scenes to choose a threshold on.\n")
+    table(costly, NAMES + CURVES, "energy")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,12 @@ typedef struct ngi_winograd {
     int64_t group;        /* output tiles of a pass that one thread multiplies at a time, at most */
 } ngi_winograd;
 
+/* Tiles of m outputs that an axis of so many takes. */
+static inline int64_t ngi_tiles_of(int64_t outputs, int m)
+{
+    return (outputs + m - 1) / m;
+}
+
 /* Bytes of the transformed weights; 0 for shapes that have no transform. */
 size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_shape *shape);
 bool ngi_winograd_is_2d(const ngi_native_isa *isa, const ngi_winograd_shape *shape);

@@ -38,17 +38,18 @@ def mean(row, name):
     return f"{value:.2f} ({low:.2f}-{high:.2f})"
 
 
-def table(rows, names, key, down=True):
-    print("| method | scenes | " + " | ".join(title for _, title in names) + " | seconds | forwards |")
-    print("| --- | --- |" + " --- |" * (len(names) + 2))
+def table(rows, names, key, down=True, seconds=False):
+    costs = " seconds | forwards |" if seconds else " forwards |"
+    print("| method | scenes | " + " | ".join(title for _, title in names) + " |" + costs)
+    print("| --- | --- |" + " --- |" * (len(names) + costs.count("|")))
     for row in sorted(rows, key=lambda r: -float(r[key]) if down else float(r[key])):
         cells = [mean(row, name) for name, _ in names]
         for i, (name, _) in enumerate(names):
             if name == "iou" and row["iou"]:
                 cells[i] += f" [{float(row['iou_threshold']):g}]"
         label = row["method"] + (f" {row['parameters']}" if row["parameters"] else "")
-        seconds, forwards = float(row["seconds"]), float(row["forwards"])
-        print(f"| {label} | {row['images']} | " + " | ".join(cells) + f" | {seconds:.3f} | {forwards:.1f} |")
+        cells += [f"{float(row['seconds']):.3f}"] * seconds + [f"{float(row['forwards']):.1f}"]
+        print(f"| {label} | {row['images']} | " + " | ".join(cells) + " |")
 
 
 def main(folder):
@@ -58,7 +59,7 @@ def main(folder):
     print(HEAD.format(area=f"{float(first['area']):.1%}", right=f"{float(first['right']):.0%}", images=first["images"],
                       tuned=first["iou_tuned_on"]))
     print(f"## Methods of a few forward runs: {first['images']} scenes\n")
-    table(location, NAMES, "energy")
+    table(location, NAMES, "energy", seconds=True)
     print("\ncam, hirescam, xgradcam and shapleycam (of the logit) are gradcam here, as they must be behind global average pooling "
           "and Dense;\ngradcamelementwise is LayerCAM, as it must be where no activation is negative.\n")
     print(f"## What changes the score: {curves[0]['images']} scenes\n")

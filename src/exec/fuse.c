@@ -237,7 +237,8 @@ static ng_status make_step(ngi_plan *p, int node, const ngi_plan_opts *o, ng_err
     for (int i = 0; i < n->n_inputs; i++)
         s->backward = s->backward || (p->on_path[s->step.node] && p->on_path[s->step.inputs[i]]);
     s->step.backward = s->backward;
-    s->step.fine = p->fine;
+    s->step.fine = p->fine && (p->on_path[s->step.node] ||
+                               !p->training); /* what is frozen is mostly run without a gradient */
     ngi_plan_set_trained(p, s, o->trained);
     return NG_OK;
 }

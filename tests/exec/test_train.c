@@ -240,33 +240,34 @@ static void changed_weights(void **state)
     }
 }
 
-/* Only what is asked for is trained: a frozen front has no gradient and costs none. */
+/* Only what is asked for is trained: a frozen front has no gradient and costs none. The gradients behind it are the same bytes,
+ * but for auto's kernels, which are less exact in front where no gradient passes. */
 static void frozen_front(void **state)
 {
     (void)state;
-    ngi_graph *g;
-    net_random_state = 10;
-    int input, root = wide_net(&g, &input);
-    bool *trained = all_weights(g), *back = calloc((size_t)g->n_weights, sizeof *back);
-    for (int w = g->n_weights / 2; w < g->n_weights; w++)
-        back[w] = trained[w];
-    float *in = net_floats(2 * net_count(g, input)), *seed = net_floats(2 * 5);
-    trained_plan whole = open_plan(g, root, 2, 1, "auto", trained),
-                 half = open_plan(g, root, 2, 1, "auto", back);
-    run(&whole, in, seed, 2);
-    run(&half, in, seed, 2);
-    for (int w = 0; w < g->n_weights; w++)
-        if (back[w])
-            assert_memory_equal(whole.grads[w], half.grads[w],
-                                (size_t)ngi_shape_count(&g->weights[w].shape) * sizeof(float));
-    assert_true(ngi_plan_bytes(half.plan) < ngi_plan_bytes(whole.plan));
-    close_plan(g, &whole);
-    close_plan(g, &half);
-    free(in);
-    free(seed);
-    free(back);
-    free(trained);
-    ngi_graph_free(g);
+    static const char *const backends[] = {"ref", "onednn", "auto"};
+    for (int b = 0; b < 3; b++) {
+        ngi_graph *g;
+        net_random_state = 10;
+        int input, root = wide_net(&g, &input);
+        bool *trained = all_weights(g), *back = calloc((size_t)g->n_weights, sizeof *back);
+        for (int w = g->n_weights / 2; w < g->n_weights; w++)
+            back[w] = trained[w];
+        float *in = net_floats(2 * net_count(g, input)), *seed = net_floats(2 * 5);
+        trained_plan whole = open_plan(g, root, 2, 1, backends[b], trained),
+                     half = open_plan(g, root, 2, 1, backends[b], back);
+        run(&whole, in, seed, 2);
+        run(&half, in, seed, 2);
+        compare(g, half.grads, whole.grads, b < 2 ? 0 : 1e-5, backends[b]);
+        assert_true(ngi_plan_bytes(half.plan) < ngi_plan_bytes(whole.plan));
+        close_plan(g, &whole);
+        close_plan(g, &half);
+        free(in);
+        free(seed);
+        free(back);
+        free(trained);
+        ngi_graph_free(g);
+    }
 }
 
 typedef struct visits {

@@ -1,8 +1,8 @@
 /* FullGrad (Srinivas & Fleuret, 2019): the gradient to the input times the input, and to every bias times the bias, each
  * channel's absolute values scaled to 0..1, upsampled and summed:
  *   sum_c psi(|x dS/dx|) + sum_layers sum_c psi(|b dS/db|).
- * A batch norm's bias is beta - mean gamma / sqrt(variance + epsilon). Biases without a place in the picture (of dense
- * layers) have no map. Variant pgc adds 1e-7 to what a channel is divided by, as pytorch-grad-cam does; that matters where
+ * A batch norm's bias is beta - mean gamma / sqrt(variance + epsilon), a layer norm's beta. Biases without a place in the
+ * picture (of dense layers behind it) have no map. Variant pgc adds 1e-7 to what a channel is divided by, as pytorch-grad-cam does; that matters where
  * gradients are small. Since upsampling is linear, the channels of a layer are summed before it. */
 #include "attr/attr.h"
 
@@ -17,12 +17,21 @@ static const ng_method_parameter parameters[] = {
 
 extern const ngi_method ngi_method_fullgrad;
 
-static bool has_spatial_bias(const ngi_node *n)
+static bool has_spatial_bias(const ngi_graph *g, const ngi_node *n)
 {
     if (!n->feeds_output || n->shape.rank != 3)
         return false;
-    bool convolution = n->op == NGI_OP_CONV2D || n->op == NGI_OP_DEPTHWISE;
-    return n->op == NGI_OP_BATCHNORM || (convolution && n->weights[1] >= 0);
+    switch (n->op) {
+    case NGI_OP_BATCHNORM:
+        return true;
+    case NGI_OP_CONV2D:
+    case NGI_OP_DEPTHWISE:
+    case NGI_OP_DENSE: /* of every cell's channels */
+    case NGI_OP_LAYERNORM:
+        return n->weights[1] >= 0 && ngi_shape_count(&g->weights[n->weights[1]].shape) == n->shape.dim[2];
+    default:
+        return false;
+    }
 }
 
 static double bias_of(const ngi_graph *g, const ngi_node *n, int64_t c)
@@ -108,7 +117,7 @@ static ng_status compute(const ngi_attr_job *job, ng_map *map, ng_error *err)
         return ngi_fail_memory(err, (size_t)g->n_nodes * sizeof *nodes);
     nodes[n++] = g->inputs[0];
     for (int i = 0; i < g->n_nodes; i++)
-        if (has_spatial_bias(&g->nodes[i]) && ngi_graph_reaches(g, i, job->head->logits)) {
+        if (has_spatial_bias(g, &g->nodes[i]) && ngi_graph_reaches(g, i, job->head->logits)) {
             int64_t cells = g->nodes[i].shape.dim[0] * g->nodes[i].shape.dim[1];
             most = cells > most ? cells : most;
             nodes[n++] = i;

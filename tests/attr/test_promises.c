@@ -206,6 +206,45 @@ static void ties_of_a_flat_baseline_do_not_show(void **state)
     free_scene(&s);
 }
 
+/* A dense layer of every cell's channels is a convolution of 1x1, and its biases have a place as those of one have. */
+static void fullgrad_knows_a_dense_layer_of_cells(void **state)
+{
+    (void)state;
+    ng_map maps[2];
+    for (int dense = 0; dense < 2; dense++) {
+        scene s = {.g = net_new(), .white = {1, 1, 1}};
+        ng_error err = {0};
+        ngi_attr plain;
+        ngi_attr_init(&plain);
+        net_random_state = 5;
+        int image = net_image(s.g, SIDE, SIDE, 3),
+            first = net_conv(s.g, image, net_window(3, 3, 1, 1, true), 6, true);
+        add_layer(s.g, "image", image);
+        int relu = net_activation(s.g, NGI_ACT_RELU, first);
+        int cells = dense ? net_dense(s.g, relu, 5, true)
+                          : net_conv(s.g, relu, net_window(1, 1, 1, 1, true), 5, true);
+        net_random_state = 7;
+        const ngi_node *n = &s.g->nodes[cells];
+        for (int k = 0; k < 2; k++) {
+            ngi_weight *w = &s.g->weights[n->weights[k]];
+            for (int64_t i = 0; i < ngi_shape_count(&w->shape); i++)
+                w->data[i] = net_float();
+        }
+        int last = net_activation(s.g, NGI_ACT_RELU, cells);
+        s.layer = add_layer(s.g, "last", last);
+        int logits = net_dense(s.g, net_op(s.g, NGI_OP_GLOBAL_AVG, &plain, last), CLASSES, true);
+        net_output(s.g, net_op(s.g, NGI_OP_SOFTMAX, &plain, logits));
+        CHECK_OK(ngi_graph_infer(s.g, &err), err);
+        s.head = ngi_head_of(s.g);
+        s.input = net_floats(BATCH * SIDE * SIDE * 3);
+        maps[dense] = map_of(&s, "ref", 1, method("fullgrad"), (request){.class_index = 1, .threads = 1});
+        free_scene(&s);
+    }
+    check_near(method("fullgrad"), "as a convolution", &maps[0], &maps[1], 1e-5);
+    ng_map_clear(&maps[0]);
+    ng_map_clear(&maps[1]);
+}
+
 static int stop_at_once(void *context, int done, int total)
 {
     (void)total;
@@ -259,6 +298,7 @@ int main(void)
         cmocka_unit_test(kernel_shap_is_exact_where_it_can_be),
         cmocka_unit_test(occlusion_of_a_constant_image_by_its_colour_is_zero),
         cmocka_unit_test(ties_of_a_flat_baseline_do_not_show),
+        cmocka_unit_test(fullgrad_knows_a_dense_layer_of_cells),
         cmocka_unit_test(long_work_can_be_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

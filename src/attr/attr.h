@@ -165,6 +165,7 @@ enum { NGI_ALL_GRADIENTS = -2 };
 typedef struct ngi_sampling {
     ngi_part *part;
     int count;
+    int least; /* samples that are run however little time there is: without them there is no map; 0: one */
     int gradient_node; /* node whose gradient of the score is wanted; -1: none; NGI_ALL_GRADIENTS: all, by take_run */
     ngi_relu_rule rule;
     /* NULL, or for each start values that many samples have outside of a rectangle: of those without a gradient only what
@@ -181,7 +182,7 @@ typedef struct ngi_sampling {
 } ngi_sampling;
 
 /* Runs the samples on the job's threads. *done (may be NULL) gets how many were taken: fewer than count where the job's
- * time ran out, but some at least. NG_E_CANCELLED: the caller's progress said so. */
+ * time ran out, but `least`. NG_E_CANCELLED: the caller's progress said so. */
 NG_NODISCARD ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *done,
                                        ng_error *err);
 

@@ -73,8 +73,8 @@ static void take(void *context, int i, double score, const float *gradient)
     w->weight += i < 2 ? 0 : w->weights[i - 2];
 }
 
-/* Under a time limit the places are run in an order of which every beginning is spread over the way: by their numbers with
- * the bits reversed. Then a part of them is an estimate of the whole. */
+/* Under a time limit the places are run in an order of which every beginning is spread over the way, from the middle on: by
+ * their numbers with the bits reversed and the lowest turned. Then a part of them is an estimate of the whole. */
 static ng_status spread_order(way *w, ng_error *err)
 {
     double *copy = ngi_alloc(2 * (size_t)w->steps, sizeof *copy);
@@ -87,7 +87,7 @@ static ng_status spread_order(way *w, ng_error *err)
     for (int i = 0; i < 1 << bits; i++) {
         int from = 0;
         for (int b = 0; b < bits; b++)
-            from |= (i >> b & 1) << (bits - 1 - b);
+            from |= ((i >> b & 1) ^ (b == 0)) << (bits - 1 - b);
         if (from < w->steps) {
             w->places[n] = copy[from];
             w->weights[n++] = copy[w->steps + from];
@@ -102,6 +102,7 @@ static ng_status integrate(const ngi_attr_job *job, way *w, ngi_integral *out, n
     if (job->seconds > 0)
         NGI_TRY(spread_order(w, err));
     ngi_sampling s = {.count = w->steps + 2,
+                      .least = 3, /* both ends and a gradient */
                       .gradient_node = job->graph->inputs[0],
                       .make = make,
                       .take = take,
@@ -109,11 +110,6 @@ static ng_status integrate(const ngi_attr_job *job, way *w, ngi_integral *out, n
     int done;
     NGI_TRY(ngi_part_whole(job, &s.part, err));
     NGI_TRY(ngi_attr_sample(job, &s, &done, err));
-    if (done < 3 || w->weight <= 0)
-        return ngi_fail(
-            err, NG_E_LIMIT,
-            "the time did not suffice for a single gradient between the baseline and the image; give "
-            "more");
     double norm = 0;
     *out = (ngi_integral){.gradients = done - 2, .first = w->first, .last = w->last};
     for (int64_t k = 0; k < w->count; k++) {

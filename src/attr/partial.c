@@ -31,17 +31,21 @@ double ngi_partial_error(const ngi_partial *p, const ng_map *map)
     return sum / (double)p->cells;
 }
 
-void ngi_partial_note(ng_map *map, const char *what, int n, int total, double error)
+const char *ngi_error_text(char text[NGI_ERROR_TEXT], double error, const ng_map *map)
 {
     float low, high;
     ngi_min_max(map->signed_data, (int64_t)map->height * map->width, &low, &high);
-    int used = snprintf(map->note, sizeof map->note, "%d of %d %s in the time given, drawn at random; ", n,
-                        total, what);
-    char *end = map->note + used;
-    size_t left = sizeof map->note - (size_t)used;
     if (error < 0)
-        snprintf(end, left, "standard error not known");
+        snprintf(text, NGI_ERROR_TEXT, "standard error not known");
     else
-        snprintf(end, left, "standard error of a value %.3g, %.2g of the map's range", error,
+        snprintf(text, NGI_ERROR_TEXT, "standard error of a value %.3g, %.2g of the map's range", error,
                  high > low ? error / ((double)high - low) : 0);
+    return text;
+}
+
+void ngi_partial_note(ng_map *map, const char *what, int n, int total, double error)
+{
+    char text[NGI_ERROR_TEXT];
+    snprintf(map->note, sizeof map->note, "%d of %d %s in the time given, drawn at random; %s", n, total,
+             what, ngi_error_text(text, error, map));
 }

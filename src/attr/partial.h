@@ -25,4 +25,8 @@ double ngi_partial_error(const ngi_partial *p, const ng_map *map);
 /* Sets the map's note: how many `what` were seen, and the standard error; not known below 0. */
 void ngi_partial_note(ng_map *map, const char *what, int n, int total, double error);
 
+/* "standard error of a value 0.1, 0.02 of the map's range"; not known below 0. Returns text. */
+enum { NGI_ERROR_TEXT = 80 };
+const char *ngi_error_text(char text[NGI_ERROR_TEXT], double error, const ng_map *map);
+
 #endif

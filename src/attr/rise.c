@@ -5,6 +5,7 @@
  * black, or another baseline. The note gives the standard error of the mean, relative to the map's range. */
 #include "attr/attr.h"
 #include "attr/baseline.h"
+#include "attr/partial.h"
 #include "base/random.h"
 
 #include <math.h>
@@ -100,17 +101,14 @@ static ng_status run(const ngi_attr_job *job, masking *m, ng_map *map, ng_error 
     NGI_TRY(ngi_attr_sample(job, &s, &done, err));
     int64_t cells = (int64_t)m->h * m->w;
     double error = 0;
-    float low, high;
     for (int64_t i = 0; i < cells; i++) {
         double mean = m->sums[i] / done, variance = m->squares[i] / done - mean * mean;
-        error += sqrt(fmax(variance, 0) / done) / m->p / (double)cells;
+        error += done > 1 ? sqrt(fmax(variance, 0) / (done - 1)) / m->p / (double)cells : 0;
         map->signed_data[i] = (float)(mean / m->p);
     }
-    ngi_min_max(map->signed_data, cells, &low, &high);
-    char masks[NGI_DONE_TEXT];
-    snprintf(map->note, sizeof map->note, "%s; standard error of a pixel %.3g, %.2g of the map's range",
-             ngi_attr_done(masks, done, s.count, "masks"), error,
-             high > low ? error / ((double)high - low) : 0);
+    char masks[NGI_DONE_TEXT], text[NGI_ERROR_TEXT];
+    snprintf(map->note, sizeof map->note, "%s; %s", ngi_attr_done(masks, done, s.count, "masks"),
+             ngi_error_text(text, done > 1 ? error : -1, map));
     return NG_OK;
 }
 

@@ -408,9 +408,9 @@ static ng_status sample_all(const ngi_attr_job *job, const ngi_sampling *s, int 
                             int *done, ng_error *err)
 {
     share shares[64];
-    int batch = s->part->batch, taken = 0;
+    int batch = s->part->batch, taken = 0, least = s->least > 1 ? s->least : 1;
     double end = job->seconds > 0 ? ngi_attr_seconds() + job->seconds : 0;
-    while (taken < s->count && !(end > 0 && taken > 0 && ngi_attr_seconds() >= end)) {
+    while (taken < s->count && !(end > 0 && taken >= least && ngi_attr_seconds() >= end)) {
         if (job->progress && job->progress(job->context, taken, s->count))
             return ngi_fail(err, NG_E_CANCELLED, "interrupted after %d of %d samples", taken, s->count);
         int n = 0;

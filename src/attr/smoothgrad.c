@@ -73,6 +73,7 @@ static ng_status sample(const ngi_attr_job *job, const ngi_method *method, noisy
     n->deviation = ngi_parameter(method, job, "sigma") * ((double)high - low);
     n->seed = (uint64_t)ngi_parameter(method, job, "seed");
     ngi_sampling s = {.count = (int)ngi_parameter(method, job, "samples"),
+                      .least = 2, /* one gradient has no spread */
                       .gradient_node = job->graph->inputs[0],
                       .make = make,
                       .take = take,
@@ -100,15 +101,21 @@ static ng_status compute(const ngi_attr_job *job, const ngi_method *method, bool
             norm += square;
             n.sums[k] = variance ? v : squared ? square : mean;
             double spread = variance ? 2 * v * v : squared ? 2 * v * v + 4 * mean * mean * v : v;
-            error += sqrt(spread / done) / (double)n.count;
+            error += done > 1 ? sqrt(spread / (done - 1)) / (double)n.count : 0;
             size = fmax(size, fabs(n.sums[k]));
         }
         map->gradient_norm = sqrt(norm);
         char copies[NGI_DONE_TEXT];
         ngi_attr_done(copies, done, (int)ngi_parameter(method, job, "samples"), "noisy copies");
-        snprintf(map->note, sizeof map->note, "%s; standard error of a value %.3g, %.2g of the largest%s",
-                 copies, error, size > 0 ? error / size : 0,
-                 variance || squared ? ", were the gradients normal" : "");
+        if (done > 1)
+            snprintf(
+                map->note, sizeof map->note, "%s; standard error of %s %.3g, %.2g of the largest%s", copies,
+                variance  ? "a channel's variance"
+                : squared ? "a channel's mean square"
+                          : "a channel's gradient",
+                error, size > 0 ? error / size : 0, variance || squared ? ", were the gradients normal" : "");
+        else
+            snprintf(map->note, sizeof map->note, "%s; standard error not known", copies);
         status = ngi_reduce_channels(job, (ngi_reduce)ngi_parameter(method, job, "reduce"), n.sums,
                                      n.count / shape.dim[2], shape.dim[2], map, err);
     }

@@ -102,17 +102,18 @@ static ngi_winograd_shape shape_of(const ngi_step *step, bool back)
     const ngi_shape *in = step->in_shape[0], *out = step->pool ? &step->pool_in : step->out_shape;
     const ngi_attr *a = step->attr;
     const ngi_shape *from = back ? out : in, *to = back ? in : out;
-    return (ngi_winograd_shape){from->dim[0], from->dim[1], from->dim[2], to->dim[0],
-                                to->dim[1],   to->dim[2],   a->kernel_h,  a->kernel_w,
-                                a->pad.top,   a->pad.left,  back,         step->fine};
+    return (ngi_winograd_shape){
+        from->dim[0], from->dim[1], from->dim[2], to->dim[0], to->dim[1], to->dim[2], a->kernel_h,
+        a->kernel_w,  a->pad.top,   a->pad.left,  back,       step->fine, 1};
 }
 
 /* With the weights of an earlier plan if they are there. */
-static ng_status create_conv(const ngi_step *step, bool back, const float *bias, int threads,
+static ng_status create_conv(const ngi_step *step, bool back, const float *bias, int batch, int threads,
                              ngi_native_conv *out, ng_error *err)
 {
     const ngi_native_isa *isa = ngi_native_isa_best();
     ngi_winograd_shape shape = shape_of(step, back);
+    shape.images = batch;
     bool product = is_1x1(step);
     size_t bytes = product ? ngi_product_weight_bytes(isa, shape.in_c, shape.out_c)
                            : ngi_winograd_weight_bytes(isa, &shape);
@@ -187,7 +188,7 @@ static ng_status create_pool(const ngi_step *step, int threads, ngi_native_state
     return NG_OK;
 }
 
-static ng_status create(const ngi_step *step, int threads, ngi_native_state *s, ng_error *err)
+static ng_status create(const ngi_step *step, int batch, int threads, ngi_native_state *s, ng_error *err)
 {
     float low = -INFINITY, high = INFINITY;
     s->clamp = step->has_act && as_clamp(&step->act, &low, &high);
@@ -203,10 +204,10 @@ static ng_status create(const ngi_step *step, int threads, ngi_native_state *s, 
     if (is_strided(step))
         NGI_TRY(create_direct(step, threads, &s->forward.direct, err));
     else
-        NGI_TRY(create_conv(step, false, step->pool ? NULL : step->bias, threads, &s->forward, err));
+        NGI_TRY(create_conv(step, false, step->pool ? NULL : step->bias, batch, threads, &s->forward, err));
     if (!step->pool)
         set_clamp(&s->forward, low, high);
-    return step->backward ? create_conv(step, true, NULL, threads, &s->backward, err) : NG_OK;
+    return step->backward ? create_conv(step, true, NULL, batch, threads, &s->backward, err) : NG_OK;
 }
 
 static void name_kernel(const ngi_native_state *s, char name[64])
@@ -252,7 +253,6 @@ static size_t lay_out_scratch(ngi_native_state *s)
 
 static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kernel *out, ng_error *err)
 {
-    (void)batch;
 #if defined(__x86_64__)
     if (ngi_native_isa_best()->lanes < 8)
         return NG_E_UNSUPPORTED; /* oneDNN knows such old processors better */
@@ -281,7 +281,7 @@ static ng_status prepare(const ngi_step *step, int batch, int threads, ngi_kerne
                     .spread = ngi_native_spread,
                     .update = update,
                     .destroy = destroy};
-    ng_status status = create(step, threads, s, err);
+    ng_status status = create(step, batch, threads, s, err);
     if (status != NG_OK) {
         destroy(&k);
         return status;

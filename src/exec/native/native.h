@@ -87,7 +87,8 @@ typedef struct ngi_winograd_shape {
     int64_t in_h, in_w, in_c, out_h, out_w, out_c;
     int kernel_h, kernel_w, pad_top, pad_left;
     bool transpose;
-    bool fine; /* m is 4 */
+    bool fine;  /* m is 4 */
+    int images; /* that a run has, mostly */
 } ngi_winograd_shape;
 
 /* A convolution ready to run. */
@@ -116,6 +117,12 @@ static inline int64_t ngi_tiles_of(int64_t outputs, int m)
     return (outputs + m - 1) / m;
 }
 
+/* Whether lines of several images go through one pass: they don't read each other. */
+static inline bool ngi_winograd_joins(const ngi_winograd *c)
+{
+    return !c->two_d && c->others == 1;
+}
+
 /* Bytes of the transformed weights; 0 for shapes that have no transform. */
 size_t ngi_winograd_weight_bytes(const ngi_native_isa *isa, const ngi_winograd_shape *shape);
 bool ngi_winograd_is_2d(const ngi_native_isa *isa, const ngi_winograd_shape *shape);
@@ -130,9 +137,9 @@ void ngi_winograd_free(ngi_winograd *c);
 size_t ngi_winograd_scratch(const ngi_winograd *c); /* bytes */
 /* 2-D: rows of the output at a time in front of a pool, so that what lies between stays in the cache. */
 int64_t ngi_winograd_band(const ngi_winograd *c);
-/* One image: in [in_h,in_w,in_c], out [out_h,out_w] pixels of out_c floats, `stride` floats apart. */
-void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
-                      void *scratch);
+/* in [n,in_h,in_w,in_c], out [n,out_h,out_w] pixels of out_c floats, `stride` floats apart. */
+void ngi_winograd_run(const ngi_winograd *c, int n, const float *in, float *out, int64_t stride,
+                      bool accumulate, void *scratch);
 /* Widens a part of the output to whole tiles; returns what of the input these read. */
 ngi_rect ngi_winograd_reach(const ngi_winograd *c, ngi_rect *out);
 /* The outputs of the tiles that read any of `in`. */

@@ -98,11 +98,27 @@ static void activate(const ngi_native_state *s, ngi_rect part, float *out, int64
             ngi_activate(&s->act, out + i * stride, out + i * stride, s->out_c);
 }
 
+/* Whole images, which share passes where they can. */
+static void conv_all(const ngi_native_conv *c, int n, const float *in, float *out, int64_t stride,
+                     bool accumulate, void *scratch)
+{
+    if (c->winograd)
+        ngi_winograd_run(c->winograd, n, in, out, stride, accumulate, scratch);
+    else
+        ngi_product_run(c->product, n * c->h * c->w, in, out, stride, accumulate);
+}
+
 ng_status ngi_native_forward(const ngi_kernel *k, const ngi_run *run, ng_error *err)
 {
     (void)err;
     const ngi_native_state *s = k->state;
     int64_t stride = run->out_stride ? run->out_stride : s->out_c;
+    if (!run->parts && !s->pool.h && !s->forward.direct.isa) {
+        conv_all(&s->forward, run->n, run->in[0], run->out, stride, false, run->scratch);
+        if (s->has_act && !s->clamp)
+            activate(s, (ngi_rect){0, run->n * s->h, 0, s->w}, run->out, stride);
+        return NG_OK;
+    }
     for (int i = 0; i < run->n; i++) {
         const float *in = run->in[0] + i * s->in_count;
         float *out = run->out + i * s->out_pixels * stride;
@@ -119,31 +135,23 @@ ng_status ngi_native_forward(const ngi_kernel *k, const ngi_run *run, ng_error *
     return NG_OK;
 }
 
-/* One image, all of it. */
-static void conv_back(const ngi_native_conv *c, const float *in, float *out, int64_t stride, bool accumulate,
-                      void *scratch)
-{
-    if (c->winograd)
-        ngi_winograd_run(c->winograd, in, out, stride, accumulate, scratch);
-    else
-        ngi_product_run(c->product, c->h * c->w, in, out, stride, accumulate);
-}
-
 ng_status ngi_native_backward(const ngi_kernel *k, const ngi_run *run, ng_error *err)
 {
     (void)err;
     const ngi_native_state *s = k->state;
     if (!run->grad_in[0])
         return NG_OK;
-    float *masked = run->scratch;
-    float *room = masked + (s->has_act ? (s->out_count + 15) / 16 * 16 : 0);
+    if (!s->has_act || run->activated) {
+        conv_all(&s->backward, run->n, run->grad_out, run->grad_in[0], s->in_c, run->accumulate[0],
+                 run->scratch);
+        return NG_OK;
+    }
+    float *masked = run->scratch, *room = masked + (s->out_count + 15) / 16 * 16;
     for (int i = 0; i < run->n; i++) {
-        const float *grad = run->grad_out + i * s->out_count;
-        if (s->has_act && !run->activated) {
-            ngi_activate_grad(&s->act, run->out + i * s->out_count, grad, masked, s->out_count);
-            grad = masked;
-        }
-        conv_back(&s->backward, grad, run->grad_in[0] + i * s->in_count, s->in_c, run->accumulate[0], room);
+        const float *out = run->out + i * s->out_count, *grad = run->grad_out + i * s->out_count;
+        ngi_activate_grad(&s->act, out, grad, masked, s->out_count);
+        conv_all(&s->backward, 1, masked, run->grad_in[0] + i * s->in_count, s->in_c, run->accumulate[0],
+                 room);
     }
     return NG_OK;
 }

@@ -89,6 +89,7 @@ static void divide(ngi_winograd *c)
     if (!c->two_d) { /* lines of tiles */
         line = ngi_tiles_of(c->vertical ? c->shape.out_h : c->shape.out_w, c->t.m);
         all = c->vertical ? c->shape.out_w : c->shape.out_h;
+        all *= ngi_winograd_joins(c) ? c->shape.images : 1;
         least = 2 * c->others;
         fit = fit / line - (c->others - 1);
     }

@@ -21,61 +21,60 @@ typedef struct wino_pass {
     int64_t first; /* 2-D: first tile, counted along the part's rows of tiles; 1-D: first line across */
     int64_t along; /* 1-D: tiles a line. 2-D: tiles a row of tiles; of the part */
     int64_t tile_y, tile_x; /* 2-D: of the part's first tile; 1-D: tile_x, the first one of each line */
+    int64_t lines;          /* 1-D: of an image, where those of several follow each other; else INT64_MAX */
     int64_t places;         /* transformed tiles */
     int64_t rows;           /* of each matrix product: output tiles of the pass */
     float *v;               /* [frequencies][places][in_lanes] */
     float *products;        /* per thread: [frequencies][rows][panel] */
 } wino_pass;
 
-static const float *pixel(const wino_pass *p, int64_t y, int64_t x)
+/* A tile's first output; its inputs begin as many pixels before it as there is padding. */
+typedef struct spot {
+    int64_t image, y, x;
+} spot;
+
+static spot spot_of(const wino_pass *p, int64_t place)
 {
     const ngi_winograd *c = p->c;
-    return y < 0 || y >= c->shape.in_h || x < 0 || x >= c->shape.in_w
+    if (c->two_d) {
+        int64_t tile = p->first + place;
+        return (spot){0, (p->tile_y + tile / p->along) * c->t.m, (p->tile_x + tile % p->along) * c->t.m};
+    }
+    int64_t line = p->first + place / p->along, start = (p->tile_x + place % p->along) * c->t.m;
+    int64_t image = line / p->lines, across = line % p->lines;
+    return c->vertical ? (spot){image, start, across} : (spot){image, across, start};
+}
+
+/* How far a tile of `along` numbers an axis reaches downwards, and to the right. */
+static int reach_down(const ngi_winograd *c, int along)
+{
+    return c->two_d || c->vertical ? along : 1;
+}
+
+static int reach_right(const ngi_winograd *c, int along)
+{
+    return c->two_d || !c->vertical ? along : 1;
+}
+
+static const float *pixel(const wino_pass *p, int64_t image, int64_t y, int64_t x)
+{
+    const ngi_winograd_shape *s = &p->c->shape;
+    return y < 0 || y >= s->in_h || x < 0 || x >= s->in_w
                ? NULL
-               : p->in + (y * c->shape.in_w + x) * c->shape.in_c;
-}
-
-/* Where an output tile begins, of a 2-D pass. */
-static int64_t tile_row(const wino_pass *p, int64_t tile)
-{
-    return (p->tile_y + tile / p->along) * p->c->t.m;
-}
-
-static int64_t tile_column(const wino_pass *p, int64_t tile)
-{
-    return (p->tile_x + tile % p->along) * p->c->t.m;
+               : p->in + ((image * s->in_h + y) * s->in_w + x) * s->in_c;
 }
 
 static void transform_place(const wino_pass *p, int64_t place)
 {
     const ngi_winograd *c = p->c;
-    const float *src[NGI_WINO_MAX_FREQUENCIES];
-    int a = c->t.a;
-    if (c->two_d) {
-        int64_t y = tile_row(p, p->first + place) - c->pad_top,
-                x = tile_column(p, p->first + place) - c->pad_left;
-        for (int i = 0; i < a; i++)
-            for (int j = 0; j < a; j++)
-                src[i * a + j] = pixel(p, y + i, x + j);
-    } else {
-        int64_t line = p->first + place / p->along, start = tile_column(p, place);
-        for (int i = 0; i < a; i++)
-            src[i] = c->vertical ? pixel(p, start + i - c->pad_top, line - c->pad_left)
-                                 : pixel(p, line - c->pad_top, start + i - c->pad_left);
-    }
+    const float *src[NGI_WINO_MAX_FREQUENCIES], **next = src;
+    spot at = spot_of(p, place);
+    int down = reach_down(c, c->t.a), right = reach_right(c, c->t.a);
+    for (int i = 0; i < down; i++)
+        for (int j = 0; j < right; j++)
+            *next++ = pixel(p, at.image, at.y - c->pad_top + i, at.x - c->pad_left + j);
     c->isa->input(&c->t, c->two_d, src, p->v + place * c->in_lanes, p->places * c->in_lanes, c->shape.in_c,
                   c->isa->lanes, c->isa->lanes);
-}
-
-/* Where the outputs from (y, x) on go: `down` of them downwards, each with `right` to the right; NULL beyond the map. */
-static void point_at_outputs(const wino_pass *p, int64_t y, int64_t x, int down, int right, int64_t channel,
-                             float **dst)
-{
-    const ngi_winograd_shape *s = &p->c->shape;
-    float *line = p->out + ((y - p->out_row) * s->out_w + x) * p->stride + channel;
-    for (int i = 0; i < down; i++, line += s->out_w * p->stride)
-        for (int j = 0; j < right; j++)
-            *dst++ = y + i < s->out_h && x + j < s->out_w ? line + j * p->stride : NULL;
 }
 
 /* `products`: of the tile's first frequency; `apart` floats between frequencies. */
@@ -83,16 +82,17 @@ static void write_tile(const wino_pass *p, int64_t row, int64_t panel_index, con
                        int64_t apart)
 {
     const ngi_winograd *c = p->c;
+    const ngi_winograd_shape *s = &c->shape;
     int64_t panel = 2 * c->isa->lanes, channel = panel_index * panel;
-    float *dst[MAX_M * MAX_M];
-    int m = c->t.m;
-    if (c->two_d)
-        point_at_outputs(p, tile_row(p, p->first + row), tile_column(p, p->first + row), m, m, channel, dst);
-    else if (c->vertical)
-        point_at_outputs(p, tile_column(p, row), p->first + row / p->along, m, 1, channel, dst);
-    else
-        point_at_outputs(p, p->first + row / p->along, tile_column(p, row), 1, m, channel, dst);
-    int64_t channels = c->shape.out_c - channel < panel ? c->shape.out_c - channel : panel;
+    float *dst[MAX_M * MAX_M], **next = dst; /* NULL: beyond the map */
+    spot at = spot_of(p, row);
+    float *line =
+        p->out + ((at.image * s->out_h + at.y - p->out_row) * s->out_w + at.x) * p->stride + channel;
+    int down = reach_down(c, c->t.m), right = reach_right(c, c->t.m);
+    for (int i = 0; i < down; i++, line += s->out_w * p->stride)
+        for (int j = 0; j < right; j++)
+            *next++ = at.y + i < s->out_h && at.x + j < s->out_w ? line + j * p->stride : NULL;
+    int64_t channels = s->out_c - channel < panel ? s->out_c - channel : panel;
     c->isa->output(&c->t, c->two_d, products, apart, dst, c->bias + channel, c->low, c->high, p->accumulate,
                    channels);
 }
@@ -166,17 +166,6 @@ static void run_pass(const wino_pass *p)
     }
 }
 
-/* Outputs of a tile downwards, and to the right. */
-static int step_down(const ngi_winograd *c)
-{
-    return c->two_d || c->vertical ? c->t.m : 1;
-}
-
-static int step_right(const ngi_winograd *c)
-{
-    return c->two_d || !c->vertical ? c->t.m : 1;
-}
-
 /* The outputs of an axis that whole tiles make for [from, to). */
 static void round_axis(int64_t *from, int64_t *to, int m, int64_t size)
 {
@@ -201,7 +190,7 @@ static void spread_axis(int64_t *from, int64_t *to, int m, int taps, int pad, in
 
 ngi_rect ngi_winograd_reach(const ngi_winograd *c, ngi_rect *out)
 {
-    int down = step_down(c), right = step_right(c);
+    int down = reach_down(c, c->t.m), right = reach_right(c, c->t.m);
     round_axis(&out->y0, &out->y1, down, c->shape.out_h);
     round_axis(&out->x0, &out->x1, right, c->shape.out_w);
     ngi_rect in = *out; /* what tiles read beyond the output's end meets no output */
@@ -215,8 +204,8 @@ ngi_rect ngi_winograd_reach(const ngi_winograd *c, ngi_rect *out)
 ngi_rect ngi_winograd_spread(const ngi_winograd *c, ngi_rect in)
 {
     const ngi_winograd_shape *s = &c->shape;
-    spread_axis(&in.y0, &in.y1, step_down(c), s->kernel_h, c->pad_top, s->out_h);
-    spread_axis(&in.x0, &in.x1, step_right(c), s->kernel_w, c->pad_left, s->out_w);
+    spread_axis(&in.y0, &in.y1, reach_down(c, c->t.m), s->kernel_h, c->pad_top, s->out_h);
+    spread_axis(&in.x0, &in.x1, reach_right(c, c->t.m), s->kernel_w, c->pad_left, s->out_w);
     return in;
 }
 
@@ -236,6 +225,20 @@ static int64_t tiles_a_pass(const ngi_winograd *c, int64_t tiles)
     return (tiles + passes - 1) / passes;
 }
 
+/* The passes of `first` to `end`, tiles or lines, `take` at a time; *p but for what a pass is about. */
+static void run_passes(wino_pass *p, int64_t first, int64_t end, int64_t take)
+{
+    const ngi_winograd *c = p->c;
+    for (; first < end; first += take) {
+        int64_t count = end - first < take ? end - first : take;
+        p->first = first;
+        p->places = c->two_d ? count : (count + c->others - 1) * p->along;
+        p->rows = c->two_d ? count : count * p->along;
+        p->products = p->v + c->frequencies * p->places * c->in_lanes;
+        run_pass(p);
+    }
+}
+
 void ngi_winograd_part(const ngi_winograd *c, const float *in, ngi_rect part, float *out, int64_t out_row,
                        int64_t stride, bool accumulate, void *scratch)
 {
@@ -243,32 +246,44 @@ void ngi_winograd_part(const ngi_winograd *c, const float *in, ngi_rect part, fl
     bool down = !c->two_d && c->vertical; /* lines are columns */
     int64_t line = down ? part.x0 : part.y0, lines = (down ? part.x1 : part.y1) - line;
     int64_t tile = (down ? part.y0 : part.x0) / m, along = ngi_tiles_of(down ? part.y1 : part.x1, m) - tile;
-    int64_t first = c->two_d ? 0 : line,
-            end = c->two_d ? (ngi_tiles_of(part.y1, m) - line / m) * along : line + lines;
-    int64_t take = c->two_d ? tiles_a_pass(c, end) : lines_a_pass(c, lines, along);
-    for (; first < end; first += take) {
-        int64_t count = end - first < take ? end - first : take;
+    wino_pass p = {.c = c,
+                   .in = in,
+                   .out = out,
+                   .stride = stride,
+                   .out_row = out_row,
+                   .accumulate = accumulate,
+                   .along = along,
+                   .tile_y = line / m,
+                   .tile_x = tile,
+                   .lines = INT64_MAX,
+                   .v = scratch};
+    int64_t tiles = (ngi_tiles_of(part.y1, m) - line / m) * along;
+    if (c->two_d)
+        run_passes(&p, 0, tiles, tiles_a_pass(c, tiles));
+    else
+        run_passes(&p, line, line + lines, lines_a_pass(c, lines, along));
+}
+
+void ngi_winograd_run(const ngi_winograd *c, int n, const float *in, float *out, int64_t stride,
+                      bool accumulate, void *scratch)
+{
+    const ngi_winograd_shape *s = &c->shape;
+    if (ngi_winograd_joins(c)) {
+        int64_t lines = c->vertical ? s->out_w : s->out_h,
+                along = ngi_tiles_of(c->vertical ? s->out_h : s->out_w, c->t.m);
         wino_pass p = {.c = c,
                        .in = in,
                        .out = out,
                        .stride = stride,
-                       .out_row = out_row,
                        .accumulate = accumulate,
-                       .first = first,
                        .along = along,
-                       .tile_y = line / m,
-                       .tile_x = tile,
-                       .places = c->two_d ? count : (count + c->others - 1) * along,
-                       .rows = c->two_d ? count : count * along,
+                       .lines = lines,
                        .v = scratch};
-        p.products = p.v + c->frequencies * p.places * c->in_lanes;
-        run_pass(&p);
+        run_passes(&p, 0, n * lines, lines_a_pass(c, n * lines, along));
+        return;
     }
-}
-
-void ngi_winograd_run(const ngi_winograd *c, const float *in, float *out, int64_t stride, bool accumulate,
-                      void *scratch)
-{
-    ngi_rect all = {0, c->shape.out_h, 0, c->shape.out_w};
-    ngi_winograd_part(c, in, all, out, 0, stride, accumulate, scratch);
+    ngi_rect all = {0, s->out_h, 0, s->out_w};
+    for (int i = 0; i < n; i++)
+        ngi_winograd_part(c, in + i * s->in_h * s->in_w * s->in_c, all,
+                          out + i * s->out_h * s->out_w * stride, 0, stride, accumulate, scratch);
 }

@@ -75,7 +75,7 @@ static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s
     ngi_winograd *c;
     CHECK_OK(ngi_winograd_create(isa, s, kernel, NULL, bias, threads, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
-    ngi_winograd_run(c, in, out, s->out_c, false, scratch);
+    ngi_winograd_run(c, 1, in, out, s->out_c, false, scratch);
     for (int k = 0; k < 200; k++) {
         seed = seed * 1664525u + 1013904223u;
         int64_t at = seed % (uint32_t)n_out, o = at % s->out_c, x = at / s->out_c % s->out_w,
@@ -89,7 +89,7 @@ static void check_forward(const ngi_native_isa *isa, const ngi_winograd_shape *s
                      (long long)o, out[at], expected);
     }
     /* again, adding: twice the same, bit for bit where nothing rounds */
-    ngi_winograd_run(c, in, out, s->out_c, true, scratch);
+    ngi_winograd_run(c, 1, in, out, s->out_c, true, scratch);
     for (int k = 0; k < 20; k++) {
         int64_t at = (int64_t)k * n_out / 20, o = at % s->out_c, x = at / s->out_c % s->out_w,
                 y = at / s->out_c / s->out_w;
@@ -110,12 +110,12 @@ static void check_backward(const ngi_native_isa *isa, const ngi_winograd_shape *
     int64_t n_in = s->in_h * s->in_w * s->in_c, n_out = s->out_h * s->out_w * s->out_c;
     float *grad = filled(n_out, false), *result = malloc((size_t)n_in * sizeof *result);
     float *kernel = filled((int64_t)s->kernel_h * s->kernel_w * s->in_c * s->out_c, false);
-    ngi_winograd_shape back = {s->out_h,    s->out_w,    s->out_c,   s->in_h,     s->in_w, s->in_c,
-                               s->kernel_h, s->kernel_w, s->pad_top, s->pad_left, true,    s->fine};
+    ngi_winograd_shape back = {s->out_h,    s->out_w,   s->out_c,    s->in_h, s->in_w, s->in_c, s->kernel_h,
+                               s->kernel_w, s->pad_top, s->pad_left, true,    s->fine, 1};
     ngi_winograd *c;
     CHECK_OK(ngi_winograd_create(isa, &back, kernel, NULL, NULL, 1, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
-    ngi_winograd_run(c, grad, result, s->in_c, false, scratch);
+    ngi_winograd_run(c, 1, grad, result, s->in_c, false, scratch);
     for (int k = 0; k < 100; k++) {
         seed = seed * 1664525u + 1013904223u;
         int64_t at = seed % (uint32_t)n_in, i = at % s->in_c, x = at / s->in_c % s->in_w,
@@ -142,7 +142,7 @@ static ngi_winograd_shape shape_of(int64_t h, int64_t w, int64_t ic, int64_t oc,
 {
     int top = same ? kh / 2 : 0, left = same ? kw / 2 : 0;
     return (ngi_winograd_shape){
-        h, w, ic, h + 2 * top - kh + 1, w + 2 * left - kw + 1, oc, kh, kw, top, left, false, false};
+        h, w, ic, h + 2 * top - kh + 1, w + 2 * left - kw + 1, oc, kh, kw, top, left, false, false, 1};
 }
 
 static void all_kernels_on_all_map_sizes(void **state)
@@ -162,31 +162,35 @@ static void all_kernels_on_all_map_sizes(void **state)
             }
 }
 
-static float *run_with(const ngi_winograd_shape *s, const float *kernel, const float *in, int threads)
+/* `images` at a time of three; [3,out_h,out_w,out_c] */
+static float *run_with(ngi_winograd_shape s, const float *kernel, const float *in, int images, int threads)
 {
     ng_error err;
     ngi_winograd *c;
-    CHECK_OK(ngi_winograd_create(ngi_native_isa_best(), s, kernel, NULL, NULL, threads, &c, &err), err);
+    s.images = images;
+    CHECK_OK(ngi_winograd_create(ngi_native_isa_best(), &s, kernel, NULL, NULL, threads, &c, &err), err);
     void *scratch = ngi_alloc_aligned(ngi_winograd_scratch(c));
-    float *out = malloc((size_t)(s->out_h * s->out_w * s->out_c) * sizeof *out);
-    ngi_winograd_run(c, in, out, s->out_c, false, scratch);
+    int64_t in_count = s.in_h * s.in_w * s.in_c, out_count = s.out_h * s.out_w * s.out_c;
+    float *out = malloc((size_t)(3 * out_count) * sizeof *out);
+    for (int i = 0; i < 3; i += images)
+        ngi_winograd_run(c, images, in + i * in_count, out + i * out_count, s.out_c, false, scratch);
     ngi_free_aligned(scratch);
     ngi_winograd_free(c);
     return out;
 }
 
-static void any_number_of_threads_gives_the_same_bytes(void **state)
+static void any_number_of_threads_and_images_gives_the_same_bytes(void **state)
 {
     (void)state;
-    static const int counts[] = {2, 3, 4, 7, 16}, sides[] = {8, 17, 71};
+    static const int counts[] = {1, 2, 3, 4, 7, 16}, sides[] = {8, 17, 71};
     for (size_t k = 0; k < 3 * sizeof kernels / sizeof *kernels; k++) {
         int side = sides[k % 3];
         ngi_winograd_shape s = shape_of(side, side, 40, 72, kernels[k / 3][0], kernels[k / 3][1], true);
-        float *in = filled(side * side * 40, true), *kernel = filled(49 * 40 * 72, false);
-        float *alone = run_with(&s, kernel, in, 1);
+        float *in = filled(3 * side * side * 40, true), *kernel = filled(49 * 40 * 72, false);
+        float *alone = run_with(s, kernel, in, 1, 1);
         for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-            float *out = run_with(&s, kernel, in, counts[i]);
-            assert_memory_equal(out, alone, (size_t)(side * side * 72) * sizeof *out);
+            float *out = run_with(s, kernel, in, i % 2 ? 1 : 3, counts[i]);
+            assert_memory_equal(out, alone, (size_t)(3 * side * side * 72) * sizeof *out);
             free(out);
         }
         free(alone);
@@ -424,7 +428,7 @@ int main(void)
         cmocka_unit_test(products),
         cmocka_unit_test(pools),
         cmocka_unit_test(strides),
-        cmocka_unit_test(any_number_of_threads_gives_the_same_bytes),
+        cmocka_unit_test(any_number_of_threads_and_images_gives_the_same_bytes),
         cmocka_unit_test(allocation_failures_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

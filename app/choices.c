@@ -20,8 +20,8 @@ const char *score_choice(int i)
 
 const char *figure_choice(int i)
 {
-    static const char *const names[] = {"location", "drop", "curves", "road"};
-    return at(names, 4, i);
+    static const char *const names[] = {"location", "drop", "curves", "road", "adcc"};
+    return at(names, 5, i);
 }
 
 const char *substrate_choice(int i)

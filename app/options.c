@@ -295,7 +295,8 @@ const option_row option_rows[] = {
      figure_choice,
      "what is measured. location: against mask or box; drop: average drop and increase; curves: deletion and "
      "insertion; "
-     "road: ROAD at 20, 40, 60 and 80 % of the pixels"},
+     "road: ROAD at 20, 40, 60 and 80 % of the pixels; adcc: coherency, complexity, drop and their mean "
+     "ADCC"},
     {"--images", NULL, "N", OPTION_INTEGER, AT(images), SCORE, 1, 1000000, NULL, NULL,
      "only so many images, spread evenly over the data"},
     {"--split", NULL, "NAME", OPTION_TEXT, AT(split), SCORE, 0, 0, "test", NULL,

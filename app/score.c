@@ -204,7 +204,8 @@ static int read_figures(scoring *k)
     const char *which = s->figures;
     ng_faithfulness_opts_init(&k->faithful);
     k->locate = strstr(which, "location") != NULL;
-    k->faithful.drop = strstr(which, "drop") != NULL;
+    k->adcc = strstr(which, "adcc") != NULL;
+    k->faithful.drop = k->adcc || strstr(which, "drop") != NULL;
     k->faithful.steps = strstr(which, "curves") ? s->steps : 0;
     k->faithful.road = strstr(which, "road") ? 4 : 0;
     k->faithful.deletion = s->deletion;

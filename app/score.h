@@ -42,7 +42,7 @@ typedef struct scoring {
     int n_rows;
     bool controls[CONTROL_COUNT];
     ng_faithfulness_opts faithful;
-    bool locate;
+    bool locate, adcc;
     char *conventions;    /* everything that decides a figure beside image and row */
     json_t *records;      /* by "row image": the line of an image and a row */
     FILE *kept;           /* where lines are appended, or NULL */

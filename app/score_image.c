@@ -57,6 +57,15 @@ static ng_status load_region(const ng_data_item *item, const ng_geometry *g, ng_
 
 /* ---- One row --------------------------------------------------------------------------------- */
 
+static ng_explain_opts view_request(const scoring *k, const score_row *r, int class_index)
+{
+    ng_explain_opts opts;
+    set_view_opts(&k->j, r->view, &opts);
+    opts.class_index = class_index;
+    opts.progress = give_up;
+    return opts;
+}
+
 static ng_status make_map(scoring *k, ng_session *session, const score_row *r, const float *x,
                           int class_index, ng_map *map, ng_error *err)
 {
@@ -66,11 +75,25 @@ static ng_status make_map(scoring *k, ng_session *session, const score_row *r, c
         map->class_index = class_index;
         return status;
     }
-    ng_explain_opts opts;
-    set_view_opts(&k->j, r->view, &opts);
-    opts.class_index = class_index;
-    opts.progress = give_up;
+    ng_explain_opts opts = view_request(k, r, class_index);
     return ng_explain(session, 0, &opts, map, err);
+}
+
+/* Coherency and what it makes of the others; controls, which look at no network, have none. */
+static ng_status put_adcc(scoring *k, ng_session *session, const score_row *r, const ng_map *map,
+                          const ng_faithfulness *f, json_t *line, ng_error *err)
+{
+    double coherency;
+    if (!k->adcc || r->view < 0)
+        return NG_OK;
+    ng_explain_opts opts = view_request(k, r, map->class_index);
+    ng_status status = ng_map_coherency(session, 0, map, &opts, &coherency, err);
+    if (status != NG_OK)
+        return status;
+    json_object_set_new(line, "coherency", json_number(coherency));
+    json_object_set_new(line, "complexity", json_number(f->complexity));
+    json_object_set_new(line, "adcc", json_number(ng_adcc(coherency, f->complexity, f->drop)));
+    return NG_OK;
 }
 
 static void put_localisation(json_t *line, const ng_localisation *l)
@@ -152,8 +175,10 @@ static ng_status score_row_of(const scene *c, int row, ng_error *err)
         ng_faithfulness_opts opts = k->faithful;
         opts.progress = give_up;
         status = ng_map_faithfulness(c->session, 0, &map, &opts, &f, err);
-        if (status == NG_OK)
+        if (status == NG_OK) {
             put_faithfulness(line, &f);
+            status = put_adcc(k, c->session, r, &map, &f, line, err);
+        }
     }
     ng_map_clear(&map);
     if (status != NG_OK) {

@@ -22,11 +22,14 @@ static const struct column {
                {"drop", "drop", false},
                {"increase", "increase", false},
                {"road", "ROAD", false},
+               {"coherency", "coherency", false},
+               {"complexity", "complexity", false},
+               {"adcc", "ADCC", false},
                {"area", "area", true},
                {"right", "right", false},
                {"seconds", "seconds", false},
                {"forwards", "forwards", false}};
-enum { COLUMNS = sizeof columns / sizeof *columns, IOU = 4, SHOWN = 11, SECONDS = 13 };
+enum { COLUMNS = sizeof columns / sizeof *columns, IOU = 4, SHOWN = 14, SECONDS = 16 };
 
 typedef struct result {
     ng_mean means[COLUMNS];

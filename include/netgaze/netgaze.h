@@ -672,6 +672,8 @@ typedef struct ng_faithfulness {
         drop; /* max(0, Y - O) / Y, O the probability of the image times the map (scaled to 0..1, black where 0);
                         its mean is the average drop (Grad-CAM++, Chattopadhay et al. 2018) */
     double increase; /* 1: O > Y (the same) */
+    double
+        complexity; /* mean of the map scaled to 0..1, at the input's size; with drop (ADCC, Poppi et al. 2021) */
     double deletion,
         insertion; /* areas under the curves (RISE, Petsiuk et al. 2018), by the trapezoid rule: low and
                                    high are good */
@@ -686,6 +688,14 @@ typedef struct ng_faithfulness {
 NG_API NG_NODISCARD ng_status ng_map_faithfulness(ng_session *session, int index, const ng_map *map,
                                                   const ng_faithfulness_opts *opts, ng_faithfulness *out,
                                                   ng_error *err);
+
+/* Is what a map shows the reason for the map? The same request (opts; the class is the map's) of the image times the map, as for
+ * drop: *out = (1 + r) / 2, r Pearson's correlation of the two maps at the input's size (coherency, Poppi et al. 2021); 0 where
+ * one of them is constant. Costs a forward run and what the method costs; the session's last run stays as it is. */
+NG_API NG_NODISCARD ng_status ng_map_coherency(const ng_session *session, int index, const ng_map *map,
+                                               const ng_explain_opts *opts, double *out, ng_error *err);
+/* ADCC (Poppi et al. 2021): the harmonic mean of coherency, 1 - complexity and 1 - drop; 0 where one of these is. */
+NG_API double ng_adcc(double coherency, double complexity, double drop);
 
 /* ---- Data sets ----------------------------------------------------------------------------- */
 

@@ -71,24 +71,24 @@ static ng_status rank_pixels(trial *t, const ng_map *map, ng_error *err)
     return NG_OK;
 }
 
-/* The relu'd map from minimum to maximum as 0 to 1; a constant one is 0. */
-static void scale_map(trial *t, const ng_map *map)
+void ngi_map_scale(const ng_map *map, int h, int w, float *out)
 {
     float low, high;
-    ngi_resize_bilinear(map->data, map->height, map->width, 0, 0, map->height, map->width, t->scaled, t->h,
-                        t->w);
-    ngi_min_max(t->scaled, t->pixels, &low, &high);
-    for (int p = 0; p < t->pixels; p++)
-        t->scaled[p] = high > low ? (t->scaled[p] - low) / (high - low) : 0;
+    int64_t pixels = (int64_t)h * w;
+    ngi_resize_bilinear(map->data, map->height, map->width, 0, 0, map->height, map->width, out, h, w);
+    ngi_min_max(out, pixels, &low, &high);
+    for (int64_t p = 0; p < pixels; p++)
+        out[p] = high > low ? (out[p] - low) / (high - low) : 0;
 }
 
-static void mask_by_map(const trial *t, float *out)
+void ngi_mask_input(const ngi_attr_job *job, const float *scaled, float *out)
 {
-    for (int p = 0; p < t->pixels; p++)
-        for (int k = 0; k < t->c; k++) {
-            float black = t->job->black[k];
-            out[p * t->c + k] = black + (t->job->input[p * t->c + k] - black) * t->scaled[p];
-        }
+    ngi_shape s = ngi_attr_input_shape(job->graph);
+    int64_t depth = s.dim[2];
+    for (int64_t i = 0; i < ngi_shape_count(&s); i++) {
+        float black = job->black[i % depth];
+        out[i] = black + (job->input[i] - black) * scaled[i / depth];
+    }
 }
 
 /* How many pixels are changed at a point of a curve. */
@@ -112,7 +112,7 @@ static void make(void *context, int i, float *const *x)
     const trial *t = context;
     size_t image = (size_t)t->pixels * (size_t)t->c;
     if (i < t->n_drop)
-        mask_by_map(t, x[0]);
+        ngi_mask_input(t->job, t->scaled, x[0]);
     else if ((i -= t->n_drop) < t->n_curve)
         exchange(t, i, t->job->input, t->deleted, x[0]);
     else if ((i -= t->n_curve) < t->n_curve)
@@ -216,6 +216,7 @@ static void conclude(const trial *t, ng_faithfulness *out)
     if (t->n_drop) {
         out->drop = y > 0 ? fmax(0, y - s[0]) / y : 0;
         out->increase = s[0] > y;
+        out->complexity = ngi_sum(t->scaled, t->pixels) / t->pixels;
         s++;
     }
     if (t->n_curve) {
@@ -235,12 +236,18 @@ static void conclude(const trial *t, ng_faithfulness *out)
     out->runs = t->count;
 }
 
+double ng_adcc(double coherency, double complexity, double drop)
+{
+    bool some = coherency > 0 && complexity < 1 && drop < 1;
+    return some ? 3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop)) : 0;
+}
+
 static ng_status run(trial *t, const ng_map *map, ng_error *err)
 {
     ngi_sampling s = {.count = t->count, .gradient_node = -1, .make = make, .take = take, .context = t};
     NGI_TRY(allocate(t, err));
     NGI_TRY(rank_pixels(t, map, err));
-    scale_map(t, map);
+    ngi_map_scale(map, t->h, t->w, t->scaled);
     if (t->n_curve)
         NGI_TRY(make_baselines(t, err));
     NGI_TRY(make_imputed(t, err));
@@ -274,7 +281,7 @@ ng_status ngi_faithfulness(const ngi_attr_job *job, const ng_map *map, const ng_
                .n_curve = opts->steps ? opts->steps + 1 : 0};
     t.pixels = t.h * t.w;
     t.count = t.n_drop + 2 * t.n_curve + 2 * opts->road;
-    *out = (ng_faithfulness){job->probability, NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0};
+    *out = (ng_faithfulness){job->probability, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0};
     ng_status status = t.count ? run(&t, map, err) : NG_OK;
     if (status == NG_OK && t.scores)
         conclude(&t, out);

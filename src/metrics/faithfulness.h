@@ -9,4 +9,9 @@ NG_NODISCARD ng_status ngi_faithfulness(const ngi_attr_job *job, const ng_map *m
                                         const ng_faithfulness_opts *opts, ng_faithfulness *out,
                                         ng_error *err);
 
+/* out [h,w]: the relu'd map at this size, from minimum to maximum as 0 to 1; a constant one is 0. */
+void ngi_map_scale(const ng_map *map, int h, int w, float *out);
+/* out [h,w,c]: the job's input, black where scaled [h,w] is 0. */
+void ngi_mask_input(const ngi_attr_job *job, const float *scaled, float *out);
+
 #endif

@@ -127,6 +127,25 @@ static ng_status explain(const subject *s)
     return status;
 }
 
+static ng_status cohere(const subject *s)
+{
+    ng_explain_opts opts;
+    ng_explain_opts_init(&opts);
+    opts.layer = s->layers[0];
+    ng_map map = {0};
+    double coherency = -1;
+    float before = ng_session_logits(s->session)[0];
+    ng_status status = ng_explain(s->session, 1, &opts, &map, &err);
+    if (status == NG_OK)
+        status = ng_map_coherency(s->session, 1, &map, &opts, &coherency, &err);
+    if (status == NG_OK && !(coherency > 0 && coherency <= 1))
+        fail_msg("coherency %g", coherency);
+    if (ng_session_logits(s->session)[0] != before)
+        fail_msg("the session's run is another one");
+    ng_map_clear(&map);
+    return status;
+}
+
 /* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void test_loading(void **state)
@@ -231,13 +250,23 @@ static void test_methods(void **state)
     with_model(MODEL, "auto", explain_by_every_method);
 }
 
+static void explain_again(const subject *s)
+{
+    assert_true(fail_each("coherency", cohere, s) > 10);
+}
+
+static void test_coherency(void **state)
+{
+    (void)state;
+    with_model(MODEL, "auto", explain_again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loading),
-        cmocka_unit_test(test_loading_through_the_cache),
-        cmocka_unit_test(test_sessions),
-        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_loading),   cmocka_unit_test(test_loading_through_the_cache),
+        cmocka_unit_test(test_sessions),  cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_coherency),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import math
+import pathlib
+import random
+import statistics
 
 import program
 import tiny_model
@@ -95,6 +98,40 @@ class Score(ProgramTest):
         table = list(csv.DictReader(io.StringIO(result.stdout)))
         self.assertEqual({t["method"] for t in table}, names | {"edges", "centre"})
 
+    def explained(self, values, *arguments):
+        """Of an array of the input's size: its map, relu'd, at the input's size, and the class's probability."""
+        array = self.folder / "x.npy"
+        tiny_model.write_npy(array, (32, 32, 3), values)
+        line = lines(run("explain", self.model, array, "-o", self.out, "--outputs", "raw,sidecar", "--json", "-q", "--force",
+                         "--preprocess", "unit", *arguments))[0]
+        side = json.loads(pathlib.Path(line["files"]["sidecar"]).read_text())
+        return enlarged([max(v, 0) for v in side["signed"]], *side["shape"], 32), side
+
+    def test_adcc_is_its_formula(self):
+        """Poppi et al. 2021, step by step from maps of explain: at a class that is not the likeliest too."""
+        rng = random.Random(3)
+        values = [rng.random() for _ in range(32 * 32 * 3)]
+        for options in (("--class", "2", "--method", "layercam"), ("--class", "0", "--smooth", "flip"), ("--class", "1", "--method", "saliency")):
+            map_, side = self.explained(values, *options)
+            low, high = min(map_), max(map_)
+            mask = [(v - low) / (high - low) for v in map_]
+            again, masked = self.explained([v * mask[i // 3] for i, v in enumerate(values)], *options)
+            tiny_model.write_npy(self.folder / "x.npy", (32, 32, 3), values)
+            options += ("--method", "gradcam") if "--method" not in options else ()
+            got = self.score("--figures", "adcc", "--preprocess", "unit", *options, data=self.folder / "x.npy")[0]
+            coherency = (1 + statistics.correlation(map_, again)) / 2
+            complexity = sum(mask) / len(mask)
+            drop = max(0, side["probability"] - masked["probability"]) / side["probability"]
+            adcc = 3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))
+            for name, expected in (("coherency", coherency), ("complexity", complexity), ("drop", drop), ("adcc", adcc)):
+                self.assertAlmostEqual(got[name]["value"], expected, delta=2e-4, msg=(options, name))
+
+    def test_adcc_of_nothing_is_nothing(self):
+        tiny_model.write_model(self.model, head=-0.1)  # every map is negative: relu leaves nothing
+        got = self.score("--figures", "adcc", "--method", "gradcam,centre")
+        self.assertEqual((got[0]["coherency"]["value"], got[0]["complexity"]["value"], got[0]["adcc"]["value"]), (0, 0, 0))
+        self.assertIsNone(got[1]["adcc"])  # a control has no map of another image
+
     def test_damaged_images_are_counted(self):
         (self.photos / "p1.png").write_bytes(b"no image")
         result = run("score", self.model, self.csv, "--figures", "location", "--json", code=1)
@@ -107,6 +144,17 @@ class Score(ProgramTest):
         self.assertIn("cannot be opened", run("score", self.model, self.folder / "none.csv", code=2).stderr)
         self.csv.write_text(self.csv.read_text().replace("class 1", "cat"))
         self.assertIn("no class 'cat'", run("score", self.model, self.csv, "--class", "true", code=2).stderr)
+
+
+def enlarged(m, h, w, size):
+    """Half-pixel bilinear, edges repeated."""
+    def taps(n):
+        for i in range(size):
+            at = min(max((i + 0.5) * n / size - 0.5, 0), n - 1)
+            low = int(at)
+            yield low, min(low + 1, n - 1), at - low
+    return [(m[a * w + c] * (1 - g) + m[a * w + d] * g) * (1 - f) + (m[b * w + c] * (1 - g) + m[b * w + d] * g) * f
+            for a, b, f in taps(h) for c, d, g in taps(w)]
 
 
 def write_mask(path, width, height, x, y, w, h):

@@ -18,8 +18,7 @@ enum exit_code {
     EXIT_MODEL = 3,
     EXIT_ENVIRONMENT = 4, /* unwritable output, disk full, out of memory */
     EXIT_INTERRUPTED = 130,
-    EXIT_UNREAD =
-        141, /* nobody reads standard output any more: what a shell says of programs that SIGPIPE ends */
+    EXIT_UNREAD = 141, /* nobody reads standard output any more; shells say so of what SIGPIPE ends */
 };
 
 /* Options of train and probe. */

@@ -296,8 +296,9 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE,
-           SIG_IGN); /* a closed pipe is an error of the write: files that are begun are finished first */
+    /* A closed pipe and a limit of file sizes (ulimit -f) are errors of the write: what is begun is finished or removed. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     int code = dispatch(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;

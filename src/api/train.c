@@ -327,8 +327,9 @@ static ng_status run(ngi_training *t, const char *data, ng_error *err)
 {
     NGI_TRY(check_options(&t->o, err));
     NGI_TRY(find_folders(t, err));
-    ngi_file_sweep(t->checkpoint);
-    ngi_file_sweep(t->path);
+    const char *const written[] = {t->path, t->checkpoint, t->features_path, t->frozen_path};
+    for (int i = 0; i < 4; i++)
+        ngi_file_sweep(written[i]);
     bool unfinished = ngi_path_exists(t->checkpoint);
     if (t->o.resume && !unfinished && ngi_path_exists(t->path)) {
         t->out->finished_before = 1;

@@ -94,10 +94,10 @@ static ng_status fill_new(ngi_features *f, int file, const char *path, const cha
 
 static ng_status map_new(ngi_features *f, const char *path, const char *key, ng_error *err)
 {
-    char *temporary = ngi_sprintf("%s.%ld.tmp", path, (long)getpid());
+    char *temporary = ngi_sprintf("%s.tmp-%ld", path, (long)getpid());
     if (!temporary)
         return ngi_fail_memory(err, strlen(path) + 32);
-    int file = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int file = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     ng_status status = file < 0 ? ngi_fail(err, NG_E_IO, "%s: %s", temporary, strerror(errno))
                                 : fill_new(f, file, path, key, err);
     if (status == NG_OK && rename(temporary, path) != 0)

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import resource
-import signal
 import struct
 import subprocess
 
@@ -218,7 +217,6 @@ class Cache(ProgramTest):
         out = self.folder / "limited"
 
         def limited():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000))
         run("explain", self.model, self.photos, "-o", out, "-q", "--outputs", "raw,heatmap", env=self.env, preexec_fn=limited)
         self.assertEqual({p.name: p.read_bytes() for p in out.iterdir()}, expected)

@@ -296,7 +296,6 @@ class Train(ProgramTest):
     def test_no_space(self):
         def limit(size):
             def set_limit():
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             return set_limit
         for size in [64, 4000]:  # the features; what comes after them

@@ -152,7 +152,7 @@ static ng_status open_data(probing *p, const char *data, ng_error *err)
     ngi_data_options options = {.group_pattern = p->o.group};
     NGI_TRY(ngi_dataset_open(data, &options, &p->data, err));
     if (p->data.multi_label)
-        return ngi_fail(err, NG_E_UNSUPPORTED,
+        return ngi_fail(err, NG_E_ARGUMENT,
                         "%s: images have several labels; a probe is for one class an image", data);
     if (p->data.n_classes < 2)
         return ngi_fail(err, NG_E_ARGUMENT, "%s: one class: there is nothing to tell apart", data);
@@ -197,6 +197,24 @@ static ng_status compute(probing *p, ng_error *err)
     return status;
 }
 
+/* None is empty: else what is held out would be judged by a head that nothing was learnt for. */
+static ng_status check_folds(const probing *p, ng_error *err)
+{
+    if (p->n_rows < 2 * p->o.folds)
+        return ngi_fail(err, NG_E_ARGUMENT, "%d images that can be read are too few for %d folds", p->n_rows,
+                        p->o.folds);
+    for (int k = 0; k < p->o.folds; k++) {
+        int i = 0;
+        while (i < p->n_rows && p->fold[i] != k)
+            i++;
+        if (i == p->n_rows)
+            return ngi_fail(err, NG_E_ARGUMENT,
+                            "the images are of %d groups, which stay whole: too few for %d folds", k,
+                            p->o.folds);
+    }
+    return NG_OK;
+}
+
 static ng_status deal(probing *p, ng_error *err)
 {
     size_t most = (size_t)p->part.n_items;
@@ -216,10 +234,7 @@ static ng_status deal(probing *p, ng_error *err)
     ng_status status = fine ? ngi_probe_folds(&p->part, items, p->n_rows, p->o.folds, p->o.seed, p->fold, err)
                             : ngi_fail_memory(err, most * sizeof *items);
     ngi_free(items);
-    if (status == NG_OK && p->n_rows < 2 * p->o.folds)
-        return ngi_fail(err, NG_E_ARGUMENT, "%d images that can be read are too few for %d folds", p->n_rows,
-                        p->o.folds);
-    return status;
+    return status == NG_OK ? check_folds(p, err) : status;
 }
 
 /* ---- Layers judged ----------------------------------------------------------------------------- */

@@ -1,6 +1,8 @@
 /* Labels and preprocessing beside a model or inside it; see notes.h. */
 #include "format/notes.h"
 
+#include "format/save.h"
+
 #include <string.h>
 
 #define MOST_LABELS 1000000
@@ -107,6 +109,20 @@ ng_status ngi_notes_load(const char *model, ngi_model_file *out, ng_error *err)
 
 /* ---- Writing ----------------------------------------------------------------------------------- */
 
+ng_status ngi_labels_check(char *const *labels, int n, ng_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        json_t *text = json_string(labels[i]);
+        if (!text)
+            return ngi_fail(
+                err, NG_E_ARGUMENT,
+                "the label '%.200s' is not UTF-8 text, in which models keep their labels, or memory ran out",
+                labels[i]);
+        json_decref(text);
+    }
+    return NG_OK;
+}
+
 static json_t *label_list(char *const *labels, int n)
 {
     json_t *list = json_array();
@@ -122,6 +138,8 @@ ng_status ngi_notes_make(char *const *labels, int n_labels, const char *preproce
                          ng_error *err)
 {
     int failed = 0;
+    *out = NULL;
+    NGI_TRY(ngi_labels_check(labels, labels ? n_labels : 0, err));
     *out = json_object();
     if (labels && n_labels > 0)
         failed |= json_object_set_new(*out, "labels", label_list(labels, n_labels));
@@ -131,5 +149,5 @@ ng_status ngi_notes_make(char *const *labels, int n_labels, const char *preproce
         return NG_OK;
     json_decref(*out);
     *out = NULL;
-    return ngi_fail(err, NG_E_ARGUMENT, "a label is not UTF-8 text, or memory ran out");
+    return ngi_fail_memory(err, 64);
 }

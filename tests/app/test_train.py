@@ -190,6 +190,12 @@ class Train(ProgramTest):
             shutil.rmtree(self.data / name)
         self.assertIn("two at least", run(*self.command(), code=2).stderr)
 
+    def test_a_label_that_no_model_can_keep_is_refused_at_once(self):
+        os.rename(self.data / CLASSES[0], os.fsencode(self.data) + b"/caf\xe9")
+        said = run(*self.command("--epochs", 1000000, "--patience", 0), code=2, errors="replace").stderr
+        self.assertIn("is not UTF-8 text", said)
+        self.assertFalse(self.train_folder.exists() and (self.train_folder / "metrics.jsonl").exists())
+
     def test_several_labels(self):
         table = self.data / "list.csv"
         rows = [f"{name}/{i}.png,{label}" for name, label in [("a", "x"), ("c's\\", "y")] for i in range(10)]
@@ -328,6 +334,10 @@ class Train(ProgramTest):
         self.assertIn("earliest layer within one standard error", run("probe", self.model, self.data).stdout)
         (self.data / "a" / "broken.png").write_bytes(b"no")
         self.assertIn("1 images could not be read", run("probe", self.model, self.data, code=1).stderr)
+        with open(self.folder / "list.csv", "w") as f:
+            f.write("path,label,group\n" + "".join(f"{self.data}/a/{i}.png,{'ab'[i % 2]},{'gh'[i // 5]}\n" for i in range(10)))
+        self.assertIn("of 2 groups", run("probe", self.model, self.folder / "list.csv", "--folds", 3, code=2).stderr)
+        run("probe", self.model, self.folder / "list.csv", "--folds", 2)
         run("probe", self.model, code=2)
         run("probe", self.model, self.data, "--layer", "q", code=2)
 

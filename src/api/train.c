@@ -87,8 +87,11 @@ static int show_features(void *user, int64_t done, int64_t total)
 
 static void note_unreadable(void *user, int64_t item, const ng_error *why)
 {
-    (void)item;
-    ngi_training_tell(user, NG_TRAIN_WARNING, "left out: %s", why->text);
+    ngi_training *t = user;
+    if (t->left_out[item])
+        return;
+    t->left_out[item] = true;
+    ngi_training_tell(t, NG_TRAIN_WARNING, "left out: %s", why->text);
 }
 
 static int epochs_at_most(const ngi_training *t)
@@ -313,9 +316,8 @@ static ng_status finish(ngi_training *t, const char *data, ng_error *err)
     ngi_fit_history(t->fit, &r->epoch_count);
     r->best_epoch = ngi_fit_best_epoch(t->fit);
     for (int64_t i = 0; i < t->data.n_items; i++) {
-        bool there = ngi_features_row(&t->features, i);
-        r->train_images += there && t->data.items[i].split == NGI_SPLIT_TRAIN;
-        r->unreadable += !there;
+        r->train_images += ngi_features_row(&t->features, i) && t->data.items[i].split == NGI_SPLIT_TRAIN;
+        r->unreadable += t->left_out[i];
     }
     ngi_training_report(t, data);
     (void)unlink(t->checkpoint); /* last: a run that is killed before this is resumed to all that it writes */
@@ -340,6 +342,8 @@ static ng_status run(ngi_training *t, const char *data, ng_error *err)
                           "%s is left of a run that was not finished: it begins anew (resume would go on)",
                           t->checkpoint);
     NGI_TRY(ngi_training_open_data(t, data, err));
+    if (!(t->left_out = ngi_alloc_zero((size_t)t->data.n_items, sizeof *t->left_out)))
+        return ngi_fail_memory(err, (size_t)t->data.n_items);
     NGI_TRY(ngi_training_make_model(t, err));
     NGI_TRY(ngi_training_find_key(t, err));
     NGI_TRY(ngi_training_compute(t, t->head.features, &t->features, err));
@@ -369,6 +373,7 @@ ng_status ng_train(const ng_model *base, const char *data, const char *path, con
     ngi_dataset_clear(&t.data);
     ngi_free(t.weight_of);
     ngi_free(t.trained);
+    ngi_free(t.left_out);
     ngi_free(t.epochs);
     ngi_free(t.checkpoint);
     ngi_free(t.features_path);

@@ -26,7 +26,8 @@ typedef struct ngi_training {
     char *checkpoint, *features_path, *frozen_path;
     char key[NGI_HASH_TEXT];
     ng_train_epoch *epochs;
-    bool stopped; /* by the caller */
+    bool *left_out; /* [n_items] images that could not be read at some time, each said once */
+    bool stopped;   /* by the caller */
 } ngi_training;
 
 /* train_setup.c: the data, split, judged; the new model; what is trained of it. */

@@ -5,85 +5,100 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHECKED = 8 };
+enum { CHECKED = 8, TRIED = 64 }; /* images */
 
-/* Logits of one image through the file, read by the functions that everyone uses. */
-static ng_status run_file(const ngi_training *t, const ng_model *saved, ng_session *session, const char *path,
-                          float *input, ng_error *err)
+typedef struct check {
+    ngi_training *t;
+    ng_model *saved;
+    ng_session *session;
+    float *input, *logits; /* of one image; [classes] by training */
+    double most, scale;    /* largest difference, largest logit */
+} check;
+
+static ng_status open_saved(check *c, ng_error *err)
+{
+    ng_model_opts opts;
+    ng_model_opts_init(&opts);
+    opts.cache = "off";
+    NGI_TRY(ng_model_load(c->t->path, &opts, &c->saved, err));
+    NGI_TRY(ng_session_create(c->saved, NULL, &c->session, err));
+    size_t n = (size_t)ngi_shape_count(&c->saved->graph->nodes[c->saved->graph->inputs[0]].shape);
+    c->input = ngi_alloc(n, sizeof *c->input);
+    c->logits = ngi_alloc((size_t)c->t->data.n_classes, sizeof *c->logits);
+    return c->input && c->logits ? NG_OK : ngi_fail_memory(err, n * sizeof *c->input);
+}
+
+/* An image as `classify` reads it. */
+static ng_status read_input(const check *c, const char *path, ng_error *err)
 {
     ng_model_info info;
     ng_image whole, fitted;
-    ng_image_opts opts = t->image;
-    ng_model_describe(saved, &info);
+    ng_image_opts opts = c->t->image;
+    ng_model_describe(c->saved, &info);
     opts.channels = info.input_channels;
     NGI_TRY(ng_image_load(path, &opts, &whole, err));
-    ng_status status = ng_image_fit(&whole, info.input_width, info.input_height, t->o.fit, t->o.resample, 0,
-                                    &fitted, NULL, err);
+    ng_status status = ng_image_fit(&whole, info.input_width, info.input_height, c->t->o.fit,
+                                    c->t->o.resample, 0, &fitted, NULL, err);
     ng_image_clear(&whole);
     if (status != NG_OK)
         return status;
-    status = ng_model_preprocess(saved, &fitted, input, err);
+    status = ng_model_preprocess(c->saved, &fitted, c->input, err);
     ng_image_clear(&fitted);
-    return status == NG_OK ? ng_session_run(session, input, 1, err) : status;
+    return status;
 }
 
-static ng_status compare(ngi_training *t, const ng_model *saved, const int64_t *items, int n,
-                         const float *logits, ng_error *err)
+/* An image that cannot be read any more says nothing about the file. */
+static ng_status check_item(check *c, int64_t item, ng_error *err)
 {
-    const ngi_shape *in = &saved->graph->nodes[saved->graph->inputs[0]].shape;
-    int k = t->data.n_classes;
-    ng_session *session = NULL;
-    float *input = ngi_alloc((size_t)ngi_shape_count(in), sizeof *input);
-    ng_status status = input ? ng_session_create(saved, NULL, &session, err)
-                             : ngi_fail_memory(err, (size_t)ngi_shape_count(in) * sizeof *input);
-    double most = 0, scale = 1;
-    for (int i = 0; i < n && status == NG_OK; i++) {
-        status = run_file(t, saved, session, t->data.items[items[i]].path, input, err);
-        const float *out = ng_session_logits(session);
-        for (int c = 0; c < k && status == NG_OK; c++) {
-            double difference = fabs((double)out[c] - logits[i * k + c]);
-            most = !(difference <= most) ? difference : most;
-            scale = fmax(scale, fabs((double)logits[i * k + c]));
-        }
-    }
-    ng_session_free(session);
-    ngi_free(input);
+    ngi_training *t = c->t;
+    double loss, accuracy;
+    int64_t judged;
+    ng_error why;
+    NGI_TRY(ngi_fit_evaluate(t->fit, &item, 1, &loss, &accuracy, c->logits, &judged, err));
+    ng_status status = judged ? read_input(c, t->data.items[item].path, &why) : NG_E_IO;
     if (status != NG_OK)
-        return status;
-    t->out->checked_images = n;
-    t->out->largest_difference = most;
-    if (!(most <= 1e-3 * scale))
-        return ngi_fail(err, NG_E_INTERNAL,
-                        "%s: the saved model's logits differ from training's by up to %g (of %g)", t->path,
-                        most, scale);
+        return status == NG_E_MEMORY ? ngi_fail(err, status, "%s", why.text) : NG_OK;
+    NGI_TRY(ng_session_run(c->session, c->input, 1, err));
+    const float *out = ng_session_logits(c->session);
+    for (int k = 0; k < t->data.n_classes; k++) {
+        double difference = fabs((double)out[k] - c->logits[k]);
+        c->most = !(difference <= c->most) ? difference : c->most;
+        c->scale = fmax(c->scale, fabs((double)c->logits[k]));
+    }
+    t->out->checked_images++;
     return NG_OK;
+}
+
+/* Validation images, then others. */
+static ng_status check_items(check *c, ng_error *err)
+{
+    const ngi_dataset *d = &c->t->data;
+    int tried = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t i = 0; i < d->n_items && tried < TRIED && c->t->out->checked_images < CHECKED; i++)
+            if ((d->items[i].split == NGI_SPLIT_VAL) == (pass == 0) && ngi_features_row(&c->t->features, i)) {
+                NGI_TRY(check_item(c, i, err));
+                tried++;
+            }
+    c->t->out->largest_difference = c->most;
+    return c->most <= 1e-3 * c->scale
+               ? NG_OK
+               : ngi_fail(err, NG_E_INTERNAL,
+                          "%s: the saved model's logits differ from training's by up to %g (of %g)",
+                          c->t->path, c->most, c->scale);
 }
 
 ng_status ngi_training_check(ngi_training *t, ng_error *err)
 {
-    int64_t items[CHECKED];
-    int n = 0;
-    for (int pass = 0; pass < 2; pass++) /* validation images, then others */
-        for (int64_t i = 0; i < t->data.n_items && n < CHECKED; i++)
-            if ((t->data.items[i].split == NGI_SPLIT_VAL) == (pass == 0) && ngi_features_row(&t->features, i))
-                items[n++] = i;
-    float *logits = ngi_alloc((size_t)n * (size_t)t->data.n_classes, sizeof *logits);
-    if (!logits)
-        return ngi_fail_memory(err, (size_t)n * (size_t)t->data.n_classes * sizeof *logits);
-    double loss, accuracy;
-    int64_t judged;
-    ng_model *saved = NULL;
-    ng_model_opts opts;
-    ng_model_opts_init(&opts);
-    opts.cache = "off";
-    ng_status status = ngi_fit_evaluate(t->fit, items, n, &loss, &accuracy, logits, &judged, err);
-    if (status == NG_OK && judged == n)
-        status = ng_model_load(t->path, &opts, &saved, err);
-    if (status == NG_OK && judged == n)
-        status = compare(t, saved, items, n, logits, err);
+    check c = {.t = t, .scale = 1};
+    ng_status status = open_saved(&c, err);
+    if (status == NG_OK)
+        status = check_items(&c, err);
     if (status != NG_OK)
         ngi_error_prefix(err, "checking the saved model");
-    ng_model_free(saved);
-    ngi_free(logits);
+    ng_session_free(c.session);
+    ng_model_free(c.saved);
+    ngi_free(c.input);
+    ngi_free(c.logits);
     return status;
 }

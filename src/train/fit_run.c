@@ -171,9 +171,10 @@ static ng_status evaluate(ngi_fit *f, ngi_epoch *e, ng_error *err)
 {
     int64_t judged;
     e->val_loss = e->val_accuracy = NAN;
-    return f->n_val
-               ? ngi_fit_evaluate(f, f->val, f->n_val, &e->val_loss, &e->val_accuracy, NULL, &judged, err)
-               : NG_OK;
+    if (f->n_val == 0)
+        return NG_OK;
+    NGI_TRY(ngi_fit_evaluate(f, f->val, f->n_val, &e->val_loss, &e->val_accuracy, NULL, &judged, err));
+    return judged ? NG_OK : ngi_fail(err, NG_E_IO, "none of the validation images could be read any more");
 }
 
 static ng_status swap_average(ngi_fit *f, ng_error *err)

@@ -174,6 +174,36 @@ class Train(ProgramTest):
         self.assertEqual(lines(result)[-1]["unreadable"], 1)
         self.assertTrue(self.out.exists())
 
+    def test_images_that_vanish_while_it_trains(self):
+        """Each is named once and left out; others are checked in its place at the end."""
+        for options in (["--epochs", 300], ["--epochs", 1, "--unfreeze", "b", "--fine-epochs", 40, "--augment", "flip=horizontal"]):
+            gone = [self.data / name / f"{i}.png" for name in CLASSES for i in range(8)]
+            kept = [p.read_bytes() for p in gone]
+            child = subprocess.Popen([program.PROGRAM, *map(str, self.command(*options, "--patience", 0, "--no-report"))],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            first = child.stdout.readline()
+            for p in gone:
+                p.unlink()
+            out, said = child.communicate(timeout=120)
+            self.assertIn("epoch", first)
+            end = json.loads(out.splitlines()[-1])
+            self.assertTrue(0 < end["checked_images"] <= 8, end)
+            left_out = [line for line in said.splitlines() if "left out:" in line]
+            self.assertEqual(len(left_out), len(set(left_out)))
+            self.assertEqual(len(left_out), end["unreadable"])
+            self.assertEqual(child.returncode, 1 if left_out else 0)
+            self.assertEqual(bool(left_out), "--unfreeze" in options)
+            for p, data in zip(gone, kept):
+                p.write_bytes(data)
+        child = subprocess.Popen([program.PROGRAM, *map(str, self.command(*options, "--patience", 0))], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True)
+        child.stdout.readline()
+        for name in CLASSES:
+            shutil.rmtree(self.data / name)
+        said = child.communicate(timeout=120)[1]
+        self.assertEqual(child.returncode, 4)
+        self.assertRegex(said, "none of the (validation )?images could be read any more")
+
     def test_odd_data(self):
         (self.data / "single").mkdir()
         write_picture(self.data / "single" / "x.png", 1, 7)

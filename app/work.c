@@ -41,11 +41,15 @@ static void on_interrupt(int signal_number)
     interrupted = 1;
 }
 
-/* A second signal ends the program at once. */
+/* A second signal ends the program at once. The handler has a stack of its own: oneDNN's matrix products use the stack
+ * pointer for other things (src/exec/onednn/backend.c). This thread is who gets a program's signals. */
 void catch_interrupts(bool wanted)
 {
+    static char room[1 << 16];
+    const stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
+    sigaltstack(&stack, NULL);
     struct sigaction action = {.sa_handler = wanted ? on_interrupt : SIG_DFL,
-                               .sa_flags = wanted ? (int)SA_RESETHAND : 0};
+                               .sa_flags = wanted ? (int)(SA_RESETHAND | SA_ONSTACK) : 0};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }

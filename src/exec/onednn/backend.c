@@ -4,6 +4,8 @@
  * oneDNN splits its work for the number of OpenMP threads at the time a primitive is made; that number is
  * the calling thread's own setting, put in place around making and running and then restored. */
 #include <omp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,18 +20,38 @@ int ngi_onednn_thread(void)
     return omp_get_thread_num();
 }
 
-int ngi_onednn_threads_enter(int threads)
+/* oneDNN's generated matrix products (seen in 2.6 with AVX-512) point the stack pointer into a buffer of their own while they
+ * run: a handler that a signal starts there writes over what lies beneath the buffer. Signals wait until the primitive is done.
+ * Not so with several threads: those of the team would get them instead, who are in the same code. A program sees to itself
+ * with sigaltstack, as ours does. */
+static bool holds_signals(int threads)
 {
-    int before = omp_get_max_threads();
-    if (before != threads)
-        omp_set_num_threads(threads);
-    return before;
+    return threads == 1;
 }
 
-void ngi_onednn_threads_leave(int threads, int before)
+ngi_onednn_turn ngi_onednn_enter(int threads)
 {
-    if (before != threads)
-        omp_set_num_threads(before);
+    ngi_onednn_turn turn = {.threads = threads, .before = omp_get_max_threads()};
+    if (turn.before != threads)
+        omp_set_num_threads(threads);
+    if (holds_signals(threads)) {
+        static const int own[] = {SIGSEGV, SIGBUS,  SIGFPE,
+                                  SIGILL,  SIGTRAP, SIGABRT}; /* of the code's own doing */
+        sigset_t held;
+        sigfillset(&held);
+        for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+            sigdelset(&held, own[i]);
+        pthread_sigmask(SIG_BLOCK, &held, &turn.signals);
+    }
+    return turn;
+}
+
+void ngi_onednn_leave(const ngi_onednn_turn *turn)
+{
+    if (holds_signals(turn->threads))
+        pthread_sigmask(SIG_SETMASK, &turn->signals, NULL);
+    if (turn->before != turn->threads)
+        omp_set_num_threads(turn->before);
 }
 
 ng_status ngi_onednn_run_status(const char *node, dnnl_status_t status, ng_error *err)
@@ -46,10 +68,10 @@ ng_status ngi_onednn_run_status(const char *node, dnnl_status_t status, ng_error
 static ng_status forward(const ngi_kernel *kernel, const ngi_run *run, ng_error *err)
 {
     const ngi_onednn_kernel *k = kernel->state;
-    int before = ngi_onednn_threads_enter(k->threads);
+    ngi_onednn_turn turn = ngi_onednn_enter(k->threads);
     dnnl_status_t status =
         ngi_pass_run(&k->forward, run->context, run->in[0], run->out, run->n, run->scratch);
-    ngi_onednn_threads_leave(k->threads, before);
+    ngi_onednn_leave(&turn);
     if (status == dnnl_success && k->act_by_hand)
         ngi_activate(&k->act, run->out, run->out, run->n * k->forward.out_count);
     return ngi_onednn_run_status(k->node, status, err);
@@ -80,11 +102,11 @@ static ng_status backward(const ngi_kernel *kernel, const ngi_run *run, ng_error
     const ngi_onednn_kernel *k = kernel->state;
     if (!run->grad_in[0])
         return NG_OK;
-    int before = ngi_onednn_threads_enter(k->threads);
+    ngi_onednn_turn turn = ngi_onednn_enter(k->threads);
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < run->n && status == dnnl_success; i++)
         status = backward_image(k, run, i);
-    ngi_onednn_threads_leave(k->threads, before);
+    ngi_onednn_leave(&turn);
     return ngi_onednn_run_status(k->node, status, err);
 }
 
@@ -159,9 +181,9 @@ static ng_status update(ngi_kernel *kernel, const float *weights, const float *b
     fresh.forward = fresh.backward = (ngi_pass){0};
     fresh.step.kernel = weights;
     fresh.step.bias = bias;
-    int before = ngi_onednn_threads_enter(k->threads);
+    ngi_onednn_turn turn = ngi_onednn_enter(k->threads);
     ng_status status = make_passes(&fresh, &fresh.step, err);
-    ngi_onednn_threads_leave(k->threads, before);
+    ngi_onednn_leave(&turn);
     if (status != NG_OK) {
         ngi_pass_clear(&fresh.forward);
         ngi_pass_clear(&fresh.backward);
@@ -246,9 +268,9 @@ static ng_status prepare_as(const ngi_step *step, dnnl_data_type_t type, int thr
     k->type = type;
     k->has_act = step->has_act && step->act.kind != NGI_ACT_LINEAR;
     k->act = step->act;
-    int before = ngi_onednn_threads_enter(k->threads);
+    ngi_onednn_turn turn = ngi_onednn_enter(k->threads);
     ng_status status = make_passes(k, step, err);
-    ngi_onednn_threads_leave(k->threads, before);
+    ngi_onednn_leave(&turn);
     if (status != NG_OK) {
         ngi_kernel failed = {.state = k};
         destroy(&failed);

@@ -2,6 +2,8 @@
 #ifndef NGI_ONEDNN_KERNEL_H
 #define NGI_ONEDNN_KERNEL_H
 
+#include <signal.h>
+
 #include "exec/exec.h"
 #include "exec/onednn/pass.h"
 
@@ -51,9 +53,14 @@ dnnl_status_t ngi_prim_run(const ngi_prim *prim, dnnl_stream_t stream, const dnn
                            int n_args, void *scratchpad);
 ngi_md_view ngi_prim_md(const ngi_prim *prim, dnnl_query_t what);
 
-/* The number of OpenMP threads of the calling thread while primitives are made and run. */
-int ngi_onednn_threads_enter(int threads);
-void ngi_onednn_threads_leave(int threads, int before);
+/* Around making and running primitives: the calling thread's number of OpenMP threads, and its signals held back. */
+typedef struct ngi_onednn_turn {
+    int threads, before;
+    sigset_t signals; /* before */
+} ngi_onednn_turn;
+
+ngi_onednn_turn ngi_onednn_enter(int threads);
+void ngi_onednn_leave(const ngi_onednn_turn *turn);
 ng_status ngi_onednn_run_status(const char *node, dnnl_status_t status, ng_error *err);
 
 /* Number of the calling thread in an OpenMP team, from 0. */

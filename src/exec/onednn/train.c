@@ -226,11 +226,11 @@ static void add_bias(const trainer *t, const ngi_run *run)
 static ng_status backward(const ngi_kernel *kernel, const ngi_run *run, ng_error *err)
 {
     const trainer *t = kernel->state;
-    int before = ngi_onednn_threads_enter(t->threads);
+    ngi_onednn_turn turn = ngi_onednn_enter(t->threads);
     dnnl_status_t status = run->grad_kernel ? add_kernel(t, run) : dnnl_success;
     if (run->grad_bias)
         add_bias(t, run);
-    ngi_onednn_threads_leave(t->threads, before);
+    ngi_onednn_leave(&turn);
     return ngi_onednn_run_status(t->node, status, err);
 }
 
@@ -291,9 +291,9 @@ ng_status ngi_onednn_prepare_trainer(const ngi_step *step, int batch, int thread
     t->rows = t->out_count / t->out;
     ngi_kernel k = {.state = t, .backward = backward, .destroy = destroy};
     if (!t->product && step->trains_kernel) {
-        int before = ngi_onednn_threads_enter(t->threads);
+        ngi_onednn_turn turn = ngi_onednn_enter(t->threads);
         ng_status status = ngi_onednn_status(make_passes(t, step), "weight gradients", err);
-        ngi_onednn_threads_leave(t->threads, before);
+        ngi_onednn_leave(&turn);
         if (status != NG_OK) {
             destroy(&k);
             return status;

@@ -58,7 +58,7 @@ static void make_graph(worker *w, const char *units)
     }
     g->outputs = must_have(ngi_alloc(1, sizeof *g->outputs));
     g->outputs[g->n_outputs++] = at;
-    must(ngi_train_head_find(g, 0, &w->head, &err));
+    must(ngi_train_head_find(g, NGI_HEAD_MOST, 0, &w->head, &err));
     ngi_train_head_initialise(&w->head, SEED);
 }
 

@@ -214,7 +214,7 @@ ng_status ngi_training_make_model(ngi_training *t, ng_error *err)
         return ngi_fail(err, NG_E_ARGUMENT, "layer %d: the base has layers 0 to %d", t->o.unfreeze_layer,
                         g->n_layers - 1);
     NGI_TRY(compose(t, err));
-    NGI_TRY(ngi_train_head_find(t->model->graph, t->o.dropout, &t->head, err));
+    NGI_TRY(ngi_train_head_find(t->model->graph, t->o.hidden_count + 1, t->o.dropout, &t->head, err));
     ngi_train_head_initialise(&t->head, t->o.seed);
     if (!t->o.augment)
         t->o.augment = "none";

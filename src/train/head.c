@@ -36,7 +36,8 @@ static ngi_head_dense dense_of(const ngi_graph *g, const ngi_node *n, bool relu)
                             .relu = relu};
 }
 
-ng_status ngi_train_head_find(const ngi_graph *g, double dropout, ngi_train_head *out, ng_error *err)
+ng_status ngi_train_head_find(const ngi_graph *g, int most, double dropout, ngi_train_head *out,
+                              ng_error *err)
 {
     *out = (ngi_train_head){.dropout = dropout};
     ngi_activation act;
@@ -45,12 +46,12 @@ ng_status ngi_train_head_find(const ngi_graph *g, double dropout, ngi_train_head
     bool relu = false;
     for (;;) {
         const ngi_node *n = &g->nodes[at];
-        if (n->op == NGI_OP_DENSE && out->n < NGI_HEAD_MOST && n->weights[1] >= 0 &&
-            g->nodes[n->inputs[0]].shape.rank == 1) {
+        bool wanted = out->n < most && out->n < NGI_HEAD_MOST;
+        if (wanted && n->op == NGI_OP_DENSE && n->weights[1] >= 0 && g->nodes[n->inputs[0]].shape.rank == 1) {
             memmove(out->dense + 1, out->dense, (size_t)out->n++ * sizeof *out->dense);
             out->dense[0] = dense_of(g, n, relu);
             relu = false;
-        } else if (is_relu(n) && out->n && g->nodes[n->inputs[0]].op == NGI_OP_DENSE) {
+        } else if (wanted && is_relu(n) && out->n && g->nodes[n->inputs[0]].op == NGI_OP_DENSE) {
             relu = true;
         } else if (!passes(g, n)) {
             break;

@@ -21,8 +21,9 @@ typedef struct ngi_train_head {
     double dropout;                      /* rate before each dense layer while training, 0 to below 1 */
 } ngi_train_head;
 
-/* Finds the dense layers at the end of a graph, before its final activation. */
-NG_NODISCARD ng_status ngi_train_head_find(const ngi_graph *g, double dropout, ngi_train_head *out,
+/* Finds the last dense layers of a graph, `most` of them and before its final activation: what lies before is the base, dense
+ * layers of its own too. */
+NG_NODISCARD ng_status ngi_train_head_find(const ngi_graph *g, int most, double dropout, ngi_train_head *out,
                                            ng_error *err);
 /* Keras's: kernels Glorot uniform (limit sqrt(6 / (in + out))), biases 0. */
 void ngi_train_head_initialise(const ngi_train_head *h, uint64_t seed);

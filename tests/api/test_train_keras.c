@@ -130,7 +130,7 @@ static void run_case(const keras_case *c, int steps, const char *backend)
                       .on_step = note_loss,
                       .user = &l};
     ngi_schedule_init(&o.stages[1].schedule, NGI_SCHEDULE_CONSTANT, c->rate);
-    CHECK_OK(ngi_train_head_find(file.graph, 0, &o.head, &err), err);
+    CHECK_OK(ngi_train_head_find(file.graph, NGI_HEAD_MOST, 0, &o.head, &err), err);
     assert_int_equal(o.head.n, 2);
     ngi_fit *fit;
     CHECK_OK(ngi_fit_create(&o, &fit, &err), err);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """netgaze train: what it writes, interruptions, and what goes wrong. Usage: test_train.py PROGRAM"""
 import json
+import math
 import os
 import pathlib
 import random
@@ -101,6 +102,29 @@ class Train(ProgramTest):
         self.assertNotEqual(saved["tiny_base"], saved["neck"])
         self.assertIn("from the layer 'gap' up to 'neck'",
                       run(*self.command("--preprocess", "tf", "--unfreeze", "gap"), code=2).stderr)
+
+    def test_dense_layers_of_the_base_stay(self):
+        """A base cut behind a dense layer of its own: what that has learnt is not thrown away with the head, and can be unfrozen."""
+        def weights(folder):
+            model = json.loads((folder / "model.json").read_text())
+            data, found = b"", {}
+            for group in model["weightsManifest"]:
+                data += b"".join((folder / p).read_bytes() for p in group["paths"])
+                for w in group["weights"]:
+                    size = 4 * math.prod(w["shape"])
+                    found[w["name"]], data = data[:size], data[size:]
+            return found
+        self.train("--epochs", 2, "--hidden", "6,5", "--no-report", out=self.folder / "first")
+        self.model = self.folder / "first"
+        self.train("--epochs", 2, "--base-layer", "head_dense_2", "--no-report", out=self.folder / "second")
+        self.train("--epochs", 1, "--base-layer", "head_dense_2", "--unfreeze", "head_dense_2", "--fine-epochs", 1, "--fine-rate", 0.1,
+                   "--keep-last", "--no-report", out=self.folder / "third")
+        first, second, third = (weights(self.folder / name) for name in ("first", "second", "third"))
+        changed = {name for name in first if name in third and first[name] != third[name]}
+        self.assertEqual(changed, {"head_dense_2/kernel", "head_dense_2/bias", "head_predictions/kernel", "head_predictions/bias"})
+        changed = {name for name in first if name in second and first[name] != second[name]}
+        self.assertLessEqual(changed, {"head_predictions/kernel", "head_predictions/bias"})
+        self.assertIn("head_dense_1/kernel", second)
 
     def test_other_formats(self):
         for name in ["new.h5", "new-tfjs"]:

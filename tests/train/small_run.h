@@ -89,7 +89,7 @@ static inline void small_open(small_run *r, int threads)
                           .seed = 11,
                           .key = "test",
                           .stages = {{.epochs = 3}, {.epochs = 2}}};
-    CHECK_OK(ngi_train_head_find(r->graph, 0.3, &r->o.head, &err), err);
+    CHECK_OK(ngi_train_head_find(r->graph, NGI_HEAD_MOST, 0.3, &r->o.head, &err), err);
     ngi_train_head_initialise(&r->o.head, 1);
     for (int s = 0; s < 2; s++) {
         ngi_optimizer_init(&r->o.stages[s].optimizer, NGI_OPTIMIZER_ADAM);

@@ -174,7 +174,7 @@ static void goes_on(void **state)
             r.graph = small_net();
             r.o.graph = r.graph;
             ng_error err;
-            CHECK_OK(ngi_train_head_find(r.graph, 0.3, &r.o.head, &err), err);
+            CHECK_OK(ngi_train_head_find(r.graph, NGI_HEAD_MOST, 0.3, &r.o.head, &err), err);
             done = run_steps(&r, pieces[p], true);
             runs++;
         }

@@ -15,7 +15,7 @@ static ngi_graph *make_net(int units, int *features, ngi_train_head *h, double d
     none.axis = 0;
     net_output(g, net_op(g, NGI_OP_SOFTMAX, &none, logits));
     ng_error err;
-    CHECK_OK(ngi_train_head_find(g, dropout, h, &err), err);
+    CHECK_OK(ngi_train_head_find(g, NGI_HEAD_MOST, dropout, h, &err), err);
     *features = pool;
     return g;
 }
@@ -31,6 +31,12 @@ static void is_found(void **state)
     assert_int_equal(h.dense[0].in, 20);
     assert_true(h.dense[0].relu && !h.dense[1].relu);
     assert_int_equal(ngi_train_head_classes(&h), 4);
+    ngi_train_head last;
+    ng_error err;
+    CHECK_OK(ngi_train_head_find(g, 1, 0, &last, &err), err); /* the first is the base's own, its relu too */
+    assert_int_equal(last.n, 1);
+    assert_int_equal(g->nodes[last.features].op, NGI_OP_ACTIVATION);
+    assert_ptr_equal(last.dense[0].kernel, h.dense[1].kernel);
     ngi_train_head_initialise(&h, 3);
     double limit = sqrt(6.0 / 29), most = 0, sum = 0;
     for (int i = 0; i < 180; i++) {

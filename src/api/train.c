@@ -285,12 +285,12 @@ static ng_status open_fit(ngi_training *t, ng_error *err)
 
 static ng_status save_model(ngi_training *t, ng_error *err)
 {
-    ngi_save_opts o = {.preprocess = t->model->file.preprocess,
-                       .labels = t->model->file.labels,
-                       .n_labels = t->model->file.n_labels};
     NGI_TRY(ngi_model_hash(t->model->file.config, t->model->file.config_size, t->model->graph,
                            t->model->file.hash, err));
-    return ngi_model_save(&t->model->file, t->path, &o, err);
+    /* A folder that a run which was killed later has written is not written over; it is checked like what is new. */
+    if (t->out->resumed && ngi_path_is_directory(t->path))
+        return NG_OK;
+    return ngi_model_save(&t->model->file, t->path, NULL, err);
 }
 
 static ng_status judge_split(ngi_training *t, ngi_split split, double *loss, double *accuracy, int64_t *n,
@@ -345,6 +345,8 @@ static ng_status run(ngi_training *t, const char *data, ng_error *err)
     if (!(t->left_out = ngi_alloc_zero((size_t)t->data.n_items, sizeof *t->left_out)))
         return ngi_fail_memory(err, (size_t)t->data.n_items);
     NGI_TRY(ngi_training_make_model(t, err));
+    if (!(unfinished && t->o.resume && ngi_path_is_directory(t->path)))
+        NGI_TRY(ngi_model_check_save(&t->model->file, t->path, NULL, err)); /* not at the end of all work */
     NGI_TRY(ngi_training_find_key(t, err));
     NGI_TRY(ngi_training_compute(t, t->head.features, &t->features, err));
     NGI_TRY(ngi_training_freeze(t, err));

@@ -69,7 +69,6 @@ ng_status ngi_training_open_data(ngi_training *t, const char *data, ng_error *er
     if (d->n_classes < 2)
         return ngi_fail(err, NG_E_ARGUMENT, "%s: one class, '%s': a classifier needs two at least", data,
                         d->classes[0]);
-    NGI_TRY(ngi_labels_check(d->classes, d->n_classes, err));
     if (!d->given_splits)
         NGI_TRY(ngi_dataset_split(d, t->o.val, t->o.test, t->o.seed, err));
     if (!t->o.loss)

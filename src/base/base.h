@@ -100,6 +100,7 @@ void ngi_file_sweep(const char *path);
 
 bool ngi_path_is_directory(const char *path);
 bool ngi_path_exists(const char *path);
+bool ngi_path_is_empty(const char *path); /* a folder without entries */
 /* "dir/name": a new string. An empty dir gives name. */
 char *ngi_path_join(const char *dir, const char *name);
 /* The folder of a path as a new string; "." when it has none. */

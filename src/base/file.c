@@ -231,6 +231,17 @@ bool ngi_path_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+bool ngi_path_is_empty(const char *path)
+{
+    DIR *d = opendir(path);
+    int found = 0;
+    for (struct dirent *e; d && (e = readdir(d));)
+        found += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    if (d)
+        closedir(d);
+    return d && found == 0;
+}
+
 char *ngi_path_join(const char *dir, const char *name)
 {
     size_t n = strlen(dir);

@@ -1,8 +1,6 @@
 /* Labels and preprocessing beside a model or inside it; see notes.h. */
 #include "format/notes.h"
 
-#include "format/save.h"
-
 #include <string.h>
 
 #define MOST_LABELS 1000000
@@ -109,7 +107,7 @@ ng_status ngi_notes_load(const char *model, ngi_model_file *out, ng_error *err)
 
 /* ---- Writing ----------------------------------------------------------------------------------- */
 
-ng_status ngi_labels_check(char *const *labels, int n, ng_error *err)
+static ng_status check_labels(char *const *labels, int n, ng_error *err)
 {
     for (int i = 0; i < n; i++) {
         json_t *text = json_string(labels[i]);
@@ -139,7 +137,7 @@ ng_status ngi_notes_make(char *const *labels, int n_labels, const char *preproce
 {
     int failed = 0;
     *out = NULL;
-    NGI_TRY(ngi_labels_check(labels, labels ? n_labels : 0, err));
+    NGI_TRY(check_labels(labels, labels ? n_labels : 0, err));
     *out = json_object();
     if (labels && n_labels > 0)
         failed |= json_object_set_new(*out, "labels", label_list(labels, n_labels));

@@ -2,9 +2,11 @@
  * called, which puts everything under a temporary name first. */
 #include "format/save.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "format/save_target.h"
 #include "nn/preprocess.h"
@@ -104,8 +106,30 @@ static ng_status check_config(const ngi_model_file *file, const ngi_saving *s, n
     return status;
 }
 
+/* Whether something can be put there. */
+static ng_status check_place(const target *t, const char *path, ng_error *err)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    char *whole = ngi_strndup(path, n), *folder = whole ? ngi_path_folder(whole) : NULL;
+    ng_status status = NG_OK;
+    if (!folder)
+        status = ngi_fail_memory(err, n);
+    else if (access(folder, W_OK | X_OK) != 0)
+        status = ngi_fail(err, NG_E_IO, "%s: cannot be written: %s: %s", path, folder, strerror(errno));
+    else if (t->ending && ngi_path_is_directory(whole))
+        status = ngi_fail(err, NG_E_IO, "%s: is a directory, expected the name of a file", path);
+    else if (!t->ending && ngi_path_exists(whole) && !ngi_path_is_empty(whole))
+        status = ngi_saved_before(path, err);
+    ngi_free(whole);
+    ngi_free(folder);
+    return status;
+}
+
+/* write: false: everything but that. */
 static ng_status save_flat(const ngi_model_file *file, const ngi_flat *flat, const target *t,
-                           const char *path, const ngi_save_opts *opts, ng_error *err)
+                           const char *path, const ngi_save_opts *opts, bool write, ng_error *err)
 {
     char *config;
     json_t *notes = NULL;
@@ -118,14 +142,14 @@ static ng_status save_flat(const ngi_model_file *file, const ngi_flat *flat, con
         status = make_notes(file, opts, &notes, err);
     s.notes = notes;
     if (status == NG_OK)
-        status = t->save(&s, err);
+        status = write ? t->save(&s, err) : check_place(t, path, err);
     json_decref(notes);
     ngi_free(config);
     return status;
 }
 
-ng_status ngi_model_save(const ngi_model_file *file, const char *path, const ngi_save_opts *opts,
-                         ng_error *err)
+static ng_status save(const ngi_model_file *file, const char *path, const ngi_save_opts *opts, bool write,
+                      ng_error *err)
 {
     static const ngi_save_opts none;
     const target *t;
@@ -139,8 +163,20 @@ ng_status ngi_model_save(const ngi_model_file *file, const char *path, const ngi
     if (status == NG_OK)
         status = ngi_flat_finish(&flat, err);
     if (status == NG_OK)
-        status = save_flat(file, &flat, t, path, opts, err);
+        status = save_flat(file, &flat, t, path, opts, write, err);
     ngi_flat_clear(&flat);
     ngi_keras_close(&source);
     return status;
+}
+
+ng_status ngi_model_save(const ngi_model_file *file, const char *path, const ngi_save_opts *opts,
+                         ng_error *err)
+{
+    return save(file, path, opts, true, err);
+}
+
+ng_status ngi_model_check_save(const ngi_model_file *file, const char *path, const ngi_save_opts *opts,
+                               ng_error *err)
+{
+    return save(file, path, opts, false, err);
 }

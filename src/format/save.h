@@ -33,10 +33,13 @@ typedef struct ngi_save_opts {
     int n_labels;
 } ngi_save_opts;
 
-/* Whether labels [n] can be written into a model: that is asked before a long run, not at its end. */
-NG_NODISCARD ng_status ngi_labels_check(char *const *labels, int n, ng_error *err);
 /* Writes a model that ngi_model_compose made or a reader read, atomically: temporary name, then rename. */
 NG_NODISCARD ng_status ngi_model_save(const ngi_model_file *file, const char *path, const ngi_save_opts *opts,
                                       ng_error *err);
+
+/* Whether ngi_model_save could write it, as far as that is known without writing: the format's layers, labels, the place. For
+ * who has a long run before that. */
+NG_NODISCARD ng_status ngi_model_check_save(const ngi_model_file *file, const char *path,
+                                            const ngi_save_opts *opts, ng_error *err);
 
 #endif

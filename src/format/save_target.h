@@ -20,6 +20,8 @@ typedef struct ngi_saving {
 typedef ng_status ngi_save_function(const ngi_saving *s, ng_error *err);
 ngi_save_function ngi_save_keras, ngi_save_h5, ngi_save_tfjs;
 
+/* save_tfjs.c: the error where a folder holds something. */
+NG_NODISCARD ng_status ngi_saved_before(const char *path, ng_error *err);
 /* "kernel", as Keras names the k-th weight of a layer. */
 const char *ngi_saved_variable(const ngi_saving *s, const ngi_flat_layer *l, int k);
 /* The notes as text; free() it, NULL without memory. */

@@ -206,16 +206,20 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
+ng_status ngi_saved_before(const char *path, ng_error *err)
+{
+    return ngi_fail(
+        err, NG_E_IO,
+        "%s: is there already; a TensorFlow.js model is written into a new folder, or an empty one", path);
+}
+
 static ng_status settle(const char *temporary, const char *path, ng_error *err)
 {
     if (rename(temporary, path) == 0)
         return NG_OK;
     int cause = errno;
     if (cause == ENOTEMPTY || cause == EEXIST || cause == ENOTDIR)
-        return ngi_fail(
-            err, NG_E_IO,
-            "%s: is there already; a TensorFlow.js model is written into a new folder, or an empty one",
-            path);
+        return ngi_saved_before(path, err);
     return ngi_fail(err, NG_E_IO, "%s: cannot be written: %s", path, strerror(cause));
 }
 

@@ -53,6 +53,9 @@ class Train(ProgramTest):
     def train(self, *options, code=0, out=None):
         return lines(run(*self.command(*options, out=out), code=code))
 
+    def model_bytes(self):
+        return [p.read_bytes() for p in (sorted(self.out.iterdir()) if self.out.is_dir() else [self.out])]
+
     def metrics(self):
         return [json.loads(line) for line in (self.train_folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -157,9 +160,29 @@ class Train(ProgramTest):
         result = run(*self.command(*options, "--resume"))
         self.assertIn("nothing to resume", result.stderr)
 
+    def test_what_cannot_be_saved_is_said_before_all_work(self):
+        """Not after hours of it: where there is no place for the file, or its format has no such layers."""
+        used = self.folder / "used"
+        used.mkdir()
+        (used / "file").write_text("another model")
+        (self.folder / "folder.keras").mkdir()
+        for out, words in ((self.folder / "no" / "x.keras", "No such file"), (used, "is there already"),
+                           (self.folder / "folder.keras", "is a directory")):
+            result = run(*self.command("--folder", self.train_folder, out=out), code=4)
+            self.assertIn(words, result.stderr)
+            self.assertEqual(result.stdout, "")
+        self.model = pathlib.Path(__file__).parent.parent / "fixtures" / "models" / "keras3.15_family_convnext" / "model.keras"
+        result = run(*self.command("--preprocess", "tf", out=self.folder / "tfjs"), code=3)
+        self.assertIn("TensorFlow.js has no layer for it", result.stderr)
+        self.assertEqual(result.stdout, "")
+
     def test_killed_while_the_report_is_drawn(self):
-        """The model is there already; going on makes the report."""
-        options = ["--epochs", 2]
+        """The model is there already; going on makes the report, also where the model is a folder."""
+        for self.out in (self.folder / "new.keras", self.folder / "new"):
+            self.kill_while_the_report_is_drawn(["--epochs", 2])
+            shutil.rmtree(self.folder / "new-report")
+
+    def kill_while_the_report_is_drawn(self, options):
         for _ in range(20):  # where it was done before it was killed: once more
             child = subprocess.Popen([program.PROGRAM, *map(str, self.command(*options))], stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL)
@@ -168,11 +191,11 @@ class Train(ProgramTest):
             child.send_signal(signal.SIGKILL)
             if child.wait(60) == -signal.SIGKILL and not (self.folder / "new-report" / "report.html").exists():
                 break
-            self.out.unlink()
+            shutil.rmtree(self.out, ignore_errors=True)
             shutil.rmtree(self.folder / "new-report")
-        saved = self.out.read_bytes()
+        saved = self.model_bytes()
         self.train(*options, "--resume")
-        self.assertEqual(self.out.read_bytes(), saved)
+        self.assertEqual(self.model_bytes(), saved)
         self.assertTrue((self.folder / "new-report" / "report.html").exists())
 
     def test_an_interrupt_says_how_to_go_on(self):

@@ -91,14 +91,16 @@ void print_correlations(const explain_job *j, const ng_map *maps, FILE *out)
     }
 }
 
-/* Methods that are equal up to a factor where every cell has the same gradient: behind global average pooling. */
-static bool is_linear_method(const char *name)
+/* Methods that are equal up to a factor where every cell has the same gradient: behind global average pooling. CAM's target is the
+ * logit; of a curved one ShapleyCAM's map has the curve in it. */
+static bool is_linear_method(ng_target target, const char *name)
 {
-    static const char *const names[] = {"cam", "gradcam", "hirescam", "xgradcam", "shapleycam"};
+    static const char *const names[] = {"gradcam", "hirescam", "xgradcam"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0)
             return true;
-    return false;
+    bool logit = target == NG_TARGET_LOGIT, straight = logit || target == NG_TARGET_CONTRAST;
+    return (logit && strcmp(name, "cam") == 0) || (straight && strcmp(name, "shapleycam") == 0);
 }
 
 void say_identities(const explain_job *j, const ng_map *maps)
@@ -106,18 +108,21 @@ void say_identities(const explain_job *j, const ng_map *maps)
     for (int i = 0; i < j->n_views; i++) {
         const map_view *v = &j->views[i];
         char others[512] = "";
-        for (int k = i + 1; k < j->n_views && is_linear_method(v->method->name); k++) {
+        for (int k = i + 1; k < j->n_views && is_linear_method(j->target, v->method->name); k++) {
             const map_view *u = &j->views[k];
             size_t used = strlen(others);
-            if (u->layer == v->layer && is_linear_method(u->method->name) &&
+            if (u->layer == v->layer && is_linear_method(j->target, u->method->name) &&
                 map_correlation(&maps[i], &maps[k]) > one_map)
                 snprintf(others + used, sizeof others - used, "%s%s", used ? ", " : "", u->method->name);
         }
         if (*others) {
-            complain("note: at %s, %s gives the same map as %s. Behind it the cells are only averaged, so "
-                     "every cell has "
-                     "the same gradient, and these methods must be equal up to a factor",
-                     v->path, v->method->name, others);
+            bool of_the_target = strcmp(v->method->name, "gradcam") == 0 && strcmp(others, "shapleycam") == 0;
+            complain("note: at %s, %s gives the same map as %s. %s, and these methods must be equal up to a "
+                     "factor",
+                     v->path, v->method->name, others,
+                     of_the_target
+                         ? "The target is linear in the logits"
+                         : "Behind it the cells are only averaged, so every cell has the same gradient");
             return;
         }
     }

@@ -75,6 +75,19 @@ class Results(ProgramTest):
         for wrong in ("nothing=1", "reduce=l3"):
             run("explain", self.model, self.photos, "-o", self.out, "--method", "gradcam,saliency", "-p", wrong, code=2)
 
+    def test_methods_that_must_agree_are_named(self):
+        """Behind the pooled layer; not where the target makes them other methods, however near their maps are."""
+        tiny_model.write_model(self.model, scale=0.05)  # probabilities that hardly differ: little curve in them
+        averaged, linear = "cells are only averaged", "linear in the logits"
+        for target, methods, layer, said in (("logit", "cam,gradcam,shapleycam", "b", averaged),
+                                             ("logit", "gradcam,shapleycam", "a", linear),
+                                             ("contrast", "cam,gradcam,hirescam", "b", averaged),
+                                             ("rest", "cam,gradcam,shapleycam", "b", None), ("logit", "gradcam,layercam", "b", None)):
+            text = run("explain", self.model, self.photos / "p0.png", "-o", self.out, "--method", methods, "--target", target,
+                       "--layer", layer, "--force").stderr
+            self.assertEqual("must be equal" in text, said is not None, (target, methods))
+            self.assertIn(said or "", text)
+
     def test_picture_formats(self):
         starts = {"jpg": b"\xff\xd8\xff", "webp": b"RIFF", "tif": b"II*\0", "png": b"\x89PNG"}
         for name, start in starts.items():

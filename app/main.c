@@ -80,8 +80,8 @@ const command commands[] = {
      "  netgaze layers model.h5 --json\n",
      LAYERS, run_layers},
     {"sanity", "MODEL IMAGE...", "whether a method's maps depend on the weights: the randomisation test",
-     "Shuffles the kernels of the network's layers in stages, from the output to the input (Adebayo et al.,\n"
-     "Sanity checks for saliency maps, 2018), explains the same class again, and compares the map with the\n"
+     "Makes the network's layers forget in stages, from the output to the input (Adebayo et al., Sanity\n"
+     "checks for saliency maps, 2018), explains the same class again, and compares the map with the\n"
      "original one: Spearman's rank correlation and structural similarity, means over the images. A method\n"
      "whose maps stay what they were shows the image, not the model. Beside it: the map of the least likely\n"
      "class, and the edges that a Sobel filter finds. Files are not written.\n\n" EXIT_CODES,

@@ -90,34 +90,129 @@ void ngi_nmf_place(ngi_nmf *f, double *room)
     f->ratio = f->square + (int64_t)f->k * f->k;
 }
 
+/* ---- Codes ------------------------------------------------------------------------------------ */
+
+/* min |h^T x - a|^2, x >= 0, from the products of h's rows and of them with a: the active set method of Lawson and Hanson (1974)
+ * in the form of Bro and de Jong (1997). Exact also where rows are nearly one another, as concepts of one class are. */
+typedef struct fitting {
+    int k;
+    double gram[NGI_NMF_MOST][NGI_NMF_MOST], b[NGI_NMF_MOST];
+    bool in[NGI_NMF_MOST]; /* what is above zero */
+    double x[NGI_NMF_MOST];
+} fitting;
+
+/* s: the least squares solution of those that are in, by Cholesky's decomposition; false where they are not independent. */
+static bool solve_inner(const fitting *f, double *s)
+{
+    double l[NGI_NMF_MOST][NGI_NMF_MOST];
+    int list[NGI_NMF_MOST], n = 0;
+    for (int p = 0; p < f->k; p++)
+        if (f->in[p])
+            list[n++] = p;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++) {
+            double sum = f->gram[list[i]][list[j]];
+            for (int q = 0; q < j; q++)
+                sum -= l[i][q] * l[j][q];
+            if (i == j && !(sum > 1e-12 * f->gram[list[i]][list[i]]))
+                return false;
+            l[i][j] = i == j ? sqrt(sum) : sum / l[j][j];
+        }
+    double y[NGI_NMF_MOST];
+    for (int i = 0; i < n; i++) {
+        y[i] = f->b[list[i]];
+        for (int q = 0; q < i; q++)
+            y[i] -= l[i][q] * y[q];
+        y[i] /= l[i][i];
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        for (int q = i + 1; q < n; q++)
+            y[i] -= l[q][i] * y[q];
+        y[i] /= l[i][i];
+    }
+    memset(s, 0, (size_t)f->k * sizeof *s);
+    for (int i = 0; i < n; i++)
+        s[list[i]] = y[i];
+    return true;
+}
+
+/* What is not in and by which the fit would gain most; -1: none. */
+static int find_gain(const fitting *f, const bool *tried)
+{
+    int best = -1;
+    double most = 0;
+    for (int p = 0; p < f->k; p++) {
+        double gain = f->b[p], size = fabs(f->b[p]);
+        for (int q = 0; q < f->k; q++) {
+            gain -= f->gram[p][q] * f->x[q];
+            size += f->gram[p][q] * f->x[q];
+        }
+        if (!f->in[p] && !tried[p] && gain > fmax(most, 1e-13 * size)) {
+            most = gain;
+            best = p;
+        }
+    }
+    return best;
+}
+
+/* Goes from x towards s as far as nothing falls below zero; what comes to zero is out. True: all the way. */
+static bool go_towards(fitting *f, const double *s)
+{
+    double step = 1;
+    int first = -1;
+    for (int p = 0; p < f->k; p++)
+        if (f->in[p] && s[p] <= 0 && f->x[p] / (f->x[p] - s[p]) <= step) {
+            step = f->x[p] > 0 ? f->x[p] / (f->x[p] - s[p]) : 0;
+            first = p;
+        }
+    for (int p = 0; p < f->k; p++)
+        f->x[p] += step * (s[p] - f->x[p]);
+    for (int p = 0; p < f->k; p++)
+        if (f->in[p] && (p == first || (first >= 0 && f->x[p] <= 0))) {
+            f->in[p] = false;
+            f->x[p] = 0;
+        }
+    return first < 0;
+}
+
+static void fit_code(fitting *f)
+{
+    bool tried[NGI_NMF_MOST] = {false};
+    double s[NGI_NMF_MOST];
+    memset(f->in, 0, sizeof f->in);
+    memset(f->x, 0, sizeof f->x);
+    for (int turn = 0; turn < 8 * NGI_NMF_MOST; turn++) { /* of as many as there are, but for rounding */
+        int p = find_gain(f, tried);
+        if (p < 0)
+            return;
+        f->in[p] = true;
+        tried[p] = true; /* until something else has moved: what is in the others' span is left out */
+        if (!solve_inner(f, s)) {
+            f->in[p] = false;
+            continue;
+        }
+        while (!go_towards(f, s))
+            if (!solve_inner(f, s))
+                break;
+        if (f->in[p])
+            memset(tried, 0, sizeof tried);
+    }
+}
+
 void ngi_nmf_encode(const float *a, int64_t cells, int64_t channels, const double *h, int k, double *w)
 {
-    double gram[NGI_NMF_MOST][NGI_NMF_MOST], b[NGI_NMF_MOST];
+    fitting f = {.k = k};
     for (int p = 0; p < k; p++)
-        for (int q = 0; q < k; q++) {
-            gram[p][q] = 0;
+        for (int q = 0; q < k; q++)
             for (int64_t c = 0; c < channels; c++)
-                gram[p][q] += h[p * channels + c] * h[q * channels + c];
-        }
+                f.gram[p][q] += h[p * channels + c] * h[q * channels + c];
     for (int64_t i = 0; i < cells; i++) {
-        double *row = w + i * k;
         for (int p = 0; p < k; p++) {
-            b[p] = row[p] = 0;
+            f.b[p] = 0;
             for (int64_t c = 0; c < channels; c++)
-                b[p] += a[i * channels + c] > 0 ? a[i * channels + c] * h[p * channels + c] : 0;
+                f.b[p] += a[i * channels + c] > 0 ? a[i * channels + c] * h[p * channels + c] : 0;
         }
-        for (int sweep = 0; sweep < 1000; sweep++) {
-            double moved = 0, size = 0;
-            for (int p = 0; p < k; p++) {
-                double rest = b[p], before = row[p];
-                for (int q = 0; q < k; q++)
-                    rest -= q == p ? 0 : gram[p][q] * row[q];
-                row[p] = gram[p][p] > 0 && rest > 0 ? rest / gram[p][p] : 0;
-                moved = fmax(moved, fabs(row[p] - before));
-                size = fmax(size, row[p]);
-            }
-            if (!(moved > 1e-10 * size))
-                break;
-        }
+        fit_code(&f);
+        memcpy(w + i * k, f.x, (size_t)k * sizeof *w);
     }
 }

@@ -20,7 +20,7 @@ void ngi_nmf_place(ngi_nmf *f, double *room);
 /* Random factors of the table's size, from the seed. */
 void ngi_nmf_begin(ngi_nmf *f, uint64_t seed);
 void ngi_nmf_step(ngi_nmf *f); /* h, then w */
-/* w [cells,k]: the non-negative least squares fit of the positive part of a by h, row by row (coordinate descent). */
+/* w [cells,k]: the non-negative least squares fit of the positive part of a by h, row by row. */
 void ngi_nmf_encode(const float *a, int64_t cells, int64_t channels, const double *h, int k, double *w);
 
 #endif

@@ -48,6 +48,41 @@ static void learning_never_fits_worse(void **state)
     }
 }
 
+/* Directions that are nearly one another, as concepts of one class are: what was put together of them is found again, and where
+ * two of them are one direction, all of it is. */
+static void codes_of_like_directions_are_exact(void **state)
+{
+    (void)state;
+    enum { LIKE = 5, WIDE = 12, CELLS = 40 };
+    double h[LIKE * WIDE], codes[CELLS * LIKE];
+    float a[CELLS * WIDE];
+    double put[CELLS * LIKE];
+    net_random_state = 9;
+    for (int k = 0; k < WIDE; k++) {
+        double common = 1 + 0.5 * net_float();
+        for (int p = 0; p < LIKE; p++)
+            h[p * WIDE + k] = (p + 1) * (common + 0.03 * net_float());
+    }
+    for (int i = 0; i < CELLS; i++) {
+        for (int p = 0; p < LIKE; p++)
+            put[i * LIKE + p] = fmax((double)net_float(), 0);
+        for (int k = 0; k < WIDE; k++) {
+            double sum = 0;
+            for (int p = 0; p < LIKE; p++)
+                sum += put[i * LIKE + p] * h[p * WIDE + k];
+            a[i * WIDE + k] = (float)sum;
+        }
+    }
+    ngi_nmf_encode(a, CELLS, WIDE, h, LIKE, codes);
+    for (int i = 0; i < CELLS * LIKE; i++) /* as well as floats know the sums */
+        CHECK_NEAR(codes[i], put[i], 2e-4);
+    memcpy(h + WIDE, h, WIDE * sizeof *h);
+    ngi_nmf_encode(a, CELLS, WIDE, h, LIKE, codes);
+    for (int i = 0; i < CELLS; i++)
+        for (int p = 0; p < LIKE; p++)
+            assert_true(codes[i * LIKE + p] >= 0 && codes[i * LIKE + p] < 1e3);
+}
+
 /* Karush, Kuhn and Tucker: the gradient is zero where a strength is above zero, and not negative where it is zero. */
 static void codes_are_optimal(void **state)
 {
@@ -171,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learning_never_fits_worse),
+        cmocka_unit_test(codes_of_like_directions_are_exact),
         cmocka_unit_test(codes_are_optimal),
         cmocka_unit_test(crops_cover_the_image_and_keep_a_ramp),
         cmocka_unit_test(importance_of_a_linear_head_is_known),

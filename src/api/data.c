@@ -136,7 +136,7 @@ static ng_status draw_row(sheet *s, int64_t item, int first, ng_error *err)
     for (int v = 1; v <= s->variants; v++) {
         for (int i = 0; i < size; i++)
             s->values[i] = s->cells[first].data[i];
-        ngi_augment_image(&s->augment, s->seed, v, item, s->values, s->work, s->side, s->side);
+        ngi_augment_image(&s->augment, s->seed, v, item, s->values, s->work, s->side, s->side, 3);
         NGI_TRY(ngi_image_create(s->side, s->side, 3, &s->cells[first + v], err));
         for (int i = 0; i < size; i++)
             s->cells[first + v].data[i] = (uint8_t)(s->values[i] + 0.5f);

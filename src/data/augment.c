@@ -208,9 +208,9 @@ void ngi_augment_draw_image(const ngi_augment *a, uint64_t seed, int64_t epoch, 
 }
 
 void ngi_augment_image(const ngi_augment *a, uint64_t seed, int64_t epoch, int64_t item, float *image,
-                       float *work, int h, int w)
+                       float *work, int h, int w, int channels)
 {
     ngi_augment_draw d;
     ngi_augment_draw_image(a, seed, epoch, item, h, w, &d);
-    ngi_augment_apply(&d, a->fill, image, work, h, w);
+    ngi_augment_apply(&d, a->fill, image, work, h, w, channels);
 }

@@ -68,21 +68,22 @@ void ngi_augment_draw_image(const ngi_augment *a, uint64_t seed, int64_t epoch, 
 /* out [h,w,channels] of in [h,w,channels], moved: one bilinear warp. False, and out untouched, where nothing moves. */
 bool ngi_augment_warp(const ngi_augment_move *move, ngi_fill fill, const float *in, float *out, int h, int w,
                       int channels);
-/* image [h,w,3] 0..255 in place; work [h,w,3]. */
-void ngi_augment_apply(const ngi_augment_draw *draw, ngi_fill fill, float *image, float *work, int h, int w);
+/* image [h,w,channels] 0..255 in place; work the same. Channels: 3, or 1, whose hue stays. */
+void ngi_augment_apply(const ngi_augment_draw *draw, ngi_fill fill, float *image, float *work, int h, int w,
+                       int channels);
 /* Both. */
 void ngi_augment_image(const ngi_augment *a, uint64_t seed, int64_t epoch, int64_t item, float *image,
-                       float *work, int h, int w);
+                       float *work, int h, int w, int channels);
 
-/* MixUp and CutMix of a batch (both on: one or the other, by a coin): images [n,h,w,3], targets [n,k] in place. They
+/* MixUp and CutMix of a batch (both on: one or the other, by a coin): images [n,h,w,c], targets [n,k] in place. They
  * are the same before preprocessing and, it being affine, after it. */
 NG_NODISCARD ng_status ngi_augment_batch(const ngi_augment *a, uint64_t seed, int64_t epoch, int64_t batch,
-                                         float *images, float *targets, int n, int h, int w, int k,
+                                         float *images, float *targets, int n, int h, int w, int c, int k,
                                          ng_error *err);
 /* The arithmetic: x [n,size] becomes weight[i] x[i] + (1 - weight[i]) old[partner[i]]; old [n,size] is x as it was. */
 void ngi_mix_up(float *x, const float *old, const int *partner, const double *weight, int n, int64_t size);
 /* Inside box [n][x0,y0,x1,y1] the partner's pixels; weight[i] becomes the share that stays. */
 void ngi_cut_mix(float *images, const float *old, const int *partner, double (*box)[4], double *weight, int n,
-                 int h, int w);
+                 int h, int w, int c);
 
 #endif

@@ -81,9 +81,11 @@ static void *run_worker(void *argument)
 
 static ng_status check_options(const ngi_loader_options *o, ng_error *err)
 {
+    if (o->channels != 1 && o->channels != 3)
+        return ngi_fail(err, NG_E_ARGUMENT, "the model's input has %d channels, images have 1 or 3",
+                        o->channels);
     if (o->batch < 1 || o->height < 1 || o->width < 1 || o->height > NGI_MAX_SIDE ||
-        o->width > NGI_MAX_SIDE || (o->channels != 1 && o->channels != 3) || o->n_order < 0 ||
-        o->threads < 0 || o->ahead < 0)
+        o->width > NGI_MAX_SIDE || o->n_order < 0 || o->threads < 0 || o->ahead < 0)
         return ngi_fail(err, NG_E_ARGUMENT,
                         "loader: batches of %d images %dx%dx%d on %d threads cannot be made", o->batch,
                         o->height, o->width, o->channels, o->threads);
@@ -91,10 +93,9 @@ static ng_status check_options(const ngi_loader_options *o, ng_error *err)
         (o->grid_h > 0) != (o->grid_w > 0))
         return ngi_fail(err, NG_E_ARGUMENT, "loader: an input of %dx%d has no grid of %dx%d cells", o->height,
                         o->width, o->grid_h, o->grid_w);
-    if (o->augment && o->channels != 3)
+    if (o->augment && o->augment->hue.on && o->channels != 3)
         return ngi_fail(err, NG_E_ARGUMENT,
-                        "augmentation is for colour images, the model's input has %d channel; switch it off",
-                        o->channels);
+                        "augment: hue is for colour images, the model's input has %d channel", o->channels);
     for (int64_t i = 0; i < o->n_order; i++)
         if (o->order[i] < 0 || o->order[i] >= o->data->n_items)
             return ngi_fail(err, NG_E_ARGUMENT, "loader: item %lld of %lld", (long long)o->order[i],

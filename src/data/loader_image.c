@@ -89,7 +89,7 @@ static ng_status finish(const ngi_loader_options *o, const ngi_augment_draw *dra
         return ngi_preprocess_apply(o->preprocess, image->data, count, o->channels, out, err);
     for (int64_t i = 0; i < count * o->channels; i++)
         out[i] = image->data[i];
-    ngi_augment_apply(draw, o->augment->fill, out, work, o->height, o->width);
+    ngi_augment_apply(draw, o->augment->fill, out, work, o->height, o->width, o->channels);
     return ngi_preprocess_floats(o->preprocess, out, count, o->channels, err);
 }
 

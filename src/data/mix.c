@@ -58,16 +58,16 @@ void ngi_mix_up(float *x, const float *old, const int *partner, const double *we
 }
 
 void ngi_cut_mix(float *images, const float *old, const int *partner, double (*box)[4], double *weight, int n,
-                 int h, int w)
+                 int h, int w, int c)
 {
-    int64_t size = (int64_t)h * w * 3;
+    int64_t size = (int64_t)h * w * c;
     for (int i = 0; i < n; i++) {
         const double *b = box[i];
         for (int y = 0; y < h; y++)
             for (int x = 0; x < w; x++)
                 if (x >= b[0] && x < b[2] && y >= b[1] && y < b[3]) {
-                    int64_t at = ((int64_t)y * w + x) * 3;
-                    memcpy(images + i * size + at, old + partner[i] * size + at, 3 * sizeof *images);
+                    int64_t at = ((int64_t)y * w + x) * c;
+                    memcpy(images + i * size + at, old + partner[i] * size + at, (size_t)c * sizeof *images);
                 }
         weight[i] = 1 - (b[2] - b[0]) * (b[3] - b[1]) / ((double)w * h);
     }
@@ -85,11 +85,11 @@ static void draw_boxes(source *s, double alpha, double (*box)[4], int n, int h, 
 }
 
 ng_status ngi_augment_batch(const ngi_augment *a, uint64_t seed, int64_t epoch, int64_t batch, float *images,
-                            float *targets, int n, int h, int w, int k, ng_error *err)
+                            float *targets, int n, int h, int w, int c, int k, ng_error *err)
 {
     if ((!a->mixup.on && !a->cutmix.on) || n < 1)
         return NG_OK;
-    size_t size = (size_t)h * (size_t)w * 3, all = (size_t)n * (size + (size_t)k);
+    size_t size = (size_t)h * (size_t)w * (size_t)c, all = (size_t)n * (size + (size_t)k);
     float *old = ngi_alloc(all, sizeof *old);
     int *partner = ngi_alloc((size_t)n, sizeof *partner);
     double *weight = ngi_alloc((size_t)n, sizeof *weight);
@@ -105,7 +105,7 @@ ng_status ngi_augment_batch(const ngi_augment *a, uint64_t seed, int64_t epoch, 
         if (cut) {
             double alpha = a->cutmix.low + (a->cutmix.high - a->cutmix.low) * uniform(&s) + 1e-6;
             draw_boxes(&s, alpha, box, n, h, w);
-            ngi_cut_mix(images, old, partner, box, weight, n, h, w);
+            ngi_cut_mix(images, old, partner, box, weight, n, h, w, c);
         } else {
             for (int i = 0; i < n; i++)
                 weight[i] = beta_draw(&s, a->mixup.high);

@@ -107,15 +107,15 @@ static float clipped(double x, double most)
     return (float)(x < 0 ? 0 : x > most ? most : x);
 }
 
-static void change_contrast(float *image, int64_t pixels, double factor)
+static void change_contrast(float *image, int64_t pixels, int channels, double factor)
 {
-    for (int c = 0; c < 3; c++) {
+    for (int c = 0; c < channels; c++) {
         double mean = 0;
         for (int64_t i = 0; i < pixels; i++)
-            mean += image[3 * i + c];
+            mean += image[channels * i + c];
         mean /= (double)pixels;
         for (int64_t i = 0; i < pixels; i++)
-            image[3 * i + c] = clipped((image[3 * i + c] - mean) * factor + mean, 255);
+            image[channels * i + c] = clipped((image[channels * i + c] - mean) * factor + mean, 255);
     }
 }
 
@@ -157,28 +157,29 @@ static void turn_hue(float *image, int64_t pixels, double turn)
 }
 
 /* RandomErasing's default filling: normal noise of deviation 255, clipped. */
-static void erase(const ngi_augment_draw *d, float *image, int h, int w)
+static void erase(const ngi_augment_draw *d, float *image, int h, int w, int channels)
 {
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++)
-            for (int c = 0; c < 3 && x >= d->box[0] && x < d->box[2] && y >= d->box[1] && y < d->box[3];
-                 c++) {
-                int64_t i = ((int64_t)y * w + x) * 3 + c;
+            for (int c = 0;
+                 c < channels && x >= d->box[0] && x < d->box[2] && y >= d->box[1] && y < d->box[3]; c++) {
+                int64_t i = ((int64_t)y * w + x) * channels + c;
                 image[i] = clipped(255 * ngi_random_normal(d->seed, d->stream, (uint64_t)i), 255);
             }
 }
 
-void ngi_augment_apply(const ngi_augment_draw *d, ngi_fill fill, float *image, float *work, int h, int w)
+void ngi_augment_apply(const ngi_augment_draw *d, ngi_fill fill, float *image, float *work, int h, int w,
+                       int channels)
 {
     int64_t pixels = (int64_t)h * w;
-    if (ngi_augment_warp(&d->move, fill, image, work, h, w, 3))
-        memcpy(image, work, (size_t)pixels * 3 * sizeof *work);
+    if (ngi_augment_warp(&d->move, fill, image, work, h, w, channels))
+        memcpy(image, work, (size_t)(pixels * channels) * sizeof *work);
     if (d->contrast != 1)
-        change_contrast(image, pixels, d->contrast);
-    for (int64_t i = 0; i < pixels * 3 && d->brightness != 0; i++)
+        change_contrast(image, pixels, channels, d->contrast);
+    for (int64_t i = 0; i < pixels * channels && d->brightness != 0; i++)
         image[i] = clipped(image[i] + 255 * d->brightness, 255);
-    if (d->hue != 0)
+    if (d->hue != 0 && channels == 3)
         turn_hue(image, pixels, d->hue);
     if (d->erase)
-        erase(d, image, h, w);
+        erase(d, image, h, w, channels);
 }

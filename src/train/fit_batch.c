@@ -118,7 +118,7 @@ static ng_status prepare(ngi_fit *f, const int64_t *items, int n, float *images,
     }
     if (images && f->o.augment)
         return ngi_augment_batch(f->o.augment, f->o.seed, f->state.epochs_done, number, images, f->targets, n,
-                                 o->height, o->width, f->classes, err);
+                                 o->height, o->width, o->channels, f->classes, err);
     return NG_OK;
 }
 

@@ -129,6 +129,14 @@ class Train(ProgramTest):
         self.assertLessEqual(changed, {"head_predictions/kernel", "head_predictions/bias"})
         self.assertIn("head_dense_1/kernel", second)
 
+    def test_a_network_of_grey_images(self):
+        """Its top is trained too, with augmentation or without."""
+        self.model = pathlib.Path(__file__).parent.parent / "fixtures" / "models" / "keras3.15_channels_1" / "model.keras"
+        options = ["--preprocess", "tf", "--epochs", 1, "--unfreeze", "stem", "--fine-epochs", 1, "--no-report"]
+        for augment in ("none", "flip=horizontal,rotation=0.1,contrast=0.2,cutout=1,mixup=0.2", "cutmix=1"):
+            self.assertLess(self.train(*options, "--augment", augment)[-1]["largest_difference"], 1e-4)
+        self.assertIn("hue is for colour", run(*self.command(*options, "--augment", "hue=0.1"), code=2).stderr)
+
     def test_other_formats(self):
         for name in ["new.h5", "new-tfjs"]:
             self.train("--epochs", 2, out=self.folder / name)

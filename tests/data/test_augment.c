@@ -39,7 +39,7 @@ static void pixels_equal_keras(void **state)
                               .brightness = (double)c[9],
                               .hue = (double)c[10]};
         memcpy(found, image.data, size * sizeof *found);
-        ngi_augment_apply(&d, (ngi_fill)c[7], found, work, h, w);
+        ngi_augment_apply(&d, (ngi_fill)c[7], found, work, h, w, 3);
         check_same(found, expected.data + (size_t)i * size, (int64_t)size, TOLERANCE, i);
     }
     free(found);
@@ -47,6 +47,37 @@ static void pixels_equal_keras(void **state)
     ng_array_clear(&image);
     ng_array_clear(&cases);
     ng_array_clear(&expected);
+}
+
+/* A grey image is treated like each channel of a colour image. */
+static void grey_images_are_augmented_alike(void **state)
+{
+    (void)state;
+    enum { H = 13, W = 17, PIXELS = H * W };
+    float grey[PIXELS], colour[PIXELS * 3], work[PIXELS * 3];
+    ngi_augment a;
+    ng_error err;
+    CHECK_OK(
+        ngi_augment_parse(
+            "flip=horizontal,rotation=0.2,zoom=0.3,translation=0.2,contrast=0.5,brightness=0.2,fill=nearest",
+            &a, &err),
+        err);
+    for (int item = 0; item < 8; item++) {
+        for (int i = 0; i < PIXELS * 3; i++)
+            colour[i] = grey[i / 3] = (float)((i / 3 * 37 + item) % 251);
+        ngi_augment_image(&a, 5, 1, item, colour, work, H, W, 3);
+        ngi_augment_image(&a, 5, 1, item, grey, work, H, W, 1);
+        for (int i = 0; i < PIXELS * 3; i++)
+            CHECK_NEAR(grey[i / 3], colour[i], 0);
+    }
+    ngi_augment_draw erased = {
+        .move = {.zoom_x = 1, .zoom_y = 1}, .contrast = 1, .hue = 0.3, .erase = true, .box = {2, 3, 9, 8}};
+    for (int i = 0; i < PIXELS; i++)
+        grey[i] = 100.5f;
+    ngi_augment_apply(&erased, NGI_FILL_REFLECT, grey, work, H, W, 1);
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++)
+            assert_int_equal(x >= 2 && x < 9 && y >= 3 && y < 8, grey[y * W + x] != 100.5f);
 }
 
 static void the_erased_box_is_keras_s(void **state)
@@ -62,7 +93,7 @@ static void the_erased_box_is_keras_s(void **state)
         for (int i = 0; i < 4; i++)
             d.box[i] = (double)box[i];
         memcpy(found, image.data, (size_t)n * sizeof *found);
-        ngi_augment_apply(&d, NGI_FILL_REFLECT, found, found, h, w);
+        ngi_augment_apply(&d, NGI_FILL_REFLECT, found, found, h, w, 3);
         int black = 0, inside = 0;
         for (int i = 0; i < n; i++) {
             bool erased = masks.data[b * n + i] != 0;
@@ -93,7 +124,7 @@ static void mixed_batches_equal_keras(void **state)
         for (int i = 0; i < 12; i++)
             boxes[i / 4][i % 4] = (double)box.data[i];
         if (cut)
-            ngi_cut_mix(found, batch.data, partner, boxes, weight, 3, 6, 7);
+            ngi_cut_mix(found, batch.data, partner, boxes, weight, 3, 6, 7, 3);
         else
             ngi_mix_up(found, batch.data, partner, weight, 3, 6 * 7 * 3);
         ngi_mix_up(t, one_hot, partner, weight, 3, 4);
@@ -199,7 +230,7 @@ static void batches_are_mixed_by_their_number(void **state)
                     x[i] = (float)(i / SIZE);
                 for (int i = 0; i < N * K; i++)
                     y[i] = i % K == i / K % K;
-                CHECK_OK(ngi_augment_batch(&a, 9, 1, batch, x, y, N, 3, 3, K, &err), err);
+                CHECK_OK(ngi_augment_batch(&a, 9, 1, batch, x, y, N, 3, 3, 3, K, &err), err);
             }
             assert_memory_equal(first, again, sizeof first);
             assert_memory_equal(targets, t, sizeof t);
@@ -226,7 +257,7 @@ static void failing_allocations_are_reported(void **state)
         ngi_alloc_fail_at(k);
         ng_status status = ngi_augment_parse("mixup=0.2", &a, &err);
         if (status == NG_OK)
-            status = ngi_augment_batch(&a, 1, 1, 1, x, y, 2, 2, 2, 2, &err);
+            status = ngi_augment_batch(&a, 1, 1, 1, x, y, 2, 2, 2, 3, 2, &err);
         ngi_alloc_fail_at(0);
         if (status == NG_OK) {
             assert_int_equal(k, 6);
@@ -240,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pixels_equal_keras),
+        cmocka_unit_test(grey_images_are_augmented_alike),
         cmocka_unit_test(the_erased_box_is_keras_s),
         cmocka_unit_test(mixed_batches_equal_keras),
         cmocka_unit_test(the_text_is_read),

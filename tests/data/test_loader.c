@@ -209,7 +209,12 @@ static void what_cannot_be_is_refused(void **state)
     o = options();
     o.channels = 1;
     o.augment = &a;
-    CHECK_FAILS(ngi_loader_create(&o, &l, &err), NG_E_ARGUMENT, err, "augmentation is for colour images");
+    CHECK_OK(ngi_loader_create(&o, &l, &err), err);
+    ngi_loader_free(l);
+    a.hue.on = true;
+    CHECK_FAILS(ngi_loader_create(&o, &l, &err), NG_E_ARGUMENT, err, "hue is for colour images");
+    o.channels = 5;
+    CHECK_FAILS(ngi_loader_create(&o, &l, &err), NG_E_ARGUMENT, err, "5 channels");
     static const int64_t wrong[] = {N};
     o = options();
     o.order = wrong;

@@ -7,7 +7,7 @@ inputs.
                                       [--write docs/methods-compared.md]
 
 Needs PyTorch, torchvision, grad-cam, captum, zennit, saliency, scikit-learn, scikit-image (Debian's python3-torch and
-`pip install --no-deps` of the others will do); --keras-python names a Python with TensorFlow, tf_keras, tf-keras-vis and
+`pip install --no-deps` of the others will do) and, for its row, torchray; --keras-python names a Python with TensorFlow, tf_keras, tf-keras-vis and
 xplique. Two small networks with random weights are written as TensorFlow.js models and run by PyTorch from the same files;
 --model adds a real one. Maps are compared before any display: the signed map, where the method has one; the largest difference relative to
 the reference's largest value. Pixel methods on the real network are compared with the peer in float64, plainly and with the
@@ -82,8 +82,9 @@ KNOWN_DIFFERENCES = [
     "- xplique divides RISE's sums by the masks' sum at every pixel, and VarGrad's by n - 1: both are taken back here. Its Grad-CAM++",
     "  takes means where the paper has sums of activations and of weights, its Kernel SHAP fits random coalitions without holding",
     "  the values to their sum: neither was compared.",
-    "- TorchRay smooths the mask of an extremal perturbation by a soft maximum and perturbs by a pyramid of blurs; netgaze's mask is",
-    "  a bilinear grid over one blur. The optimisation is held against PyTorch's autograd and optimisers.",
+    "- TorchRay smooths the mask of an extremal perturbation by a soft maximum and perturbs by a pyramid of blurs: variant torchray.",
+    "  netgaze's other masks are a bilinear grid over one blur; their optimisation is held against PyTorch's autograd and optimisers.",
+    "  The sorted mask has ties at first, whose order is rounding's: in the first dozen of iterations the two are 1e-3 apart.",
     "- LIME and Kernel SHAP are compared on netgaze's own superpixels; XRAI's are those of its authors on both sides, each side's own.",
     "- Non-negative factorisations depend on their beginning: scikit-learn is given netgaze's.",
     "- CAM itself does not apply to inception, whose head has a hidden layer.", "",
@@ -142,8 +143,9 @@ class Table:
         return [(k, self.cells[k]) for k in keys if k in self.cells]
 
     def write(self, path, keras_versions, rows):
-        packages = ("grad-cam", "captum", "zennit", "saliency", "scikit-learn", "scikit-image")
-        versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
+        packages = ("grad-cam", "captum", "zennit", "saliency", "torchray", "scikit-learn", "scikit-image")
+        installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
+        versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages if p in installed)
         lines = ["# Methods compared with their peers", "",
                  "Made by `scripts/compare_methods.py`. The same weights and inputs on both sides; the signed map before any display,",
                  "largest difference relative to the reference's largest value. pooled and deep are small networks with random weights,",

@@ -5,6 +5,8 @@ import importlib.util
 import json
 import pathlib
 import subprocess
+import sys
+import types
 
 import numpy as np
 import torch
@@ -212,6 +214,26 @@ def pair_guided_ig(baseline, steps=20):
         start = np.zeros_like(image) if baseline == "black" else np.load(work / "baseline.npy").astype(np.float64)
         return saliency_module("guided_ig").GuidedIG().GetMask(
             image, gradients_of(net, c), x_baseline=start, x_steps=steps, fraction=0.25, max_dist=0.02).sum(-1)
+    return run
+
+
+# ---- TorchRay -----------------------------------------------------------------------------------
+
+def torchray(iterations):
+    """extremal_perturbation with its defaults. It imports matplotlib, for pictures that are not drawn here."""
+    def run(net, name, x, c, work):
+        try:
+            importlib.import_module("matplotlib.pyplot")
+        except ImportError:
+            for module in ("matplotlib", "matplotlib.pyplot", "matplotlib.cm"):
+                sys.modules[module] = types.ModuleType(module)
+            sys.modules["matplotlib"].pyplot, sys.modules["matplotlib"].cm = (sys.modules["matplotlib." + m] for m in ("pyplot", "cm"))
+        from torchray.attribution.extremal_perturbation import extremal_perturbation
+        grads = [p.requires_grad for p in net.parameters()]
+        mask, _ = extremal_perturbation(net, x.float(), int(c), max_iter=iterations)
+        for p, wanted in zip(net.parameters(), grads):  # it switches them off
+            p.requires_grad_(wanted)
+        return mask[0, 0].double().numpy()
     return run
 
 

@@ -1,5 +1,6 @@
 """What compare_methods.py compares with what: a row for each method, its parameters and the peer."""
 
+import importlib.util
 import types
 
 import compare_formulas as N
@@ -75,6 +76,8 @@ def pixel_methods():
         row("extremalperturbation", "formula, PyTorch's SGD", N.perturbation("extremal"), "iterations=12,cells=7"),
         *(row("extremalperturbation", "formula, PyTorch's Adam", N.perturbation("meaningful", n),
               f"variant=meaningful,iterations={n},cells=7", deep=RELUS, unstable=n > 1) for n in (12, 1)),
+        *([row("extremalperturbation", "torchray", P.torchray(60), "variant=torchray,iterations=60", nets=["pooled", "deep"])]
+          if importlib.util.find_spec("torchray") else []),
         # behind maximum pooling captum's own attributions miss the score's rise, netgaze's add up (tests/attr)
         row("deeplift", k, P.captum_deeplift, "baseline=zero", nets=["pooled"]),
         row("deeplift", "formula", N.deeplift, "baseline=zero", deep=SLOPES),

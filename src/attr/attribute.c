@@ -150,7 +150,8 @@ static void judge(const ngi_method *method, const ngi_attr_job *job, ng_map *map
             p);
     } else if (flat) {
         map->status = NG_MAP_CONSTANT;
-        snprintf(map->note, sizeof map->note, "every cell has the value %.6g: no region stands out", hi);
+        snprintf(map->note, sizeof map->note, "every cell has the value %.6g: no region stands out",
+                 hi + 0.0);
     } else if (hi <= 0) {
         map->status = NG_MAP_ALL_NEGATIVE;
         snprintf(map->note, sizeof map->note,

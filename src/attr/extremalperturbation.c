@@ -65,6 +65,7 @@ typedef struct search {
     double *first, *second;     /* momentum; Adam's second moment */
     double area, weight, scale; /* scale: the score's size, by which losses are made comparable */
     double sparsity, smoothness, score;
+    bool felt; /* the score has depended on the mask */
     int step;
     int *order;
 } search;
@@ -106,6 +107,7 @@ static void take(void *context, int i, double score, const float *gradient)
             int64_t p = ((int64_t)y * s->w + x) * s->depth;
             for (int64_t k = p; k < p + s->depth; k++)
                 sum += (double)gradient[k] * (s->input[k] - s->blurred[k]);
+            s->felt = s->felt || sum != 0;
             spread(s, y, x, sign * sum / s->scale);
         }
 }
@@ -217,7 +219,7 @@ static ng_status run(const ngi_attr_job *job, search *s, ng_map *map, ng_error *
         descend(s);
         s->weight *= 1.0035;
     }
-    for (int64_t p = 0; p < (int64_t)s->h * s->w; p++)
+    for (int64_t p = 0; p < (int64_t)s->h * s->w && s->felt; p++)
         map->signed_data[p] = s->variant == EXTREMAL ? s->mask[p] : 1 - s->mask[p];
     char updates[NGI_DONE_TEXT];
     snprintf(map->note, sizeof map->note, "score through the mask %.6g, of the whole image %.6g; %s",

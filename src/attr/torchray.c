@@ -19,15 +19,15 @@ static const double coldness = 20, most_blur = 20;
 typedef struct ray {
     const float *input;
     int h, w, depth;
-    int rows, columns; /* of cells */
-    int high, wide;    /* of the mask with its margin */
-    float *pyramid;    /* [LEVELS][h,w,depth] */
-    float *reach;      /* [STEP,STEP,KERNEL] weights of the cells by the pixel's place between them */
-    float *cells;      /* [rows,columns] */
-    float *mask;       /* [high,wide] */
-    double *slope;     /* [high,wide] of the loss */
-    double *step;      /* [2][rows,columns] the cells' slope, their momentum */
-    bool mirrored;
+    int rows, columns;   /* of cells */
+    int high, wide;      /* of the mask with its margin */
+    float *pyramid;      /* [LEVELS][h,w,depth] */
+    float *reach;        /* [STEP,STEP,KERNEL] weights of the cells by the pixel's place between them */
+    float *cells;        /* [rows,columns] */
+    float *mask;         /* [high,wide] */
+    double *slope;       /* [high,wide] of the loss */
+    double *step;        /* [2][rows,columns] the cells' slope, their momentum */
+    bool mirrored, felt; /* felt: the score has depended on the mask */
     double score;
 } ray;
 
@@ -174,6 +174,7 @@ static void take(void *context, int i, double score, const float *gradient)
             double sum = 0;
             for (int k = 0; k < r->depth; k++)
                 sum += (double)g[k] * (b[k] - a[k]);
+            r->felt = r->felt || sum != 0;
             r->slope[(y + SIGMA) * r->wide + x + SIGMA] = -sum * (LEVELS - 1);
         }
 }
@@ -247,7 +248,7 @@ static ng_status search(const ngi_attr_job *job, ray *r, double area, int iterat
         lead_back(r);
         weight *= 1.0035;
     }
-    for (int y = 0; y < r->h; y++)
+    for (int y = 0; y < r->h && r->felt; y++)
         for (int x = 0; x < r->w; x++)
             map->signed_data[y * r->w + x] = r->mask[(y + SIGMA) * r->wide + x + SIGMA];
     char done[NGI_DONE_TEXT];

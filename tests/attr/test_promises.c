@@ -245,6 +245,38 @@ static void fullgrad_knows_a_dense_layer_of_cells(void **state)
     ng_map_clear(&maps[1]);
 }
 
+/* A score that depends on nothing has no map, whatever the method does on the way; methods that do not look at the class, or weigh
+ * channels whose scores are equal, have one. */
+static void a_score_that_looks_at_nothing_has_no_map(void **state)
+{
+    (void)state;
+    static const char *const blind[] = {"scorecam", "eigencam", "kpcacam", "fem", "randomcam", "dff"};
+    scene s = make_scene(true);
+    const ngi_node *dense = &s.g->nodes[s.head.logits];
+    for (int k = 0; k < 2; k++) {
+        ngi_weight *w = &s.g->weights[dense->weights[k]];
+        memset(w->data, 0, (size_t)ngi_shape_count(&w->shape) * sizeof *w->data);
+    }
+    for (int i = 0; i < ngi_method_count(); i++) {
+        const ngi_method *m = ngi_method_at(i);
+        bool looks = true;
+        for (size_t k = 0; k < sizeof blind / sizeof *blind; k++)
+            looks = looks && strcmp(m->info.name, blind[k]) != 0;
+        static const char *const ways[] = {NULL, "variant=meaningful,iterations=3",
+                                           "variant=torchray,iterations=3"};
+        bool several = strcmp(m->info.name, "extremalperturbation") == 0;
+        for (int w = 0; w < (several ? 3 : 1) && looks; w++) {
+            ng_map map =
+                map_of(&s, "ref", 1, m, (request){.class_index = 1, .threads = 1, .parameters = ways[w]});
+            if (map.status != NG_MAP_CONSTANT || map.signed_min != 0 || map.signed_max != 0 ||
+                strstr(map.note, "-0"))
+                fail_msg("%s: %g to %g: '%s'", m->info.name, map.signed_min, map.signed_max, map.note);
+            ng_map_clear(&map);
+        }
+    }
+    free_scene(&s);
+}
+
 static int stop_at_once(void *context, int done, int total)
 {
     (void)total;
@@ -299,6 +331,7 @@ int main(void)
         cmocka_unit_test(occlusion_of_a_constant_image_by_its_colour_is_zero),
         cmocka_unit_test(ties_of_a_flat_baseline_do_not_show),
         cmocka_unit_test(fullgrad_knows_a_dense_layer_of_cells),
+        cmocka_unit_test(a_score_that_looks_at_nothing_has_no_map),
         cmocka_unit_test(long_work_can_be_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

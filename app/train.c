@@ -94,16 +94,25 @@ static json_t *epoch_json(const ng_train_epoch *e)
     return o;
 }
 
+/* A dash where there is none: nothing to validate on. */
+static const char *figure_text(double value, char text[24])
+{
+    snprintf(text, 24, isfinite(value) ? "%.4f" : "-", value);
+    return text;
+}
+
 static void print_epoch(reporter *r, const ng_train_epoch *e)
 {
+    char loss[24], accuracy[24];
     say_progress("");
     if (r->s->json) {
         r->failed |= !write_json_line(stdout, epoch_json(e));
     } else {
         if (!r->heading)
             printf("epoch  stage      loss  accuracy  val loss  val accuracy  learning rate   seconds\n");
-        printf("%5d  %-5s  %8.4f  %8.4f  %8.4f  %12.4f  %13.3g  %8.1f\n", e->epoch, e->stage, e->loss,
-               e->accuracy, e->val_loss, e->val_accuracy, e->learning_rate, e->seconds);
+        printf("%5d  %-5s  %8.4f  %8.4f  %8s  %12s  %13.3g  %8.1f\n", e->epoch, e->stage, e->loss,
+               e->accuracy, figure_text(e->val_loss, loss), figure_text(e->val_accuracy, accuracy),
+               e->learning_rate, e->seconds);
         r->heading = true;
     }
     fflush(stdout);

@@ -129,6 +129,11 @@ class Train(ProgramTest):
         self.assertLessEqual(changed, {"head_predictions/kernel", "head_predictions/bias"})
         self.assertIn("head_dense_1/kernel", second)
 
+    def test_a_table_without_validation(self):
+        table = run("train", self.model, self.data, "-o", self.out, "--epochs", 2, "--val", 0, "-q", "--no-report").stdout
+        self.assertRegex(table.splitlines()[1], r"^ +1  head .* -  +-  ")
+        self.assertNotIn("nan", table)
+
     def test_a_network_of_grey_images(self):
         """Its top is trained too, with augmentation or without."""
         self.model = pathlib.Path(__file__).parent.parent / "fixtures" / "models" / "keras3.15_channels_1" / "model.keras"

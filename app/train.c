@@ -97,7 +97,9 @@ static json_t *epoch_json(const ng_train_epoch *e)
 /* A dash where there is none: nothing to validate on. */
 static const char *figure_text(double value, char text[24])
 {
-    snprintf(text, 24, isfinite(value) ? "%.4f" : "-", value);
+    if (!isfinite(value))
+        return "-";
+    snprintf(text, 24, "%.4f", value);
     return text;
 }
 

@@ -306,6 +306,9 @@ ng_status ngi_training_find_key(ngi_training *t, ng_error *err)
         ngi_hash_add(&h, &item->class_index, sizeof item->class_index);
         if (item->n_labels)
             ngi_hash_add(&h, item->labels, (size_t)item->n_labels * sizeof *item->labels);
+        if (item->mask)
+            ngi_hash_add(&h, item->mask, strlen(item->mask) + 1);
+        ngi_hash_add(&h, item->box, sizeof item->box);
     }
     for (int i = 0; i < t->data.n_classes; i++)
         ngi_hash_add(&h, t->data.classes[i], strlen(t->data.classes[i]) + 1);

@@ -227,6 +227,20 @@ class Train(ProgramTest):
         result = run(*self.command("--epochs", 1))
         self.assertIn("not finished", result.stderr)
 
+    def test_other_boxes_are_another_run(self):
+        self.data = self.listed()
+        options = ["--epochs", 1, "--attention-loss", 1, "--fine-epochs", 100000, "--patience", 0]
+        child = subprocess.Popen([program.PROGRAM, *map(str, self.command(*options))], stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL, text=True)
+        child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=120)
+        self.assertEqual(child.returncode, 130)
+        copied = {p: p.stat() for p in self.data.parent.glob("*.png")}
+        self.data.write_text(self.data.read_text().replace("2 2 12 12", "2 2 12 13"))
+        self.assertEqual(copied, {p: p.stat() for p in copied})
+        self.assertIn("another run", run(*self.command(*options, "--resume"), code=2).stderr)
+
     def test_damage_among_the_images(self):
         (self.data / "a" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
         result = run(*self.command("--epochs", 1), code=1)

@@ -291,8 +291,12 @@ static void print_result(const settings *s, const ng_train_result *r)
     if (r->test_images)
         printf("; test: accuracy %.4f, loss %.4f (%lld images)", r->test_accuracy, r->test_loss,
                (long long)r->test_images);
-    printf("\nthe saved file says what training said: logits of %d images within %.1e; metrics: %s\n",
-           r->checked_images, r->largest_difference, r->folder);
+    if (r->checked_images)
+        printf("\nthe saved file says what training said: logits of %d images within %.1e", r->checked_images,
+               r->largest_difference);
+    else
+        printf("\nthe saved file was not compared with training: no image could be read again");
+    printf("; metrics: %s\n", r->folder);
     if (*r->report)
         printf("report: %s/report.html%s%s\n", r->report,
                s->train.watch ? "; where it looked meanwhile: " : "",

@@ -325,13 +325,19 @@ static ng_status finish(ngi_training *t, const char *data, ng_error *err)
     return NG_OK;
 }
 
+/* Half-written files of runs that were killed. */
+static void sweep(const ngi_training *t)
+{
+    const char *const written[] = {t->path, t->checkpoint, t->features_path, t->frozen_path};
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+        ngi_file_sweep(written[i]);
+}
+
 static ng_status run(ngi_training *t, const char *data, ng_error *err)
 {
     NGI_TRY(check_options(&t->o, err));
     NGI_TRY(find_folders(t, err));
-    const char *const written[] = {t->path, t->checkpoint, t->features_path, t->frozen_path};
-    for (int i = 0; i < 4; i++)
-        ngi_file_sweep(written[i]);
+    sweep(t);
     bool unfinished = ngi_path_exists(t->checkpoint);
     if (t->o.resume && !unfinished && ngi_path_exists(t->path)) {
         t->out->finished_before = 1;

@@ -3,7 +3,7 @@
  *
  * A method that only weighs activations and gradients uses the job's own session (pair.c). One that runs the network on
  * other inputs, forward or backward, uses sample.c, which has run sessions of its own beside the job's. One that
- * changes a layer and runs what lies behind it asks sample.c for the tail of the network. */
+ * changes a layer and runs what lies behind it asks part.c for the tail of the network. */
 #ifndef NGI_ATTR_H
 #define NGI_ATTR_H
 
@@ -55,7 +55,7 @@ void ngi_target_curve(const ngi_head *head, const ngi_target *t, const float *lo
 
 enum { NGI_MAX_PARAMETERS = 12 };
 
-typedef struct ngi_pool ngi_pool; /* sample.c: run sessions beside the job's own; kept between explanations */
+typedef struct ngi_pool ngi_pool; /* part.c: run sessions beside the job's own; kept between explanations */
 
 typedef struct ngi_attr_job {
     const ngi_graph *graph;
@@ -140,7 +140,7 @@ NG_NODISCARD ng_status ngi_attr_weigh(const ngi_attr_job *job, const ngi_attr_pa
 NG_NODISCARD ng_status ngi_attr_principal(const double *terms, int64_t cells, int64_t channels, ng_map *map,
                                           ng_error *err);
 
-/* ---- Other inputs (sample.c) ---------------------------------------------------------------- */
+/* ---- Other inputs (part.c, sample.c) -------------------------------------------------------- */
 
 /* A part of the network and sessions to run it, made at first use and kept in the pool. */
 typedef struct ngi_part ngi_part;
@@ -185,6 +185,13 @@ typedef struct ngi_sampling {
  * time ran out, but `least`. NG_E_CANCELLED: the caller's progress said so. */
 NG_NODISCARD ng_status ngi_attr_sample(const ngi_attr_job *job, const ngi_sampling *s, int *done,
                                        ng_error *err);
+
+/* Work of many samples, each made from the one before: as a job that runs one, in its own time, and reports the whole's progress. */
+typedef struct ngi_steps {
+    const ngi_attr_job *job;
+    int done, total;
+} ngi_steps;
+ngi_attr_job ngi_job_of_steps(ngi_steps *steps);
 
 double ngi_attr_seconds(void); /* of a clock that only goes forward */
 

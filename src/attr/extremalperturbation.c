@@ -171,19 +171,6 @@ static void descend(search *s)
     ngi_resize_bilinear(s->grid, s->cells, s->cells, 0, 0, s->cells, s->cells, s->mask, s->h, s->w);
 }
 
-typedef struct steps {
-    const ngi_attr_job *job;
-    int done, total;
-} steps;
-
-static int report(void *context, int done, int total)
-{
-    const steps *s = context;
-    (void)done;
-    (void)total;
-    return s->job->progress ? s->job->progress(s->job->context, s->done, s->total) : 0;
-}
-
 static ng_status run(const ngi_attr_job *job, search *s, ng_map *map, ng_error *err)
 {
     const ngi_method *m = &ngi_method_extremalperturbation;
@@ -192,11 +179,8 @@ static ng_status run(const ngi_attr_job *job, search *s, ng_map *map, ng_error *
     double whole =
         ngi_target_score(job->head, &job->target, ngi_run_activation(job->run, job->head->logits) + at,
                          ngi_run_activation(job->run, job->head->output) + at);
-    steps progress = {job, 0, (int)ngi_parameter(m, job, "iterations")};
-    ngi_attr_job one = *job;
-    one.progress = report;
-    one.context = &progress;
-    one.seconds = 0;
+    ngi_steps progress = {job, 0, (int)ngi_parameter(m, job, "iterations")};
+    ngi_attr_job one = ngi_job_of_steps(&progress);
     s->scale = fabs(whole) > 1e-6 ? fabs(whole) : 1;
     s->weight = 300.0 / 100; /* TorchRay begins at 300 for scores of the size of 100 */
     for (int k = 0; k < cells; k++) {

@@ -145,31 +145,14 @@ static void take(void *context, int i, double score, const float *gradient)
     }
 }
 
-typedef struct steps {
-    const ngi_attr_job *job;
-    int done, total;
-} steps;
-
-/* The whole walk's progress, from that of single samples. */
-static int report(void *context, int done, int total)
-{
-    const steps *s = context;
-    (void)done;
-    (void)total;
-    return s->job->progress ? s->job->progress(s->job->context, s->done, s->total) : 0;
-}
-
 static ng_status go(const ngi_attr_job *job, walk *w, ng_map *map, ng_error *err)
 {
     const ngi_method *m = &ngi_method_guidedig;
     int n = (int)ngi_parameter(m, job, "steps");
     double band = ngi_parameter(m, job, "distance"), total = 0, sum = 0, first = 0, norm = 0;
     ngi_shape shape = ngi_attr_input_shape(job->graph);
-    steps s = {job, 0, n};
-    ngi_attr_job one = *job;
-    one.progress = report;
-    one.context = &s;
-    one.seconds = 0;
+    ngi_steps s = {job, 0, n};
+    ngi_attr_job one = ngi_job_of_steps(&s);
     w->fraction = ngi_parameter(m, job, "fraction");
     ngi_sampling sampling = {
         .count = 1, .gradient_node = job->graph->inputs[0], .make = make, .take = take, .context = w};

@@ -213,27 +213,11 @@ static void descend(const ray *r, bool first)
 
 /* ---- The whole -------------------------------------------------------------------------------- */
 
-typedef struct steps {
-    const ngi_attr_job *job;
-    int done, total;
-} steps;
-
-static int report(void *context, int done, int total)
-{
-    const steps *s = context;
-    (void)done;
-    (void)total;
-    return s->job->progress ? s->job->progress(s->job->context, s->done, s->total) : 0;
-}
-
 static ng_status search(const ngi_attr_job *job, ray *r, double area, int iterations, ranked *room,
                         ng_map *map, ng_error *err)
 {
-    steps progress = {job, 0, iterations};
-    ngi_attr_job one = *job;
-    one.progress = report;
-    one.context = &progress;
-    one.seconds = 0;
+    ngi_steps progress = {job, 0, iterations};
+    ngi_attr_job one = ngi_job_of_steps(&progress);
     double end = job->seconds > 0 ? ngi_attr_seconds() + job->seconds : INFINITY, weight = 300;
     ngi_sampling sampling = {
         .count = 1, .gradient_node = job->graph->inputs[0], .make = make, .take = take, .context = r};

@@ -1,6 +1,7 @@
 /* Kernel SHAP (Lundberg & Lee, 2017): Shapley values of superpixels by least squares, held to sum = S(x) - S(x0). Coalitions are
  * drawn by the Shapley kernel's distribution of their sizes, each with its complement; all of them where they are few. What the
  * samples do not tell is shared evenly. */
+#include "attr/least_squares.h"
 #include "attr/partial.h"
 #include "attr/superpixel.h"
 #include "base/random.h"
@@ -177,7 +178,7 @@ static ng_status fit(const ngi_attr_job *job, ngi_study *s, int count, double *p
             a[k * m + l] += (k == l ? 2e-9 : 1e-9) * (trace > 0 ? trace / m : 1);
             a[l * m + k] = a[k * m + l];
         }
-    ngi_fit_solve(a, phi, m);
+    (void)ngi_fit_solve(a, phi, m, NGI_FIT_LEAST);
     s->exact = is_enumerable(s->n, s->count) && count == s->count;
     s->error = s->exact ? 0 : error_of(s, count, phi, a, a + square, a + 2 * square);
     double share = (s->scores[1] - s->scores[0]) / s->n;

@@ -1,5 +1,6 @@
 /* LIME (Ribeiro et al., 2016): ridge regression of the score on which superpixels are seen, samples weighted by
  * exp(-d^2 / width^2), d the cosine distance to the whole image; as the authors' package and captum do for images. */
+#include "attr/least_squares.h"
 #include "attr/superpixel.h"
 #include "base/random.h"
 
@@ -79,7 +80,7 @@ static ng_status fit(const ngi_attr_job *job, ngi_study *s, int count, double *c
         for (size_t l = k + 1; l < n; l++)
             a[k * n + l] = a[l * n + k];
     }
-    ngi_fit_solve(a, coefficients, s->n);
+    (void)ngi_fit_solve(a, coefficients, s->n, NGI_FIT_LEAST);
     for (int i = 0; i < count; i++) {
         const uint8_t *on = s->samples + (int64_t)i * s->n;
         double weight = weight_of(on, s->n, width), rest = s->scores[i] - mean / total;

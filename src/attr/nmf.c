@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "attr/least_squares.h"
 #include "base/random.h"
 
 static const double tiny = 1e-12; /* keeps divisions finite */
@@ -101,38 +102,24 @@ typedef struct fitting {
     double x[NGI_NMF_MOST];
 } fitting;
 
-/* s: the least squares solution of those that are in, by Cholesky's decomposition; false where they are not independent. */
+/* s: the least squares solution of those that are in; false where they are not independent. */
 static bool solve_inner(const fitting *f, double *s)
 {
-    double l[NGI_NMF_MOST][NGI_NMF_MOST];
+    double a[NGI_NMF_MOST * NGI_NMF_MOST], x[NGI_NMF_MOST];
     int list[NGI_NMF_MOST], n = 0;
     for (int p = 0; p < f->k; p++)
         if (f->in[p])
             list[n++] = p;
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j <= i; j++) {
-            double sum = f->gram[list[i]][list[j]];
-            for (int q = 0; q < j; q++)
-                sum -= l[i][q] * l[j][q];
-            if (i == j && !(sum > 1e-12 * f->gram[list[i]][list[i]]))
-                return false;
-            l[i][j] = i == j ? sqrt(sum) : sum / l[j][j];
-        }
-    double y[NGI_NMF_MOST];
     for (int i = 0; i < n; i++) {
-        y[i] = f->b[list[i]];
-        for (int q = 0; q < i; q++)
-            y[i] -= l[i][q] * y[q];
-        y[i] /= l[i][i];
+        x[i] = f->b[list[i]];
+        for (int j = 0; j < n; j++)
+            a[i * n + j] = f->gram[list[i]][list[j]];
     }
-    for (int i = n - 1; i >= 0; i--) {
-        for (int q = i + 1; q < n; q++)
-            y[i] -= l[q][i] * y[q];
-        y[i] /= l[i][i];
-    }
+    if (!ngi_fit_solve(a, x, n, 1e-12))
+        return false;
     memset(s, 0, (size_t)f->k * sizeof *s);
     for (int i = 0; i < n; i++)
-        s[list[i]] = y[i];
+        s[list[i]] = x[i];
     return true;
 }
 

@@ -49,12 +49,4 @@ typedef struct ngi_fitting {
 NG_NODISCARD ng_status ngi_superpixel_map(const ngi_attr_job *job, const ngi_fitting *f, ng_map *map,
                                           ng_error *err);
 
-/* Solves a x = b, a [n,n] symmetric and positive definite, by Cholesky's decomposition in place; b becomes x. A pivot that
- * vanishes (a superpixel no sample tells apart) gives a zero. */
-void ngi_fit_solve(double *a, double *b, int n);
-/* Mean standard error of the coefficients of a weighted regression: `a` as ngi_fit_solve has left it, meat [n,n] the sum of
- * squared weights, squared residuals and the products of the inputs (White's estimate, which asks nothing of the noise).
- * room [n]. */
-double ngi_fit_error(const double *a, const double *meat, int n, double *room);
-
 #endif
